@@ -1,0 +1,26 @@
+"""Learns landmarks from photos: which place, how sure, and where the model looked.
+
+Importing this package is light. Our models are made known to Keras as soon as Keras itself is
+imported, before or after, so that `keras.saving.load_model` finds them.
+"""
+
+import importlib
+
+import wrapt
+
+_MODULE_OF = {
+    "FitConfig": "config",
+    "ABN": "models",
+    "DropoutHead": "models",
+    "Recognizer": "models",
+}
+__all__ = sorted(_MODULE_OF)
+
+
+def __getattr__(name):
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'glr_keras' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"glr_keras.{_MODULE_OF[name]}"), name)
+
+
+wrapt.register_post_import_hook(lambda _: importlib.import_module("glr_keras.models"), "keras")

@@ -1,0 +1,195 @@
+"""FitConfig: every choice of a run, once, with its default, its unit and its reason."""
+
+import argparse
+import dataclasses
+import json
+import types
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+
+from tfrecords.console import UserError
+
+
+def option(default, help, choices=None):
+    """A field of `FitConfig` whose flag has this default and this help text."""
+    return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """All that a run depends on besides the photos. Defaults are the report's where it has one.
+
+    Raises:
+        UserError: a value is out of its range.
+    """
+
+    data_dir: str = option("", "folder of records (tfrecords.build); without it, the built-in demo")
+    run_dir: str = option("", "folder of this run (default: runs/ and the data folder's name)")
+
+    backbone: str = option("vgg16", "frozen network", choices=("vgg16", "mobilenet_v2"))
+    weights: str = option(
+        "imagenet", "of the backbone: imagenet (downloaded once), random, or FILE"
+    )
+    cut_layer: str = option("", "layer of the backbone that gives the features (default: its last)")
+    image_size: int = option(224, "side of the square the backbone sees, in pixels")
+    precision: str = option(
+        "auto",
+        "of the backbone; auto is bfloat16 where the processor has it, float32 elsewhere",
+        choices=("auto", "float32", "bfloat16"),
+    )
+
+    head: str = option("abn", "what learns: abn or dropout", choices=("abn", "dropout"))
+    pooling: str = option(
+        "flatten",
+        "before the head's first layer: flatten (the report) or average (a hundredth of the size)",
+        choices=("flatten", "average"),
+    )
+    normalize: bool = option(False, "batch norm on the features, before the head")
+    head_units: tuple[int, ...] = option(
+        (4096, 4096), "units of the head's hidden layers; no number: none"
+    )
+    dropout: float = option(0.5, "share of hidden units dropped, in [0, 1)")
+    attention_channels: int = option(512, "channels of the attention branch (abn only)")
+    alpha: float = option(0.25, "weight of the attention branch's loss (abn only)")
+    beta: float = option(1.0, "weight of the perception branch's loss")
+
+    optimizer: str = option("sgd", "sgd (with momentum) or adam", choices=("sgd", "adam"))
+    learning_rate: float = option(1e-3, "constant rate")
+    momentum: float = option(0.9, "of sgd, in [0, 1)")
+    batch_size: int = option(32, "photos per training step")
+    epochs: int = option(3, "passes over the training photos")
+    views: int = option(0, "augmented views of each photo, used in turn (default: one per epoch)")
+    seed: int = option(0, "of weights, views, order and dropout")
+
+    rotation: float = option(45.0, "largest rotation of a training view, in degrees")
+    min_crop_area: float = option(0.5, "smallest share of the photo's area in a view, in (0, 1]")
+    brightness: float = option(0.25, "largest relative change of brightness, in [0, 1)")
+    flip: bool = option(True, "mirror half of the views left to right")
+
+    def __post_init__(self):
+        for name, low, high in _RANGES:
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise _out_of_range(name, f"between {low:g} and {high:g}", value)
+        for field in dataclasses.fields(self):
+            choices, value = field.metadata["choices"], getattr(self, field.name)
+            if choices and value not in choices:
+                raise _out_of_range(field.name, f"one of {', '.join(choices)}", value)
+        if self.head_units and min(self.head_units) < 1:
+            raise _out_of_range("head_units", "whole numbers above 0", self.head_units)
+        if self.alpha == 0 and self.beta == 0:
+            raise UserError("--alpha and --beta are both 0: nothing would be learned. Raise one.")
+
+    @property
+    def num_views(self) -> int:
+        """How many augmented views of each training photo are made."""
+        return self.views or self.epochs
+
+
+# Smallest and largest value of each number; the upper ends only catch slips of the keyboard.
+_RANGES = (
+    ("image_size", 32, 2048),
+    ("dropout", 0, 0.99),
+    ("attention_channels", 1, 65536),
+    ("alpha", 0, 1000),
+    ("beta", 0, 1000),
+    ("learning_rate", 1e-9, 100),
+    ("momentum", 0, 0.9999),
+    ("batch_size", 1, 65536),
+    ("epochs", 1, 100_000),
+    ("views", 0, 100_000),
+    ("seed", 0, 2**31 - 1),
+    ("rotation", 0, 180),
+    ("min_crop_area", 0.01, 1),
+    ("brightness", 0, 0.99),
+)
+
+# What the built-in demo sets otherwise, so that 3 epochs on 300 photos take minutes on a laptop and
+# work even on random weights: small photos, a small head, normalised features (those of random
+# weights have no scale that a fixed learning rate could suit), more steps, and gentle views, since
+# the demo's cameras never tilt far.
+DEMO = {
+    "image_size": 128,
+    "normalize": True,
+    "head_units": (1024,),
+    "attention_channels": 128,
+    "alpha": 1.0,
+    "batch_size": 8,
+    "rotation": 15.0,
+    "min_crop_area": 0.7,
+}
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Gives `parser` one flag per field; a flag that is not typed leaves no trace in the result."""
+    for field in dataclasses.fields(FitConfig):
+        default = field.default
+        shown = " ".join(map(str, default)) if isinstance(default, tuple) else str(default)
+        text = field.metadata["help"] + (f" (default: {shown})" if shown else "")
+        settings = {"help": text, "default": argparse.SUPPRESS}
+        if isinstance(default, bool):
+            settings["action"] = argparse.BooleanOptionalAction
+        elif isinstance(default, tuple):
+            settings |= {"type": int, "nargs": "*", "metavar": "N"}
+        else:
+            settings |= {"type": type(default), "choices": field.metadata["choices"]}
+            if not settings["choices"]:
+                settings["metavar"] = {int: "N", float: "X", str: "TEXT"}[type(default)]
+        parser.add_argument("--" + field.name.replace("_", "-"), **settings)
+
+
+def from_flags(flags: dict, base: FitConfig) -> FitConfig:
+    """Returns `base` with the typed `flags` (as `add_flags` parsed them) in place of its values."""
+    values = {name: tuple(v) if isinstance(v, list) else v for name, v in flags.items()}
+    return dataclasses.replace(base, **values)
+
+
+def to_json(config: FitConfig) -> str:
+    """Writes every field, so that the file tells the run even after defaults change."""
+    return json.dumps(dataclasses.asdict(config), indent=2) + "\n"
+
+
+def read_json(path: Path) -> FitConfig:
+    """Reads what `to_json` wrote; fields that are missing take their default.
+
+    Raises:
+        UserError: no such file, no JSON, an unknown field or a value of the wrong type.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"No file {path}. Expected a config.json of an earlier run.") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} can't be read as JSON: {error}.") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: expected an object of settings, got {type(values).__name__}.")
+    hints = typing.get_type_hints(FitConfig)
+    if unknown := sorted(set(values) - set(hints)):
+        raise UserError(
+            f"{path}: unknown settings {', '.join(unknown)}. Known are: {', '.join(hints)}."
+        )
+    return FitConfig(**{name: _typed(path, name, v, hints[name]) for name, v in values.items()})
+
+
+def differences(config: FitConfig, other: FitConfig) -> list[str]:
+    """Names the fields in which two configs differ, with both values."""
+    pairs = [
+        (f.name, getattr(config, f.name), getattr(other, f.name))
+        for f in dataclasses.fields(config)
+    ]
+    return [f"{name} was {old!r}, now {new!r}" for name, old, new in pairs if old != new]
+
+
+def _typed(path, name, value, hint):
+    if isinstance(hint, types.GenericAlias):
+        if isinstance(value, list) and all(type(item) is int for item in value):
+            return tuple(value)
+    elif type(value) is hint or (hint is float and type(value) is int):
+        return hint(value)
+    wanted = "a list of whole numbers" if isinstance(hint, types.GenericAlias) else hint.__name__
+    raise UserError(f"{path}: {name} must be {wanted}, got {value!r}.")
+
+
+def _out_of_range(name, wanted, value):
+    return UserError(f"--{name.replace('_', '-')} must be {wanted}, got {value}.")

@@ -1,0 +1,131 @@
+"""Records on disk -> batches of photos: train views (augmented) and eval views, in record order."""
+
+import dataclasses
+import hashlib
+import json
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from glr_keras.augment import eval_view, train_view
+from glr_keras.config import FitConfig
+from tfrecords.console import UserError
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclasses.dataclass(frozen=True)
+class Records:
+    """A directory of records that was opened and found complete.
+
+    Attributes:
+        data_dir: The directory.
+        builder: TFDS builder that reads it.
+        manifest: What `tfrecords.build` noted of its shards.
+    """
+
+    data_dir: Path
+    builder: tfds.core.DatasetBuilder
+    manifest: dict
+
+    @cached_property
+    def landmarks(self) -> list[str]:
+        """Names in label order."""
+        return self.builder.info.features["label"].names
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Changes when any record does: a hash of the shards' hashes."""
+        shards = json.dumps(self.manifest["shards"], sort_keys=True)
+        return hashlib.sha256(shards.encode()).hexdigest()
+
+    def num_photos(self, split: str) -> int:
+        return self.builder.info.splits[split].num_examples
+
+
+def open_records(data_dir: Path) -> Records:
+    """Opens records and makes the cheap check: every shard there, of the size it was written.
+
+    A shard that was cut short on a record boundary reads as complete, so sizes must be compared.
+
+    Raises:
+        UserError: no records there, or a shard is missing or of another size.
+    """
+    build = f"python -m tfrecords.build --photos PHOTOS --out {data_dir}"
+    try:
+        manifest = json.loads((data_dir / "manifest.json").read_text(encoding="utf-8"))
+        shards = [(data_dir / shard["file"], shard["bytes"]) for shard in manifest["shards"]]
+        builder = tfds.builder_from_directory(data_dir)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"No landmark records in {data_dir} ({error}). Build them first with: {build}"
+        ) from error
+    for path, size in shards:
+        found = path.stat().st_size if path.exists() else None
+        if found != size:
+            state = "missing" if found is None else f"{found} bytes"
+            raise UserError(
+                f"{path} should have {size} bytes, but is {state}. Delete {data_dir} and build it "
+                f"again with: {build}"
+            )
+    return Records(data_dir, builder, manifest)
+
+
+def photo_batches(
+    records: Records,
+    split: str,
+    view: int | None,
+    config: FitConfig,
+    batch_size: int,
+    skip: int = 0,
+) -> tf.data.Dataset:
+    """Yields every photo of a split once, in the order of the records.
+
+    Args:
+        records: From `open_records`.
+        split: "train", "validation" or "test".
+        view: Number of the augmented view; None for the eval view.
+        config: FitConfig; its image_size and augmentation settings.
+        batch_size: Int; the last batch may be smaller.
+        skip: Int, photos to leave out at the start.
+
+    Returns:
+        Dataset of dicts: "photo" float32 `(batch, image_size, image_size, 3)` in [0, 255], "label"
+        int64 `(batch,)`, "photo_id" string `(batch,)`, "box" float32 `(batch, 4)` (ymin, xmin,
+        ymax, xmax) in the whole photo.
+    """
+
+    def show(record):
+        # Exact inverse DCT: the fast one differs between builds of libjpeg.
+        photo = tf.io.decode_jpeg(record["image"], channels=3, dct_method="INTEGER_ACCURATE")
+        if view is None:
+            square = eval_view(photo, config.image_size)
+        else:
+            square = train_view(photo, record["photo_id"], view, config)
+        kept = {name: record[name] for name in ("label", "photo_id", "box")}
+        return {"photo": square, **kept}
+
+    photos = _raw_records(records, split).skip(skip)
+    photos = photos.map(show, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return photos.batch(batch_size).prefetch(2)
+
+
+def photo_index(records: Records, split: str) -> tuple[np.ndarray, list[str]]:
+    """Returns labels, int64 `(photos,)`, and photo ids of a split, in the order of the records."""
+    labels, photo_ids = [], []
+    for record in _raw_records(records, split).batch(1024).as_numpy_iterator():
+        labels.append(record["label"])
+        photo_ids += [photo_id.decode() for photo_id in record["photo_id"]]
+    return np.concatenate(labels), photo_ids
+
+
+def _raw_records(records, split):
+    return records.builder.as_dataset(
+        split=split,
+        shuffle_files=False,
+        decoders={"image": tfds.decode.SkipDecoding()},
+        read_config=tfds.ReadConfig(try_autocache=False),
+    )

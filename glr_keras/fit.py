@@ -1,0 +1,89 @@
+"""Trains a recogniser on records, or on the built-in demo: python -m glr_keras.fit"""
+
+import argparse
+import dataclasses
+import json
+import time
+from pathlib import Path
+
+from glr_keras.config import DEMO, FitConfig, add_flags, from_flags, read_json
+from glr_keras.run import RunDir
+from tfrecords.console import run_command, start_tensorflow
+
+DEMO_DATA = Path("data/demo")
+
+
+def main() -> None:
+    started = time.monotonic()
+    config = parse_config()
+    is_demo = not config.data_dir or Path(config.data_dir) == DEMO_DATA
+    data_dir = Path(config.data_dir or DEMO_DATA)
+    run_dir = Path(config.run_dir or Path("runs") / data_dir.resolve().name)
+    config = dataclasses.replace(config, data_dir=str(data_dir), run_dir=str(run_dir))
+    run = RunDir(run_dir)
+    if run.is_complete:
+        run.start(config)  # refuses another config
+        metrics = json.loads(run.metrics.read_text())
+        print(f"{run_dir} is complete already; delete it to train again.")
+    else:
+        if is_demo:
+            build_demo(data_dir)
+        start_tensorflow()
+        from glr_keras.training import train
+
+        metrics = train(config, is_demo)
+    print_result(run_dir, metrics, time.monotonic() - started)
+
+
+def parse_config(argv=None) -> FitConfig:
+    """Reads flags over `--config` over defaults (the demo's if no data is named)."""
+    parser = argparse.ArgumentParser(
+        prog="python -m glr_keras.fit",
+        description="Trains a landmark recogniser on the features of a frozen backbone. Without "
+        "--data-dir it draws and learns the built-in demo, whose defaults differ: "
+        + ", ".join(f"{name} {_show(value)}" for name, value in DEMO.items()),
+    )
+    parser.add_argument("--config", type=Path, help="config.json of a run; flags go over it")
+    add_flags(parser)
+    flags = vars(parser.parse_args(argv))
+    path = flags.pop("config")
+    if path is not None:
+        return from_flags(flags, read_json(path))
+    is_demo = not flags.get("data_dir")
+    return from_flags(flags, from_flags(DEMO if is_demo else {}, FitConfig()))
+
+
+def build_demo(data_dir: Path) -> None:
+    """Draws the demo's photos and builds records of them, unless they are there."""
+    if (data_dir / "manifest.json").exists():
+        return
+    from tfrecords.build import build
+    from tfrecords.demo import write_photos
+
+    photos = data_dir.with_name(data_dir.name + "-photos")
+    if not (photos / "boxes.csv").exists():
+        write_photos(photos)
+    build(photos, data_dir)
+
+
+def print_result(run_dir: Path, metrics: dict, seconds: float) -> None:
+    """Says what was reached, on what, and where everything is."""
+    test = metrics["test"]
+    right, total = round(test["perception_accuracy"] * test["photos"]), test["photos"]
+    print(f"\nData: {metrics['data']}. Weights of {metrics['backbone']}: {metrics['weights']}.")
+    print(
+        f"Test accuracy {test['perception_accuracy']:.1%} ({right} of {total} photos, "
+        f"{metrics['landmarks']} landmarks), top 5 {test['perception_top5_accuracy']:.1%}; "
+        f"validation {metrics['validation']['perception_accuracy']:.1%}; "
+        f"best epoch {metrics['best_epoch']} of {metrics['epochs']}; {seconds:.0f} s in all."
+    )
+    print(f"Where it looked: {run_dir}/figures/attention_grid.png")
+    print(f"Everything else: {run_dir} (metrics.json, history.csv, model.keras, figures/)")
+
+
+def _show(value):
+    return " ".join(map(str, value)) if isinstance(value, tuple) else value
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,70 @@
+"""What all commands share: how they fail, are interrupted, and start TensorFlow."""
+
+import errno
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import contextmanager
+
+EXIT_USAGE = 2  # what argparse itself exits with
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+
+class UserError(ValueError):
+    """Something the user can mend: the text says what was expected, what came, and what to type."""
+
+
+def run_command(main: Callable[[], None]) -> None:
+    """Runs `main`; a `UserError`, a full disk or Ctrl-C ends it with one message, no traceback."""
+    try:
+        main()
+    except UserError as error:
+        exit_with(f"error: {error}", EXIT_USAGE)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        exit_with(
+            f"error: The disk is full ({error.filename or 'while writing'}). Free some space and "
+            "type the same command again.",
+            EXIT_USAGE,
+        )
+    except KeyboardInterrupt:
+        exit_with("Interrupted. The same command goes on from here.", EXIT_INTERRUPTED)
+
+
+def exit_with(message: str, code: int) -> None:
+    """Prints `message` on standard error and exits with `code`."""
+    print(f"\n{message}", file=sys.stderr)
+    sys.exit(code)
+
+
+def start_tensorflow() -> None:
+    """Imports TensorFlow and looks for GPUs without what it prints of missing ones."""
+    with _stderr_held_back():
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+
+
+@contextmanager
+def _stderr_held_back():
+    """Drops what the block writes to standard error; if it fails, all of that is printed.
+
+    TensorFlow's lines come from C++ before any log level is read, so the file descriptor is what
+    must be turned away.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as held_back:
+        os.dup2(held_back.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held_back.seek(0)
+            os.write(saved, held_back.read())
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)

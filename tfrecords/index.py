@@ -1,0 +1,171 @@
+"""Lists of photos: what a folder holds, and which split each photo goes to. No TensorFlow here."""
+
+import csv
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from tfrecords.console import UserError
+
+SPLITS = ("train", "validation", "test")
+SHARES = (70, 15, 15)  # percent, as in the report this project started from
+MIN_FOR_SPLIT = 3  # photos a landmark needs to be in all three splits
+NOT_PHOTOS = {"thumbs.db", "desktop.ini", "boxes.csv"}  # what systems and this project put beside
+NO_BOX = (0.0, 0.0, 0.0, 0.0)
+BOXES_FILE = "boxes.csv"
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo as listed: not yet opened.
+
+    Attributes:
+        photo_id: Its path below the photo folder, with forward slashes; unique.
+        landmark_id: Name of the landmark's folder.
+        path: Where the file is.
+        box: (ymin, xmin, ymax, xmax) in [0, 1] where the landmark stands; all zero if unknown.
+    """
+
+    photo_id: str
+    landmark_id: str
+    path: Path
+    box: tuple[float, float, float, float] = NO_BOX
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a photo folder holds.
+
+    Attributes:
+        photos: Every file in the landmarks' folders, sorted by photo_id.
+        strays: Names of files that lie beside those folders.
+        empty_folders: Names of landmarks' folders without a file.
+    """
+
+    photos: list[Photo]
+    strays: list[str]
+    empty_folders: list[str]
+
+
+def list_folder(folder: Path) -> Listing:
+    """Lists the photos of a folder that holds one sub-folder per landmark.
+
+    Sub-folders of a landmark's folder belong to it. Hidden files and what operating systems leave
+    behind are no photos. If `folder/boxes.csv` exists (photo,ymin,xmin,ymax,xmax), it gives boxes.
+
+    Raises:
+        UserError: the folder is missing, empty, or has no two landmarks.
+    """
+    if not folder.is_dir():
+        raise UserError(
+            f"No folder {folder}. Expected a folder with one sub-folder of photos per landmark."
+        )
+    boxes = read_boxes(folder / BOXES_FILE)
+    photos, strays = [], []
+    for path in sorted(files_below(folder)):
+        photo_id = _printable(path.relative_to(folder).as_posix())
+        landmark_id, slash, _ = photo_id.partition("/")
+        if slash:
+            photos.append(Photo(photo_id, landmark_id, path, boxes.get(photo_id, NO_BOX)))
+        else:
+            strays.append(photo_id)
+    filled = {photo.landmark_id for photo in photos}
+    _check_listing(folder, filled, strays)
+    folders = (_printable(path.name) for path in folder.iterdir() if path.is_dir())
+    empty = sorted(name for name in folders if name not in filled and not name.startswith("."))
+    return Listing(photos, strays, empty)
+
+
+def read_boxes(path: Path) -> dict[str, tuple[float, float, float, float]]:
+    """Reads photo_id -> (ymin, xmin, ymax, xmax); empty where the file does not exist."""
+    if not path.exists():
+        return {}
+    boxes = {}
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        for line, row in enumerate(csv.DictReader(file), start=2):
+            try:
+                box = tuple(float(row[side]) for side in ("ymin", "xmin", "ymax", "xmax"))
+                ymin, xmin, ymax, xmax = box
+                if not (0 <= ymin <= ymax <= 1 and 0 <= xmin <= xmax <= 1):
+                    raise ValueError(f"{box} is no box in [0, 1]")
+                boxes[row["photo"]] = box
+            except (KeyError, TypeError, ValueError) as error:
+                raise UserError(
+                    f"{path}, line {line}: expected photo,ymin,xmin,ymax,xmax with numbers in "
+                    f"[0, 1], got {row} ({error})."
+                ) from error
+    return boxes
+
+
+def split_photos(photos: list[Photo], seed: int) -> dict[str, list[Photo]]:
+    """Deals photos to train, validation and test, landmark by landmark.
+
+    A photo's place depends on its id, its landmark's other ids and the seed: never on the order
+    of the list or of the disk. A landmark with at least 3 photos is in all three splits; one with
+    fewer is in train only.
+
+    Args:
+        photos: Photos that are known to be good.
+        seed: Int; another seed deals otherwise.
+
+    Returns:
+        Dict from split name to photos, sorted by photo_id.
+    """
+    by_landmark = {}
+    for photo in photos:
+        by_landmark.setdefault(photo.landmark_id, []).append(photo)
+    splits = {split: [] for split in SPLITS}
+    for group in by_landmark.values():
+        group.sort(key=lambda photo: _draw(photo.photo_id, seed))
+        train, validation, _ = split_sizes(len(group))
+        splits["train"] += group[:train]
+        splits["validation"] += group[train : train + validation]
+        splits["test"] += group[train + validation :]
+    return {split: sorted(group, key=lambda p: p.photo_id) for split, group in splits.items()}
+
+
+def split_sizes(photos: int) -> tuple[int, int, int]:
+    """Returns how many of a landmark's `photos` go to train, validation and test."""
+    if photos < MIN_FOR_SPLIT:
+        return photos, 0, 0
+    validation, test = (max(1, round(photos * share / 100)) for share in SHARES[1:])
+    return photos - validation - test, validation, test
+
+
+def files_below(folder: Path):
+    """Yields the path of every file below `folder` that may be a photo; each folder once."""
+    seen = set()
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in seen:  # a link that leads back up would go round for ever
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in files:
+            if not name.startswith(".") and name.lower() not in NOT_PHOTOS:
+                yield Path(parent, name)
+
+
+def _check_listing(folder, landmarks, strays):
+    if len(landmarks) >= 2:
+        return
+    layout = f"Expected one sub-folder per landmark: {folder}/LANDMARK/PHOTO.jpg, at least two."
+    if landmarks:
+        raise UserError(f"{folder} holds photos of one landmark only ({min(landmarks)}). {layout}")
+    if strays:
+        raise UserError(
+            f"{folder} holds {len(strays)} files but no sub-folder with photos. {layout} "
+            "Move the photos of each landmark into a folder of its name."
+        )
+    raise UserError(f"{folder} holds no photos. {layout}")
+
+
+def _printable(path):
+    """A file name that is no UTF-8 still gets an id that can be written to CSV and records."""
+    return path.encode("utf-8", "backslashreplace").decode()
+
+
+def _draw(photo_id, seed):
+    return hashlib.blake2b(f"{seed}/{photo_id}".encode(), digest_size=8).digest(), photo_id

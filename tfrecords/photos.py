@@ -1,0 +1,99 @@
+"""One photo: any file a user calls a photo becomes an upright RGB JPEG, or a reason why not."""
+
+import io
+import warnings
+
+from PIL import Image, ImageOps
+
+JPEG_QUALITY = 92
+MIN_SIDE = 32  # pixels; below that no landmark can be recognised (a guess)
+MAX_PIXELS = 200_000_000  # a 200-megapixel phone photo; more is taken for a decompression bomb
+
+REASONS = {
+    "empty": "the file has no bytes",
+    "not a photo": "no decoder knows the file: a text, a web page, another kind of file",
+    "damaged": "the photo starts well and then ends early or is corrupt",
+    "too small": f"its short side has fewer than {MIN_SIDE} pixels",
+    "too large": f"it has more than {MAX_PIXELS // 1_000_000} million pixels",
+    "unreadable": "the operating system did not let us read the file",
+    "no landmark folder": "the photo lies beside the landmarks' folders, not inside one",
+}
+
+
+class PhotoError(ValueError):
+    """A photo that is left out. `reason` is a key of `REASONS`."""
+
+    def __init__(self, reason: str):
+        super().__init__(reason)
+        self.reason = reason
+
+
+def prepare_photo(data: bytes, short_side: int) -> bytes:
+    """Makes the JPEG that goes into a record.
+
+    EXIF orientation is applied, CMYK, grey, 16-bit and palette photos become RGB, what is
+    transparent becomes white, an animation gives its first frame, and a short side above
+    `short_side` pixels is scaled down to it (a smaller photo keeps its size).
+
+    Args:
+        data: Bytes of a file in any format Pillow reads: JPEG, PNG, WebP, AVIF, GIF, TIFF, ...
+        short_side: Int, pixels.
+
+    Returns:
+        Bytes of an RGB JPEG without metadata.
+
+    Raises:
+        PhotoError: the photo can't be used; its `reason` says why.
+    """
+    if not data:
+        raise PhotoError("empty")
+    photo = _open(data)
+    try:
+        # Lets libjpeg drop what will be scaled away anyway: half the time on a phone's photo.
+        # The factor 2 leaves the filter below enough pixels to work on.
+        if photo.mode in ("RGB", "L"):
+            photo.draft(photo.mode, (2 * short_side, 2 * short_side))
+        photo = _to_rgb(ImageOps.exif_transpose(photo))
+    except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
+        raise PhotoError("damaged") from error
+    photo = _shrink(photo, short_side)
+    out = io.BytesIO()
+    photo.save(out, "JPEG", quality=JPEG_QUALITY)
+    return out.getvalue()
+
+
+def _open(data):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # odd metadata and big photos: both are judged below
+        try:
+            photo = Image.open(io.BytesIO(data))
+        except Image.DecompressionBombError as error:
+            raise PhotoError("too large") from error
+        except (OSError, SyntaxError, ValueError) as error:
+            raise PhotoError("not a photo") from error
+    if photo.width * photo.height > MAX_PIXELS:
+        raise PhotoError("too large")
+    if min(photo.size) < MIN_SIDE:
+        raise PhotoError("too small")
+    return photo
+
+
+def _to_rgb(photo):
+    if photo.mode.startswith("I;16") or photo.mode in ("I", "F"):
+        # Pillow clips instead of scaling when it converts these, which gives a white photo.
+        _, high = photo.getextrema()
+        scale = 255 / (65535 if photo.mode != "F" and high > 255 else max(high, 1))
+        photo = photo.point(lambda value: value * scale).convert("L")
+    if photo.has_transparency_data:
+        photo = photo.convert("RGBA")
+        white = Image.new("RGBA", photo.size, "white")
+        photo = Image.alpha_composite(white, photo)
+    return photo.convert("RGB")
+
+
+def _shrink(photo, short_side):
+    scale = short_side / min(photo.size)
+    if scale >= 1:
+        return photo
+    size = [max(short_side, round(side * scale)) for side in photo.size]
+    return photo.resize(size, Image.Resampling.LANCZOS, reducing_gap=3)

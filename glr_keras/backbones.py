@@ -1,9 +1,10 @@
 """Frozen networks: photos in [0, 255] -> feature maps; their weights and the checks on them."""
 
-import dataclasses
 import hashlib
 import sys
+import warnings
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
@@ -16,7 +17,7 @@ from tfrecords.console import UserError
 _URL = "https://storage.googleapis.com/tensorflow/keras-applications/"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Backbone:
     """A network of keras.applications.
 
@@ -53,6 +54,10 @@ BACKBONES = MappingProxyType(
         ),
     }
 )
+
+
+# The layers of a plain chain such as VGG16.
+_CHAIN = (keras.layers.InputLayer, keras.layers.Conv2D, keras.layers.MaxPooling2D)
 
 
 class WeightsUnreachableError(UserError):
@@ -124,11 +129,14 @@ def randomize(network: keras.Model, seed: int) -> None:
     noise. On the demo photos, a linear layer on VGG16's features separates 97 % (held out, 3
     augmented views); with dense zero-mean filters 62 %.
 
+    Networks with branches or batch norm (MobileNetV2) keep Keras' own, equally seeded, values.
+
     Args:
-        network: Model of plain convolutions (VGG16) or of any layers; those without a plain
-            convolution kernel keep the values that `keras.utils.set_random_seed(seed)` gave them.
+        network: Model of keras.applications.
         seed: Int.
     """
+    if any(not isinstance(layer, _CHAIN) for layer in network.layers):
+        return
     random = np.random.default_rng(seed)
     signal = _noise(random, network.input_shape[1:])
     for layer in network.layers[1:]:
@@ -136,7 +144,7 @@ def randomize(network: keras.Model, seed: int) -> None:
             kernel = _sparse_kernel(random, layer.kernel.shape)
             layer.kernel.assign(kernel)
             deviation = np.std(keras.ops.convert_to_numpy(layer(signal)), axis=(0, 1, 2))
-            layer.kernel.assign(kernel / (deviation + 1e-6))
+            layer.kernel.assign(kernel / np.maximum(deviation, 0.1))  # a nearly dead one stays so
         signal = layer(signal)
 
 
@@ -210,8 +218,10 @@ def _load_weights(network, path, config):
             file=sys.stderr,
         )
     try:
-        network.load_weights(path)
-    except (ValueError, OSError, KeyError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # Keras only warns of parts it skips
+            network.load_weights(path)
+    except (ValueError, OSError, KeyError, UserWarning) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(
             f"--weights {path} does not fit {config.backbone} without its top: {reason}\n"

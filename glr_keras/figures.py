@@ -1,5 +1,6 @@
 """Every picture of a run, as PNG files. Colours can be told apart by colour-blind eyes."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,8 +78,9 @@ def draw_confusion_matrix(matrix: np.ndarray, names: Sequence[str], title: str, 
     axes.set(title=title, xlabel="predicted", ylabel="shown")
     if size <= MOST_NAMES:
         labels = [_readable(name) for name in names]
-        axes.set_xticks(range(size), labels, rotation=45, ha="right", rotation_mode="anchor")
-        axes.set_yticks(range(size), labels)
+        turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+        axes.set_xticks(range(size), labels, parse_math=False, **turned)
+        axes.set_yticks(range(size), labels, parse_math=False)
         axes.tick_params(labelsize=9 if size <= 15 else 7.5)
         for i, j in zip(*np.nonzero(matrix), strict=True):
             colour = "black" if shares[i, j] > 0.55 else "white"
@@ -102,7 +104,8 @@ def draw_attention_grid(looks: Sequence[Look], title: str, path: Path, columns: 
         text = f"{_readable(look.predicted)}  {look.score:.0%}"
         if not right:
             text = f"is {_readable(look.landmark)}\nsaid {text}"
-        axes.set_title(text, fontsize=8, color="black" if right else ATTENTION)
+        colour = "black" if right else ATTENTION
+        axes.set_title(text, fontsize=8, color=colour, parse_math=False)
     _save(figure, path)
 
 
@@ -136,5 +139,8 @@ def _readable(name):
 
 def _save(figure, path):
     temporary = path.with_name(f"{path.stem}.tmp.png")
-    figure.savefig(temporary, dpi=DPI, metadata={"Software": None})
+    with warnings.catch_warnings():
+        # A script that matplotlib's font lacks shows as boxes; labels.txt has the names.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        figure.savefig(temporary, dpi=DPI, metadata={"Software": None})
     temporary.replace(path)

@@ -22,7 +22,7 @@ def main() -> None:
     config = dataclasses.replace(config, data_dir=str(data_dir), run_dir=str(run_dir))
     run = RunDir(run_dir)
     if run.is_complete:
-        run.start(config)  # refuses another config
+        run.check(config)
         metrics = json.loads(run.metrics.read_text())
         print(f"{run_dir} is complete already; delete it to train again.")
     else:
@@ -86,4 +86,4 @@ def _show(value):
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, after_interrupt="The same command goes on from the last whole epoch.")

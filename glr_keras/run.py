@@ -63,28 +63,34 @@ class RunDir:
         folder.mkdir(exist_ok=True)
         return folder / f"{name}.png"
 
-    def start(self, config: FitConfig) -> None:
-        """Claims the directory for `config`, or finds that it holds a run of the same.
+    def check(self, config: FitConfig) -> None:
+        """Finds whether a run of `config` can start or go on here; writes nothing.
 
         Raises:
-            UserError: it holds a run of another config, other files, or can't be written.
+            UserError: the directory holds a run of another config, or other files.
         """
         path = self.path / "config.json"
         if path.exists():
-            changed = config_file.differences(config_file.read_json(path), config)
-            if changed:
+            if changed := config_file.differences(config_file.read_json(path), config):
                 raise UserError(
                     f"{self.path} holds a run of another config: {'; '.join(changed)}. "
                     "Name another --run-dir, or delete this one."
                 )
-            return
+        elif self.path.exists() and (others := self._strangers()):
+            raise UserError(
+                f"{self.path} is not empty and holds no run ({', '.join(others[:3])}...). "
+                "Name another --run-dir."
+            )
+
+    def start(self, config: FitConfig) -> None:
+        """Claims the directory for `config`.
+
+        Raises:
+            UserError: as `check`, or it can't be written.
+        """
         try:
+            self.check(config)
             self.path.mkdir(parents=True, exist_ok=True)
-            if others := sorted(p.name for p in self.path.iterdir() if p.name != "config.json.tmp"):
-                raise UserError(
-                    f"{self.path} is not empty and holds no run ({', '.join(others[:3])}...). "
-                    "Name another --run-dir."
-                )
             self.write_text("config.json", config_file.to_json(config))
         except OSError as error:
             raise UserError(
@@ -109,6 +115,9 @@ class RunDir:
                 f"{self.path} was started with other {', '.join(changed).replace('_', ' ')}, so "
                 "it can't go on exactly. Name another --run-dir, or delete this one."
             )
+
+    def _strangers(self):
+        return sorted(p.name for p in self.path.iterdir() if p.name != "config.json.tmp")
 
     def write_text(self, name: str, text: str) -> None:
         temporary = self.path / f"{name}.tmp"

@@ -47,8 +47,9 @@ def train(config: FitConfig, is_demo: bool = False) -> dict:
     """
     records = open_records(Path(config.data_dir))
     run = RunDir(Path(config.run_dir))
-    run.start(config)
+    run.check(config)
     backbone, weights = load_backbone(config, fall_back=is_demo)
+    run.start(config)  # only now: a mistake in the flags leaves no directory behind
     weights_hash = hash_weights(backbone)
     run.bind(records.fingerprint, weights_hash, choose_precision(config.precision))
     run.write_text("labels.txt", "\n".join(records.landmarks) + "\n")
@@ -147,7 +148,7 @@ class StateKeeper(keras.callbacks.Callback):
             self.state.variables = []
 
     def on_epoch_end(self, epoch, logs=None):
-        history = [*self.state.history, {"epoch": epoch + 1, **_plain(logs)}]
+        history = [*self.state.history, _row(epoch, logs)]
         # max() keeps the first of equals: the earliest epoch that reached the best.
         best_epoch = max(range(len(history)), key=lambda e: history[e][OBJECTIVE])
         is_best = best_epoch == epoch
@@ -175,6 +176,9 @@ def _assign(variables, values):
         variable.assign(value)
 
 
-def _plain(logs):
-    """Floats with the digits that float32 has, so that history.csv reads well and is exact."""
-    return {name: float(str(np.float32(value))) for name, value in sorted(logs.items())}
+def _row(epoch, logs):
+    """A row of history.csv: floats with the digits that float32 has, so that they are exact."""
+    values = {name: float(str(np.float32(value))) for name, value in logs.items()}
+    for prefix in ("", "val_"):  # Keras leaves it out where perception is the only output
+        values.setdefault(f"{prefix}perception_loss", values[f"{prefix}loss"])
+    return {"epoch": epoch + 1} | {name: values[name] for name in sorted(values)}

@@ -1,1 +1,1 @@
-"""Turns photos of landmarks into TFRecords on disk. Stays light: TensorFlow loads when records are written."""
+"""Turns photos of landmarks into TFRecords. Stays light: TensorFlow loads when they are written."""

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import shutil
+import warnings
 from collections import Counter
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
@@ -60,19 +61,17 @@ def build(photos: Path, out: Path, seed: int = 0, short_side: int = SHORT_SIDE) 
     if short_side < 32:
         raise UserError(f"--short-side must be at least 32 pixels, got {short_side}.")
     listing = list_folder(photos)
-    staging = _make_staging(out)
-    with PreparedPhotos(staging / "prepared.bin") as prepared:
-        skipped = _prepare_all(listing, prepared, short_side)
-        kept = [photo for photo in listing.photos if photo.photo_id in prepared]
-        _check_kept(kept, skipped, photos)
-        splits = split_photos(kept, seed)
-        builder = _write_records(staging / "records", splits, prepared.read)
-    prepared.path.unlink()
-    records = Path(builder.data_dir)
-    choice = {"source": "folder", "seed": seed, "short_side": short_side, "quality": JPEG_QUALITY}
-    _write_tables(records, builder, splits, skipped, choice)
-    os.rename(records, out)
-    shutil.rmtree(staging)
+    with _staging_folder(out) as staging:
+        with PreparedPhotos(staging / "prepared.bin") as prepared:
+            skipped = _prepare_all(listing, prepared, short_side)
+            kept = [photo for photo in listing.photos if photo.photo_id in prepared]
+            _check_kept(kept, skipped, photos)
+            splits = split_photos(kept, seed)
+            builder = _write_records(staging / "records", splits, prepared.read)
+        records = Path(builder.data_dir)
+        choice = {"source": "folder", "seed": seed, "short_side": short_side}
+        _write_tables(records, builder, splits, skipped, choice | {"quality": JPEG_QUALITY})
+        os.rename(records, out)
     _print_summary(out, listing, splits, skipped)
 
 
@@ -114,23 +113,36 @@ class PreparedPhotos:
         return self._file.read(size)
 
 
-def _make_staging(out):
-    if out.is_dir() and not any(out.iterdir()):
-        out.rmdir()
-    if out.exists():
-        raise UserError(
-            f"{out} exists. Expected a folder that is not there yet: name another --out, or delete "
-            "this one if you want to build it again."
-        )
+@contextmanager
+def _staging_folder(out):
+    """A folder beside `out` to work in; gone afterwards, unless the process is killed."""
     staging = out.with_name(out.name + ".part")
     try:
-        shutil.rmtree(staging, ignore_errors=True)
+        if out.is_dir() and not any(out.iterdir()):
+            out.rmdir()
+        if out.exists():
+            raise UserError(
+                f"{out} exists. Expected a folder that is not there yet: name another --out, or "
+                "delete this one if you want to build it again."
+            )
+        if staging.exists():
+            _delete_staging(staging)
         staging.mkdir(parents=True)
     except OSError as error:
+        raise UserError(f"Can't write to {out} ({error.strerror}). Name another --out.") from error
+    try:
+        yield staging
+    finally:
+        _delete_staging(staging)
+
+
+def _delete_staging(staging):
+    if strangers := {path.name for path in staging.iterdir()} - {"prepared.bin", "records"}:
         raise UserError(
-            f"Can't write to {staging} ({error.strerror}). Name another --out."
-        ) from error
-    return staging
+            f"{staging} is needed to work in and holds files of yours ({', '.join(strangers)}). "
+            "Name another --out."
+        )
+    shutil.rmtree(staging)
 
 
 def _prepare_all(listing, prepared, short_side):
@@ -145,7 +157,8 @@ def _prepare_all(listing, prepared, short_side):
             return "unreadable"
 
     skipped = [Skipped(name, "no landmark folder") for name in listing.strays]
-    with ThreadPool() as pool:
+    with ThreadPool() as pool, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns of odd metadata; the picture is what counts
         results = pool.imap(prepare, listing.photos)
         bar = tqdm(results, "Reading photos", len(listing.photos), unit=" photos")
         for photo, result in zip(listing.photos, bar, strict=True):
@@ -286,4 +299,4 @@ def _print_summary(out, listing: Listing, splits, skipped):
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(main, after_interrupt="Nothing was built; the same command starts again.")

@@ -11,32 +11,50 @@ EXIT_USAGE = 2  # what argparse itself exits with
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
+RESTART = "The same command starts again."
+
+
 class UserError(ValueError):
     """Something the user can mend: the text says what was expected, what came, and what to type."""
 
 
-def run_command(main: Callable[[], None]) -> None:
-    """Runs `main`; a `UserError`, a full disk or Ctrl-C ends it with one message, no traceback."""
+def run_command(main: Callable[[], None], after_interrupt: str = RESTART) -> None:
+    """Runs `main`; a `UserError`, a full disk or Ctrl-C ends it with one message, no traceback.
+
+    Args:
+        main: What the command does.
+        after_interrupt: What the user can rely on after Ctrl-C.
+    """
     try:
         main()
     except UserError as error:
         exit_with(f"error: {error}", EXIT_USAGE)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    except KeyboardInterrupt:
+        exit_with(f"Interrupted. {after_interrupt}", EXIT_INTERRUPTED)
+    except Exception as error:
+        if not _is_full_disk(error):
             raise
         exit_with(
-            f"error: The disk is full ({error.filename or 'while writing'}). Free some space and "
-            "type the same command again.",
+            f"error: The disk is full. Free some space and type the same command again.\n({error})",
             EXIT_USAGE,
         )
-    except KeyboardInterrupt:
-        exit_with("Interrupted. The same command goes on from here.", EXIT_INTERRUPTED)
 
 
 def exit_with(message: str, code: int) -> None:
     """Prints `message` on standard error and exits with `code`."""
     print(f"\n{message}", file=sys.stderr)
     sys.exit(code)
+
+
+def _is_full_disk(error):
+    """Whether an error, or one it came from, is a full disk: TFDS and TensorFlow wrap theirs."""
+    while error is not None:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if os.strerror(errno.ENOSPC) in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def start_tensorflow() -> None:

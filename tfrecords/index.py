@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,15 +67,16 @@ def list_folder(folder: Path) -> Listing:
     for path in sorted(files_below(folder)):
         photo_id = _printable(path.relative_to(folder).as_posix())
         landmark_id, slash, _ = photo_id.partition("/")
+        landmark_id = _one_line(landmark_id)
         if slash:
             photos.append(Photo(photo_id, landmark_id, path, boxes.get(photo_id, NO_BOX)))
         else:
             strays.append(photo_id)
     filled = {photo.landmark_id for photo in photos}
     _check_listing(folder, filled, strays)
-    folders = (_printable(path.name) for path in folder.iterdir() if path.is_dir())
+    folders = (_one_line(_printable(path.name)) for path in folder.iterdir() if path.is_dir())
     empty = sorted(name for name in folders if name not in filled and not name.startswith("."))
-    return Listing(photos, strays, empty)
+    return Listing(sorted(photos, key=lambda photo: photo.photo_id), strays, empty)
 
 
 def read_boxes(path: Path) -> dict[str, tuple[float, float, float, float]]:
@@ -82,19 +84,23 @@ def read_boxes(path: Path) -> dict[str, tuple[float, float, float, float]]:
     if not path.exists():
         return {}
     boxes = {}
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        for line, row in enumerate(csv.DictReader(file), start=2):
-            try:
-                box = tuple(float(row[side]) for side in ("ymin", "xmin", "ymax", "xmax"))
-                ymin, xmin, ymax, xmax = box
-                if not (0 <= ymin <= ymax <= 1 and 0 <= xmin <= xmax <= 1):
-                    raise ValueError(f"{box} is no box in [0, 1]")
-                boxes[row["photo"]] = box
-            except (KeyError, TypeError, ValueError) as error:
-                raise UserError(
-                    f"{path}, line {line}: expected photo,ymin,xmin,ymax,xmax with numbers in "
-                    f"[0, 1], got {row} ({error})."
-                ) from error
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: expected UTF-8, got other bytes ({error}).") from error
+    rows = csv.DictReader(io.StringIO(text, newline=""))
+    for row in rows:
+        try:
+            box = tuple(float(row[side]) for side in ("ymin", "xmin", "ymax", "xmax"))
+            ymin, xmin, ymax, xmax = box
+            if not (0 <= ymin <= ymax <= 1 and 0 <= xmin <= xmax <= 1):
+                raise ValueError(f"{box} is no box in [0, 1]")
+            boxes[row["photo"]] = box
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f"{path}, line {rows.line_num}: expected photo,ymin,xmin,ymax,xmax with numbers in "
+                f"[0, 1], got {row} ({error})."
+            ) from error
     return boxes
 
 
@@ -165,6 +171,16 @@ def _check_listing(folder, landmarks, strays):
 def _printable(path):
     """A file name that is no UTF-8 still gets an id that can be written to CSV and records."""
     return path.encode("utf-8", "backslashreplace").decode()
+
+
+def _one_line(name):
+    """Label names are kept one per line and without space around them: two must not become one."""
+    core = name.strip()
+    start = len(name) - len(name.lstrip())
+    ends = name[:start], name[start + len(core) :]
+    before, after = ("".join(f"\\x{ord(character):02x}" for character in end) for end in ends)
+    core = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in core)
+    return before + core + after
 
 
 def _draw(photo_id, seed):

@@ -1,20 +1,22 @@
 """One photo: any file a user calls a photo becomes an upright RGB JPEG, or a reason why not."""
 
 import io
-import warnings
+import struct
+from contextlib import suppress
 
 from PIL import Image, ImageOps
 
 JPEG_QUALITY = 92
 MIN_SIDE = 32  # pixels; below that no landmark can be recognised (a guess)
 MAX_PIXELS = 200_000_000  # a 200-megapixel phone photo; more is taken for a decompression bomb
+MAX_SIDE = 65_500  # pixels; libjpeg writes no longer side
 
 REASONS = {
     "empty": "the file has no bytes",
     "not a photo": "no decoder knows the file: a text, a web page, another kind of file",
     "damaged": "the photo starts well and then ends early or is corrupt",
     "too small": f"its short side has fewer than {MIN_SIDE} pixels",
-    "too large": f"it has more than {MAX_PIXELS // 1_000_000} million pixels",
+    "too large": f"it has over {MAX_PIXELS // 1_000_000} million pixels or is too long for JPEG",
     "unreadable": "the operating system did not let us read the file",
     "no landmark folder": "the photo lies beside the landmarks' folders, not inside one",
 }
@@ -53,24 +55,28 @@ def prepare_photo(data: bytes, short_side: int) -> bytes:
         # The factor 2 leaves the filter below enough pixels to work on.
         if photo.mode in ("RGB", "L"):
             photo.draft(photo.mode, (2 * short_side, 2 * short_side))
-        photo = _to_rgb(ImageOps.exif_transpose(photo))
-    except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
+        photo.load()
+        photo = _shrink(_to_rgb(_upright(photo)), short_side)
+    except (OSError, SyntaxError, ValueError, EOFError, MemoryError, RuntimeError) as error:
         raise PhotoError("damaged") from error
-    photo = _shrink(photo, short_side)
+    if max(photo.size) > MAX_SIDE:
+        raise PhotoError("too large")
+    photo.info.clear()  # Pillow would write a comment found here into the JPEG
     out = io.BytesIO()
     photo.save(out, "JPEG", quality=JPEG_QUALITY)
     return out.getvalue()
 
 
 def _open(data):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # odd metadata and big photos: both are judged below
-        try:
-            photo = Image.open(io.BytesIO(data))
-        except Image.DecompressionBombError as error:
-            raise PhotoError("too large") from error
-        except (OSError, SyntaxError, ValueError) as error:
-            raise PhotoError("not a photo") from error
+    Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # Pillow's own limit is 179 million
+    try:
+        photo = Image.open(io.BytesIO(data))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise PhotoError("too large") from error
+    except (OSError, SyntaxError, ValueError, RuntimeError) as error:
+        known = data.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8"))
+        known = known or data[8:12] in (b"WEBP", b"avif", b"avis")
+        raise PhotoError("damaged" if known else "not a photo") from error
     if photo.width * photo.height > MAX_PIXELS:
         raise PhotoError("too large")
     if min(photo.size) < MIN_SIDE:
@@ -78,11 +84,20 @@ def _open(data):
     return photo
 
 
+def _upright(photo):
+    # A photo is turned before the rest of its EXIF is written again, which is what may fail.
+    with suppress(struct.error, TypeError, ValueError, KeyError, SyntaxError, OverflowError):
+        ImageOps.exif_transpose(photo, in_place=True)
+    return photo
+
+
 def _to_rgb(photo):
-    if photo.mode.startswith("I;16") or photo.mode in ("I", "F"):
+    if photo.mode.startswith("I;16"):
+        photo = photo.convert("I")
+    if photo.mode in ("I", "F"):
         # Pillow clips instead of scaling when it converts these, which gives a white photo.
         _, high = photo.getextrema()
-        scale = 255 / (65535 if photo.mode != "F" and high > 255 else max(high, 1))
+        scale = 255 / (65535 if photo.mode == "I" and high > 255 else max(high, 1))
         photo = photo.point(lambda value: value * scale).convert("L")
     if photo.has_transparency_data:
         photo = photo.convert("RGBA")

@@ -1,0 +1,50 @@
+"""What several test files share."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+# Before Keras is imported: weights that a user has downloaded must not change what tests see.
+os.environ["KERAS_HOME"] = tempfile.mkdtemp(prefix="keras-home-")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def run_python():
+    """Runs a fresh Python in the repository's root: `run_python("-m", "tfrecords.build", ...)`."""
+
+    def run(*arguments):
+        command = [sys.executable, *map(str, arguments)]
+        return subprocess.run(
+            command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def demo_data(tmp_path_factory):
+    """Records of 5 photos of each of the 10 demo landmarks (3 train, 1 validation, 1 test)."""
+    from tfrecords.build import build
+    from tfrecords.demo import write_photos
+
+    folder = tmp_path_factory.mktemp("demo")
+    write_photos(folder / "photos", photos_per_landmark=5, progress=False)
+    build(folder / "photos", folder / "data")
+    return folder / "data"
+
+
+@pytest.fixture
+def records(demo_data, tmp_path):
+    """A copy of those records, for tests that write features beside them or harm them."""
+    from glr_keras.data import open_records
+
+    shutil.copytree(demo_data, tmp_path / "data", ignore=shutil.ignore_patterns("features"))
+    return open_records(tmp_path / "data")

@@ -1,0 +1,106 @@
+"""Which file may import which, and which stay free of TensorFlow."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+PACKAGES = ("tfrecords", "glr_keras", "tuning")
+# A module imports from lower ranks only.
+RANKS = {
+    "config": 0,
+    **dict.fromkeys(["augment", "backbones", "models", "metrics", "run", "figures"], 1),
+    "data": 2,
+    "features": 3,
+    "explain": 4,
+    "report": 5,
+    "training": 6,
+    "fit": 7,
+}
+LIGHT = [
+    "tfrecords.console",
+    "tfrecords.index",
+    "tfrecords.photos",
+    *sorted(f"tfrecords.{path.stem}" for path in (REPOSITORY / "tfrecords").glob("demo*.py")),
+    "glr_keras",
+    "glr_keras.config",
+    "glr_keras.fit",
+]
+
+
+def modules_of(package):
+    paths = sorted((REPOSITORY / package).glob("*.py"))
+    return {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in paths}
+
+
+def our_imports(tree):
+    """Names of our modules that the code in `tree` imports, as "package.module"."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute here"
+            is_package = node.module in PACKAGES
+            names |= {f"{node.module}.{a.name}" if is_package else node.module for a in node.names}
+    return {name for name in names if name.split(".")[0] in PACKAGES}
+
+
+GLR_KERAS = modules_of("glr_keras")
+TFRECORDS = modules_of("tfrecords")
+
+
+def test_imports_are_seen_wherever_they_stand():
+    code = "import glr_keras.run\ndef f():\n from tfrecords import index, photos\n import csv"
+    assert our_imports(ast.parse(code)) == {
+        "glr_keras.run",
+        "tfrecords.index",
+        "tfrecords.photos",
+    }
+
+
+@pytest.mark.parametrize("module", TFRECORDS)
+def test_tfrecords_knows_no_other_package(module):
+    assert {name.split(".")[0] for name in our_imports(TFRECORDS[module])} <= {"tfrecords"}
+
+
+@pytest.mark.parametrize("module", GLR_KERAS)
+def test_glr_keras_takes_only_the_console_from_tfrecords(module):
+    allowed = {"tfrecords.console"}
+    if module == "fit":
+        allowed |= {"tfrecords.build", "tfrecords.demo"}
+    others = {name for name in our_imports(GLR_KERAS[module]) if name.split(".")[0] != "glr_keras"}
+    assert others <= allowed
+
+
+def test_only_build_demo_builds_records():
+    functions = [node for node in GLR_KERAS["fit"].body if isinstance(node, ast.FunctionDef)]
+    build_demo = next(node for node in functions if node.name == "build_demo")
+    assert our_imports(build_demo) == {"tfrecords.build", "tfrecords.demo"}
+    rest = [node for node in GLR_KERAS["fit"].body if node is not build_demo]
+    assert not our_imports(ast.Module(rest, [])) & {"tfrecords.build", "tfrecords.demo"}
+
+
+def test_every_module_of_glr_keras_has_a_rank():
+    assert set(GLR_KERAS) - {"__init__"} == set(RANKS)
+
+
+@pytest.mark.parametrize("module", RANKS)
+def test_arrows_go_one_way(module):
+    ours = [n for n in our_imports(GLR_KERAS[module]) if n.startswith("glr_keras.")]
+    imported = [name.split(".")[1] for name in ours]
+    assert [name for name in imported if RANKS[name] >= RANKS[module]] == []
+
+
+def test_light_modules_start_neither_tensorflow_nor_keras(run_python):
+    code = (
+        "import importlib, sys\n"
+        f"for name in {LIGHT}:\n"
+        "    importlib.import_module(name)\n"
+        "    heavy = {'tensorflow', 'keras', 'tensorflow_datasets'} & set(sys.modules)\n"
+        "    assert not heavy, (name, heavy)\n"
+        "print('light')"
+    )
+    done = run_python("-c", code)
+    assert (done.stdout, done.returncode) == ("light\n", 0), done.stderr

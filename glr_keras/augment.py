@@ -11,7 +11,9 @@ import tensorflow as tf
 
 from glr_keras.config import FitConfig
 
-SHORT_SIDE_PER_VIEW = 256 / 224  # the report cuts a 224-pixel view out of a short side of 256
+VIEW_SHARE = (
+    224 / 256
+)  # the report cuts a 224-pixel view out of a short side of 256; exact in binary
 ASPECT_RATIOS = (
     3 / 4,
     4 / 3,
@@ -31,7 +33,7 @@ def eval_view(photo: tf.Tensor, image_size: int) -> tf.Tensor:
         256 and `image_size` 224, these are the photo's own pixels.
     """
     height, width = _sides(photo)
-    side = tf.minimum(height, width) / SHORT_SIDE_PER_VIEW
+    side = tf.minimum(height, width) * VIEW_SHARE
     # Whole pixels, so that a view of the photo's own scale needs no interpolation.
     top = tf.floor((height - side) / 2)
     left = tf.floor((width - side) / 2)
@@ -57,8 +59,11 @@ def train_view(photo: tf.Tensor, photo_id: tf.Tensor, view: int, config: FitConf
     area, ratio, across, down, turn, mirror, light = tf.unstack(_uniforms(photo_id, view, config))
     height, width = _sides(photo)
     area = (config.min_crop_area + area * (1 - config.min_crop_area)) * height * width
-    low, high = (math.log(ratio) for ratio in ASPECT_RATIOS)
-    ratio = tf.exp(low + ratio * (high - low))
+    # Only shapes of that area that fit into the photo are drawn; cutting others off would make
+    # crops smaller than promised. A panorama has none, and there the crop is smaller.
+    low = tf.clip_by_value(area / height**2, *ASPECT_RATIOS)
+    high = tf.clip_by_value(width**2 / area, *ASPECT_RATIOS)
+    ratio = low * (high / low) ** ratio  # log-uniform, as torchvision's
     crop_width = tf.minimum(tf.sqrt(area * ratio), width)
     crop_height = tf.minimum(tf.sqrt(area / ratio), height)
     center_x = crop_width / 2 + across * (width - crop_width)

@@ -71,15 +71,15 @@ class FitConfig:
         for name, low, high in _RANGES:
             value = getattr(self, name)
             if not low <= value <= high:
-                raise _out_of_range(name, f"between {low:g} and {high:g}", value)
+                raise _out_of_range(name, f"between {low} and {high}", value)
         for field in dataclasses.fields(self):
             choices, value = field.metadata["choices"], getattr(self, field.name)
             if choices and value not in choices:
                 raise _out_of_range(field.name, f"one of {', '.join(choices)}", value)
         if self.head_units and min(self.head_units) < 1:
             raise _out_of_range("head_units", "whole numbers above 0", self.head_units)
-        if self.alpha == 0 and self.beta == 0:
-            raise UserError("--alpha and --beta are both 0: nothing would be learned. Raise one.")
+        if self.beta == 0 and (self.alpha == 0 or self.head != "abn"):
+            raise UserError("--beta 0 leaves nothing to learn here. Raise it above 0.")
 
     @property
     def num_views(self) -> int:

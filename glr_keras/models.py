@@ -272,22 +272,27 @@ def compile_model(head: keras.Model, config: FitConfig) -> None:
     weights = {"attention": config.alpha, "perception": config.beta}
     outputs = head.output_names_of_loss
     top = min(5, head.settings["num_landmarks"])
-    # Keras prefixes metric names with the output only where there is more than one.
-    prefix = "perception_" if len(outputs) == 1 else ""
     head.compile(
         optimizer=_optimizer(config),
         loss={
             name: keras.losses.SparseCategoricalCrossentropy(from_logits=True) for name in outputs
         },
         loss_weights={name: weights[name] for name in outputs},
-        metrics={
-            name: [
-                keras.metrics.SparseCategoricalAccuracy(name=f"{prefix}accuracy"),
-                keras.metrics.SparseTopKCategoricalAccuracy(k=top, name=f"{prefix}top5"),
-            ]
-            for name in outputs
-        },
+        metrics={name: _metrics(name, top, alone=len(outputs) == 1) for name in outputs},
     )
+
+
+def _metrics(output, top, alone):
+    """Keras names metrics after outputs, and reports their losses, only where there are several."""
+    prefix = f"{output}_" if alone else ""
+    metrics = [
+        keras.metrics.SparseCategoricalAccuracy(name=f"{prefix}accuracy"),
+        keras.metrics.SparseTopKCategoricalAccuracy(k=top, name=f"{prefix}top5"),
+    ]
+    if alone:
+        loss = keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name=f"{prefix}loss")
+        metrics.append(loss)
+    return metrics
 
 
 def _optimizer(config):

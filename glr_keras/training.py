@@ -179,6 +179,4 @@ def _assign(variables, values):
 def _row(epoch, logs):
     """A row of history.csv: floats with the digits that float32 has, so that they are exact."""
     values = {name: float(str(np.float32(value))) for name, value in logs.items()}
-    for prefix in ("", "val_"):  # Keras leaves it out where perception is the only output
-        values.setdefault(f"{prefix}perception_loss", values[f"{prefix}loss"])
     return {"epoch": epoch + 1} | {name: values[name] for name in sorted(values)}

@@ -388,9 +388,7 @@ def test_out_below_a_file_is_refused(tmp_path):
     photos = write_photos(tmp_path / "photos", {"a": 3, "b": 3})
     (tmp_path / "file").write_text("keep me")
     out = tmp_path / "file" / "out"
-    with pytest.raises(
-        UserError, match=rf"^Can't write to {out} \(.+\)\. Name another --out\.$"
-    ):
+    with pytest.raises(UserError, match=rf"^Can't write to {out} \(.+\)\. Name another --out\.$"):
         build(photos, out)
     assert (tmp_path / "file").read_text() == "keep me"
 

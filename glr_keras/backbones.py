@@ -1,6 +1,7 @@
 """Frozen networks: photos in [0, 255] -> feature maps; their weights and the checks on them."""
 
 import hashlib
+import socket
 import sys
 import warnings
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import numpy as np
 from glr_keras.config import FitConfig
 from tfrecords.console import UserError
 
+TIMEOUT = 20  # seconds without a byte before a download counts as failed
 _URL = "https://storage.googleapis.com/tensorflow/keras-applications/"
 
 
@@ -194,6 +196,8 @@ def download_weights(name: str) -> Path:
         WeightsUnreachableError: no network, or the file that came is another.
     """
     backbone = BACKBONES[name]
+    patience = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(TIMEOUT)  # Keras waits for ever on a network that swallows packets
     try:
         path = keras.utils.get_file(
             backbone.file, backbone.url, cache_subdir="models", file_hash=backbone.md5
@@ -204,6 +208,8 @@ def download_weights(name: str) -> Path:
             f"  file: {backbone.file}\n  URL:  {backbone.url}\n  md5:  {backbone.md5}\n"
             "Fetch that file on another machine and name it with: --weights FILE"
         ) from error
+    finally:
+        socket.setdefaulttimeout(patience)
     return Path(path)
 
 

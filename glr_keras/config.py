@@ -59,7 +59,7 @@ class FitConfig:
     momentum: float = option(0.9, "of sgd, in [0, 1)")
     batch_size: int = option(32, "photos per training step")
     epochs: int = option(3, "passes over the training photos")
-    views: int = option(0, "augmented views of each photo, used in turn (default: one per epoch)")
+    views: int = option(0, "augmented views of each photo, used in turn; 0: one per epoch")
     seed: int = option(0, "of weights, views, order and dropout")
 
     rotation: float = option(45.0, "largest rotation of a training view, in degrees")

@@ -16,7 +16,7 @@ DEMO_DATA = Path("data/demo")
 def main() -> None:
     started = time.monotonic()
     config = parse_config()
-    is_demo = not config.data_dir or Path(config.data_dir) == DEMO_DATA
+    is_demo = _is_demo(config.data_dir)
     data_dir = Path(config.data_dir or DEMO_DATA)
     run_dir = Path(config.run_dir or Path("runs") / data_dir.resolve().name)
     config = dataclasses.replace(config, data_dir=str(data_dir), run_dir=str(run_dir))
@@ -49,8 +49,8 @@ def parse_config(argv=None) -> FitConfig:
     path = flags.pop("config")
     if path is not None:
         return from_flags(flags, read_json(path))
-    is_demo = not flags.get("data_dir")
-    return from_flags(flags, from_flags(DEMO if is_demo else {}, FitConfig()))
+    defaults = DEMO if _is_demo(flags.get("data_dir", "")) else {}
+    return from_flags(flags, from_flags(defaults, FitConfig()))
 
 
 def build_demo(data_dir: Path) -> None:
@@ -71,6 +71,8 @@ def print_result(run_dir: Path, metrics: dict, seconds: float) -> None:
     test = metrics["test"]
     right, total = round(test["perception_accuracy"] * test["photos"]), test["photos"]
     print(f"\nData: {metrics['data']}. Weights of {metrics['backbone']}: {metrics['weights']}.")
+    if "warning" in metrics:
+        print(metrics["warning"])
     print(
         f"Test accuracy {test['perception_accuracy']:.1%} ({right} of {total} photos, "
         f"{metrics['landmarks']} landmarks), top 5 {test['perception_top5_accuracy']:.1%}; "
@@ -81,9 +83,13 @@ def print_result(run_dir: Path, metrics: dict, seconds: float) -> None:
     print(f"Everything else: {run_dir} (metrics.json, history.csv, model.keras, figures/)")
 
 
+def _is_demo(data_dir):
+    return not data_dir or Path(data_dir) == DEMO_DATA
+
+
 def _show(value):
     return " ".join(map(str, value)) if isinstance(value, tuple) else value
 
 
 if __name__ == "__main__":
-    run_command(main, after_interrupt="The same command goes on from the last whole epoch.")
+    run_command(main, after_interrupt="The same command goes on where this one stopped.")

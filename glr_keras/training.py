@@ -2,6 +2,7 @@
 
 import dataclasses
 import sys
+import textwrap
 from pathlib import Path
 
 import keras
@@ -48,7 +49,7 @@ def train(config: FitConfig, is_demo: bool = False) -> dict:
     records = open_records(Path(config.data_dir))
     run = RunDir(Path(config.run_dir))
     run.check(config)
-    backbone, weights = load_backbone(config, fall_back=is_demo)
+    backbone, warning = load_backbone(config, fall_back=is_demo)
     run.start(config)  # only now: a mistake in the flags leaves no directory behind
     weights_hash = hash_weights(backbone)
     run.bind(records.fingerprint, weights_hash, choose_precision(config.precision))
@@ -62,11 +63,12 @@ def train(config: FitConfig, is_demo: bool = False) -> dict:
 
     logits = {s: predict_logits(head, views[s]) for s in ("validation", "test")}
     metrics = {
+        **({"warning": warning} if warning else {}),
         "data": "demo: photos drawn by a program, no real landmarks"
         if is_demo
         else config.data_dir,
         "backbone": config.backbone,
-        "weights": weights,
+        "weights": "random" if warning else config.weights,
         "head": config.head,
         "landmarks": len(records.landmarks),
         "train_photos": len(views["train"]),
@@ -85,19 +87,24 @@ def train(config: FitConfig, is_demo: bool = False) -> dict:
 
 
 def load_backbone(config: FitConfig, fall_back: bool) -> tuple[keras.Model, str]:
-    """Builds the backbone; returns it and a line that says what weights it has.
+    """Builds the backbone; returns it and a warning, empty where it has the weights asked for.
 
-    With `fall_back`, ImageNet weights that can't be downloaded are replaced by seeded random ones,
-    with a warning.
+    With `fall_back`, ImageNet weights that can't be downloaded are replaced by seeded random ones.
     """
     try:
-        return build_backbone(config), config.weights
+        return build_backbone(config), ""
     except WeightsUnreachableError as error:
         if not fall_back:
             raise
-        _warn_of_random_weights(config, error)
+        warning = (
+            f"WARNING: {config.backbone} runs on RANDOM weights, because ImageNet's could not be "
+            "downloaded. This does for the built-in demo only; real photos need them."
+        )
+        line = "!" * 88
+        text = "\n".join(textwrap.wrap(warning, len(line)))
+        print(f"\n{line}\n{text}\n\n{error}\n{line}\n", file=sys.stderr)
         random = dataclasses.replace(config, weights="random")
-        return build_backbone(random), "random, because ImageNet's could not be downloaded"
+        return build_backbone(random), warning
 
 
 def fit_head(
@@ -156,15 +163,6 @@ class StateKeeper(keras.callbacks.Callback):
         state = dataclasses.replace(self.state, variables=_values(self.variables))
         self.run.save_state(state, best=_values(self.weights) if is_best else None)
         self.run.write_history(history)
-
-
-def _warn_of_random_weights(config, error):
-    text = (
-        f"WARNING: {config.backbone} runs on RANDOM weights, because ImageNet's could not be had.\n"
-        f"This does for the built-in demo only; real photos need them.\n\n{error}"
-    )
-    line = "!" * 88
-    print(f"\n{line}\n{text}\n{line}\n", file=sys.stderr)
 
 
 def _values(variables):

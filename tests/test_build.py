@@ -279,7 +279,7 @@ def test_histogram_is_a_png(records):
     image.verify()
 
 
-def test_summary_says_what_was_kept_left_out_and_comes_next(built):
+def test_summary_says_what_was_kept_and_what_was_left_out(built):
     records, printed = built
     assert printed == (
         "19 photos of 3 landmarks kept, 6 left out.\n"
@@ -292,7 +292,6 @@ def test_summary_says_what_was_kept_left_out_and_comes_next(built):
         "warning: no good photo, so no landmark: empty landmark\n"
         "  train 11, validation 4, test 4\n"
         f"Records are in {records}, what was left out in {records}/skipped.csv.\n"
-        f"Next: python -m glr_keras.fit --data-dir {records}\n"
     )
 
 

@@ -222,7 +222,8 @@ def test_random_weights_stand_in_for_the_demo_only_and_cannot_be_missed(
         train(config)
     metrics = train(config, is_demo=True)
     assert "RANDOM weights" in capsys.readouterr().err
-    assert metrics["weights"] == "random, because ImageNet's could not be downloaded"
+    assert metrics["weights"] == "random"
+    assert metrics["warning"].startswith("WARNING: vgg16 runs on RANDOM weights")
     assert metrics["data"].startswith("demo")
 
 

@@ -28,6 +28,7 @@ MANIFEST = "manifest.json"
 def main() -> None:
     args = parse_args()
     build(args.photos, args.out, args.seed, args.short_side)
+    print(f"Next: python -m glr_keras.fit --data-dir {args.out}")
 
 
 def parse_args(argv=None) -> argparse.Namespace:
@@ -295,7 +296,6 @@ def _print_summary(out, listing: Listing, splits, skipped):
         print("warning: no good photo, so no landmark: " + ", ".join(listing.empty_folders + gone))
     print("  " + ", ".join(f"{split} {len(group)}" for split, group in splits.items()))
     print(f"Records are in {out}, what was left out in {out / 'skipped.csv'}.")
-    print(f"Next: python -m glr_keras.fit --data-dir {out}")
 
 
 if __name__ == "__main__":

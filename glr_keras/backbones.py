@@ -4,6 +4,7 @@ import hashlib
 import socket
 import sys
 import warnings
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,8 +31,8 @@ class Backbone:
         md5: Of that file.
     """
 
-    build: callable
-    preprocess: callable
+    build: Callable
+    preprocess: Callable
     url: str
     md5: str
 

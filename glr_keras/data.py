@@ -54,7 +54,8 @@ def open_records(data_dir: Path) -> Records:
     Raises:
         UserError: no records there, or a shard is missing or of another size.
     """
-    build = f"python -m tfrecords.build --photos PHOTOS --out {data_dir}"
+    out = "DATA" if data_dir.exists() else data_dir  # the builder takes no folder that is in use
+    build = f"python -m tfrecords.build --photos PHOTOS --out {out}"
     try:
         manifest = json.loads((data_dir / "manifest.json").read_text(encoding="utf-8"))
         shards = [(data_dir / shard["file"], shard["bytes"]) for shard in manifest["shards"]]
@@ -68,8 +69,8 @@ def open_records(data_dir: Path) -> Records:
         if found != size:
             state = "missing" if found is None else f"{found} bytes"
             raise UserError(
-                f"{path} should have {size} bytes, but is {state}. Delete {data_dir} and build it "
-                f"again with: {build}"
+                f"{path} should have {size} bytes, but is {state}. Build the records again with: "
+                f"{build}"
             )
     return Records(data_dir, builder, manifest)
 

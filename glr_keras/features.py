@@ -1,6 +1,7 @@
 """FeatureViews: what the frozen backbone says of every photo, computed once and kept on disk."""
 
 import dataclasses
+import errno
 import hashlib
 import json
 import os
@@ -164,10 +165,14 @@ def _digest(key):
 
 
 def _start_folder(folder, key):
+    if (folder / "manifest.json").exists():
+        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _write_atomically(folder / "manifest.json", json.dumps(key, indent=2) + "\n")
-    except PermissionError as error:
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
         raise UserError(
             f"Can't write features to {folder} ({error.strerror}). Make the folder writable, or "
             "copy the records to a place that is."

@@ -30,7 +30,7 @@ def draw_figures(
     metrics: dict,
 ) -> None:
     """Writes training curves, class histogram, attention grid and confusion matrix."""
-    source = "demo photos" if metrics["data"].startswith("demo") else "test photos"
+    source = "demo photos" if metrics["demo"] else "test photos"
     accuracy = (
         f"{metrics['test']['perception_accuracy']:.1%} of {metrics['test']['photos']} {source}"
     )

@@ -15,7 +15,7 @@ from glr_keras.backbones import (
     hash_weights,
 )
 from glr_keras.config import FitConfig
-from glr_keras.data import SPLITS, open_records
+from glr_keras.data import SPLITS, Records, open_records
 from glr_keras.features import (
     FeatureViews,
     eval_batches,
@@ -62,19 +62,7 @@ def train(config: FitConfig, is_demo: bool = False) -> dict:
     run.save_model(recognizer)
 
     logits = {s: predict_logits(head, views[s]) for s in ("validation", "test")}
-    metrics = {
-        **({"warning": warning} if warning else {}),
-        "data": "demo: photos drawn by a program, no real landmarks"
-        if is_demo
-        else config.data_dir,
-        "backbone": config.backbone,
-        "weights": "random" if warning else config.weights,
-        "head": config.head,
-        "landmarks": len(records.landmarks),
-        "train_photos": len(views["train"]),
-        "epochs": state.epoch,
-        "best_epoch": state.best_epoch + 1,
-    }
+    metrics = describe_run(config, is_demo, warning, records, state)
     for split, outputs in logits.items():
         labels, photo_ids = views[split].labels, views[split].photo_ids
         metrics[split] = measure(outputs, labels, photo_ids, records.landmarks)
@@ -84,6 +72,25 @@ def train(config: FitConfig, is_demo: bool = False) -> dict:
     run.write_json("metrics.json", metrics)
     run.forget_state()
     return metrics
+
+
+def describe_run(
+    config: FitConfig, is_demo: bool, warning: str, records: Records, state: TrainingState
+) -> dict:
+    """Returns what a reader of the numbers must know first, for the head of `metrics.json`."""
+    data = "demo: photos drawn by a program, no real landmarks" if is_demo else config.data_dir
+    return {
+        **({"warning": warning} if warning else {}),
+        "demo": is_demo,
+        "data": data,
+        "backbone": config.backbone,
+        "weights": "random" if warning else config.weights,
+        "head": config.head,
+        "landmarks": len(records.landmarks),
+        "train_photos": records.num_photos("train"),
+        "epochs": state.epoch,
+        "best_epoch": state.best_epoch + 1,
+    }
 
 
 def load_backbone(config: FitConfig, fall_back: bool) -> tuple[keras.Model, str]:

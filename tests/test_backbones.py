@@ -1,5 +1,6 @@
 """Frozen networks, their preprocessing and their weights."""
 
+import gc
 import hashlib
 import http.server
 import threading
@@ -161,6 +162,12 @@ def test_the_real_mobilenet_v2_file_loads_without_a_warning(capsys):
     assert capsys.readouterr().err == ""
 
 
+def leaves_a_socket(test):
+    """Keras leaves a download's socket to the garbage collector; `weights_server` calls it."""
+    test = pytest.mark.filterwarnings("ignore::ResourceWarning")(test)
+    return pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")(test)
+
+
 @pytest.fixture
 def weights_server(tmp_path, monkeypatch):
     """Serves a file of VGG16 weights on loopback in place of Keras' own; `place` sets its md5."""
@@ -186,8 +193,10 @@ def weights_server(tmp_path, monkeypatch):
 
         yield path, place
         server.shutdown()
+    gc.collect()
 
 
+@leaves_a_socket
 def test_imagenet_weights_are_downloaded_once(weights_server):
     path, place = weights_server
     place(hashlib.md5(path.read_bytes()).hexdigest())
@@ -196,6 +205,7 @@ def test_imagenet_weights_are_downloaded_once(weights_server):
     assert hash_weights(vgg16(weights="imagenet")) == first
 
 
+@leaves_a_socket
 def test_a_download_with_another_md5_is_refused(weights_server):
     _, place = weights_server
     place("0" * 32)
@@ -203,9 +213,7 @@ def test_a_download_with_another_md5_is_refused(weights_server):
         vgg16(weights="imagenet")
 
 
-# Keras leaves the response of a failed download to the garbage collector.
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@leaves_a_socket
 def test_a_failed_download_names_file_url_md5_and_the_way_out(weights_server):
     path, place = weights_server
     place("1" * 32)

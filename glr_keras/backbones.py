@@ -125,12 +125,12 @@ def hash_weights(model: keras.Model) -> str:
 def randomize(network: keras.Model, seed: int) -> None:
     """Fills every convolution with seeded random filters whose responses still tell photos apart.
 
-    Dense Gaussian filters lose the photo within a dozen layers: each mixes all channels, and sums
-    of many random terms look alike. Sparse ones keep it. After the first layer, half of the filters
-    pass one channel on and half are a random contrast (zero mean) on one channel, so the depth
-    makes a cascade of ever wider contrasts. Each filter is scaled to unit deviation on seeded
-    noise. On the demo photos, a linear layer on VGG16's features separates 97 % (held out, 3
-    augmented views); with dense zero-mean filters 62 %.
+    In a dense random layer each filter mixes all channels, and sums of many random terms look
+    alike; a dozen such layers lose much of the photo. Sparse filters keep it. After the first
+    layer, half of the filters pass one channel on and half are a random contrast (zero mean) on one
+    channel, so the depth makes a cascade of ever wider contrasts. Each filter is scaled to unit
+    deviation on seeded noise. The demo on random weights reached 96.9 % of its test photos with
+    them, and 78.1 % with Keras' own (Glorot uniform).
 
     Networks with branches or batch norm (MobileNetV2) keep Keras' own, equally seeded, values.
 

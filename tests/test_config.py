@@ -33,7 +33,7 @@ TYPED = {
     "precision": ("float32", "float32"),
     "head": ("dropout", "dropout"),
     "pooling": ("average", "average"),
-    "normalize": (None, True),
+    "normalize": (None, False),
     "head_units": ("64 32", (64, 32)),
     "dropout": ("0.25", 0.25),
     "attention_channels": ("16", 16),

@@ -108,14 +108,15 @@ _RANGES = (
 )
 
 # What the built-in demo sets otherwise, so that 3 epochs on 300 photos take minutes on a laptop and
-# work even on random weights: small photos, a small head, more steps, and gentle views, since the
-# demo's cameras never tilt far.
+# work even on random weights: small photos, a small head, more steps, two views, and gentle ones,
+# since the demo's cameras never tilt far.
 DEMO = {
     "image_size": 128,
     "head_units": (1024,),
     "attention_channels": 128,
     "alpha": 1.0,
     "batch_size": 8,
+    "views": 2,
     "rotation": 15.0,
     "min_crop_area": 0.7,
 }

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from glr_keras.backbones import choose_precision
 from glr_keras.config import FitConfig
-from glr_keras.data import Records, photo_batches, photo_index
+from glr_keras.data import Records, photo_batches, photo_index, without_autotune
 from tfrecords.console import UserError
 
 FORMAT = 1  # of the files below; another number is another folder
@@ -157,7 +157,8 @@ def _read_batches(numbers, read, views, outputs):
         labels.set_shape([None])
         return features, dict.fromkeys(outputs, labels)
 
-    return numbers.map(load, num_parallel_calls=2, deterministic=True).prefetch(2)
+    batches = numbers.map(load, num_parallel_calls=2, deterministic=True).prefetch(2)
+    return without_autotune(batches)
 
 
 def _digest(key):

@@ -216,14 +216,6 @@ def download_weights(name: str) -> Path:
 
 def _load_weights(network, path, config):
     backbone = BACKBONES[config.backbone]
-    with open(path, "rb") as file:
-        md5 = hashlib.file_digest(file, "md5").hexdigest()
-    if md5 != backbone.md5:
-        print(
-            f"warning: {path} is not the known ImageNet file of {config.backbone} (md5 {md5}, "
-            f"expected {backbone.md5}); its weights are used as they are.",
-            file=sys.stderr,
-        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # Keras only warns of parts it skips
@@ -234,6 +226,14 @@ def _load_weights(network, path, config):
             f"--weights {path} does not fit {config.backbone} without its top: {reason}\n"
             f"Expected a file such as {backbone.file}\n  from {backbone.url}"
         ) from error
+    with open(path, "rb") as file:
+        md5 = hashlib.file_digest(file, "md5").hexdigest()
+    if md5 != backbone.md5:
+        print(
+            f"warning: {path} is not the known ImageNet file of {config.backbone} (md5 {md5}, "
+            f"expected {backbone.md5}); its weights are used as they are.",
+            file=sys.stderr,
+        )
 
 
 def _cut(network, cut_layer):

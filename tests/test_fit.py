@@ -1,7 +1,6 @@
 """The main job, end to end, on small photos."""
 
 import csv
-import dataclasses
 import json
 import signal
 import subprocess
@@ -255,23 +254,32 @@ def test_the_demo_reaches_90_percent(run_python, tmp_path):
     assert metrics["test"]["perception_accuracy"] >= 0.9
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("head", ["dropout", "abn"])
-def test_real_photos_are_recognised_with_imagenet_weights(tmp_path, head):
+@pytest.fixture(scope="module")
+def real_data(tmp_path_factory):
+    """Records of real photos, where they are at hand."""
     from tfrecords.build import build
 
+    if not (SHARED / "landmarks27").is_dir():
+        pytest.skip(f"needs real photos in {SHARED / 'landmarks27'}")
+    folder = tmp_path_factory.mktemp("real") / "data"
+    build(SHARED / "landmarks27", folder)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("head", ["dropout", "abn"])
+def test_real_photos_are_recognised_with_imagenet_weights(real_data, tmp_path, head):
     weights = next(SHARED.glob("weights/mobilenet_v2*.h5"), None)
     if weights is None:
-        pytest.skip(f"needs photos and weights in {SHARED}")
-    build(SHARED / "landmarks27", tmp_path / "data")
+        pytest.skip(f"needs ImageNet's weights of MobileNetV2 in {SHARED / 'weights'}")
     config = FitConfig(
-        data_dir=str(tmp_path / "data"),
+        data_dir=str(real_data),
         run_dir=str(tmp_path / "run"),
         backbone="mobilenet_v2",
         weights=str(weights),
         head=head,
-        head_units=(512, 512),
+        head_units=(512,),
+        attention_channels=128,
         views=1,
     )
-    metrics = train(dataclasses.replace(config))
-    assert metrics["test"]["perception_accuracy"] > 0.8
+    assert train(config)["test"]["perception_accuracy"] > 0.75

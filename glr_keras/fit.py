@@ -57,13 +57,13 @@ def build_demo(data_dir: Path) -> None:
     """Draws the demo's photos and builds records of them, unless they are there."""
     if (data_dir / "manifest.json").exists():
         return
-    from tfrecords.build import build
+    from tfrecords.build import BuildOptions, build
     from tfrecords.demo import write_photos
 
     photos = data_dir.with_name(data_dir.name + "-photos")
     if not (photos / "boxes.csv").exists():
         write_photos(photos)
-    build(photos, data_dir)
+    build(BuildOptions(photos=photos, out=data_dir))
 
 
 def print_result(run_dir: Path, metrics: dict, seconds: float) -> None:

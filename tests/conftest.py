@@ -32,12 +32,12 @@ def run_python():
 @pytest.fixture(scope="session")
 def demo_data(tmp_path_factory):
     """Records of 5 photos of each of the 10 demo landmarks (3 train, 1 validation, 1 test)."""
-    from tfrecords.build import build
+    from tfrecords.build import BuildOptions, build
     from tfrecords.demo import write_photos
 
     folder = tmp_path_factory.mktemp("demo")
     write_photos(folder / "photos", photos_per_landmark=5, progress=False)
-    build(folder / "photos", folder / "data")
+    build(BuildOptions(photos=folder / "photos", out=folder / "data"))
     return folder / "data"
 
 

@@ -257,12 +257,12 @@ def test_the_demo_reaches_90_percent(run_python, tmp_path):
 @pytest.fixture(scope="module")
 def real_data(tmp_path_factory):
     """Records of real photos, where they are at hand."""
-    from tfrecords.build import build
+    from tfrecords.build import BuildOptions, build
 
     if not (SHARED / "landmarks27").is_dir():
         pytest.skip(f"needs real photos in {SHARED / 'landmarks27'}")
     folder = tmp_path_factory.mktemp("real") / "data"
-    build(SHARED / "landmarks27", folder)
+    build(BuildOptions(photos=SHARED / "landmarks27", out=folder))
     return folder
 
 

@@ -3,6 +3,7 @@
 import os
 import re
 from itertools import chain
+from pathlib import Path
 
 import pytest
 
@@ -29,7 +30,7 @@ def touch(folder, *names):
 
 def numbered(landmark, count):
     """Listed photos; the split never opens them."""
-    return [Photo(f"{landmark}/{i:03}.jpg", landmark, None) for i in range(count)]
+    return [Photo(f"{landmark}/{i:03}.jpg", landmark) for i in range(count)]
 
 
 def ids(photos):
@@ -40,9 +41,9 @@ def test_every_file_of_a_landmark_is_listed(tmp_path):
     touch(tmp_path, "tower/2.jpg", "tower/10.PNG", "bridge/no_extension")
     listing = list_folder(tmp_path)
     assert listing.photos == [
-        Photo("bridge/no_extension", "bridge", tmp_path / "bridge/no_extension"),
-        Photo("tower/10.PNG", "tower", tmp_path / "tower/10.PNG"),
-        Photo("tower/2.jpg", "tower", tmp_path / "tower/2.jpg"),
+        Photo("bridge/no_extension", "bridge", str(tmp_path / "bridge/no_extension")),
+        Photo("tower/10.PNG", "tower", str(tmp_path / "tower/10.PNG")),
+        Photo("tower/2.jpg", "tower", str(tmp_path / "tower/2.jpg")),
     ]
     assert listing.strays == []
     assert listing.empty_folders == []
@@ -102,7 +103,7 @@ def test_names_that_are_no_utf8_get_a_printable_id(tmp_path):
     assert photo.photo_id == "caf\\udce9/\\udcff.jpg"
     assert photo.landmark_id == "caf\\udce9"
     assert photo.photo_id.encode("utf-8").decode("utf-8") == photo.photo_id
-    assert photo.path.read_bytes() == b""
+    assert Path(photo.location).read_bytes() == b""
 
 
 def test_photos_are_sorted_by_id_where_a_name_starts_another(tmp_path):

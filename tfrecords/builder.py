@@ -1,38 +1,92 @@
-"""GoogleLandmarks: the TensorFlow Datasets builder that writes prepared photos as records."""
+"""GoogleLandmarks: what a record holds, and the TensorFlow Datasets builder of it for Beam."""
 
 import dataclasses
-from collections.abc import Callable
+from typing import Any
 
 import tensorflow_datasets as tfds
 
 from tfrecords.index import Photo
+from tfrecords.shards import SHARD_PHOTOS
+
+VERSION = "1.0.0"
+DESCRIPTION = "Photos of landmarks: which one does a photo show?"
+SUPERVISED_KEYS = ("image", "label")
+
+
+def features(names: list[str]) -> tfds.features.FeaturesDict:
+    """Says what a record holds.
+
+    Args:
+        names: Name of every landmark, in label order.
+    """
+    return tfds.features.FeaturesDict(
+        {
+            "image": tfds.features.Image(
+                shape=(None, None, 3),
+                encoding_format="jpeg",
+                doc="Upright RGB photo, [0, 255].",
+            ),
+            "label": tfds.features.ClassLabel(names=names),
+            "photo_id": tfds.features.Text(),
+            "landmark_id": tfds.features.Text(),
+            "box": tfds.features.BBoxFeature(
+                doc="(ymin, xmin, ymax, xmax) in [0, 1] of the landmark; zeros if unknown."
+            ),
+        }
+    )
+
+
+def example(photo: Photo, jpeg: bytes, label: int) -> dict:
+    """Makes what `features(names).encode_example` takes.
+
+    Args:
+        photo: The photo as listed.
+        jpeg: Bytes of its upright RGB JPEG.
+        label: Int, position of its landmark among the names.
+    """
+    return {
+        "image": jpeg,
+        "label": label,
+        "photo_id": photo.photo_id,
+        "landmark_id": photo.landmark_id,
+        "box": tfds.features.BBox(*photo.box),
+    }
+
+
+def order_fields(record: bytes) -> bytes:
+    """Puts the fields of a serialized example into the order of their names.
+
+    Protobuf leaves that order open and takes another one in each process, so the same photo would
+    give other bytes tomorrow.
+    """
+    import tensorflow as tf
+
+    return tf.train.Example.FromString(record).SerializeToString(deterministic=True)
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
 class LandmarksConfig(tfds.core.BuilderConfig):
-    """Which photos become records.
+    """What becomes records.
 
     Attributes:
         name: Names this choice of photos; TFDS makes a folder of it.
-        landmarks: Landmark ids in label order: the label is the position in this list.
-        splits: Dict from split name to the photos in it.
-        read_photo: Callable from a photo to the bytes of its upright RGB JPEG.
+        landmarks: Name of every landmark, in label order.
+        examples: Dict from split name to the Beam transform that gives its (key, example) pairs.
     """
 
-    # Kept out of repr: TFDS logs its configs, and a million photos make a long line.
+    # Kept out of repr: TFDS logs its configs, and 200,000 landmarks make a long line.
     landmarks: list[str] = dataclasses.field(default_factory=list, repr=False)
-    splits: dict[str, list[Photo]] = dataclasses.field(default_factory=dict, repr=False)
-    read_photo: Callable[[Photo], bytes] | None = dataclasses.field(default=None, repr=False)
+    examples: dict[str, Any] = dataclasses.field(default_factory=dict, repr=False)
 
 
 class GoogleLandmarks(tfds.core.GeneratorBasedBuilder):
     """Photos of landmarks with label, ids and, where known, the landmark's box.
 
-    TFDS orders the records of a shard by a hash of `photo_id`, so shards are shuffled once and the
-    same on every machine.
+    Runs on Apache Beam: see `tfrecords.beam.write_with_beam`. TFDS orders the records of a split by
+    a hash of their keys, so shards are shuffled once and the same on every machine.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version(VERSION)
     RELEASE_NOTES = {  # noqa: RUF012 (TFDS reads it as it is)
         "1.0.0": "First release."
     }
@@ -40,43 +94,45 @@ class GoogleLandmarks(tfds.core.GeneratorBasedBuilder):
     def _info(self) -> tfds.core.DatasetInfo:
         return tfds.core.DatasetInfo(
             builder=self,
-            description="Photos of landmarks: which one does a photo show?",
-            features=tfds.features.FeaturesDict(
-                {
-                    "image": tfds.features.Image(
-                        shape=(None, None, 3),
-                        encoding_format="jpeg",
-                        doc="Upright RGB photo, [0, 255].",
-                    ),
-                    "label": tfds.features.ClassLabel(names=self.builder_config.landmarks),
-                    "photo_id": tfds.features.Text(),
-                    "landmark_id": tfds.features.Text(),
-                    "box": tfds.features.BBoxFeature(
-                        doc="(ymin, xmin, ymax, xmax) in [0, 1] of the landmark; zeros if unknown."
-                    ),
-                }
-            ),
-            supervised_keys=("image", "label"),
+            description=DESCRIPTION,
+            features=features(self.builder_config.landmarks),
+            supervised_keys=SUPERVISED_KEYS,
             disable_shuffling=False,
         )
 
     def _split_generators(self, dl_manager):
         del dl_manager  # the photos are here already
-        return {
-            split: self._generate_examples(photos)
-            for split, photos in self.builder_config.splits.items()
-        }
+        return {split: self._generate_examples(split) for split in self.builder_config.examples}
 
-    def _generate_examples(self, photos):
-        labels = {name: label for label, name in enumerate(self.builder_config.landmarks)}
-        for photo in photos:
-            yield (
-                photo.photo_id,
-                {
-                    "image": self.builder_config.read_photo(photo),
-                    "label": labels[photo.landmark_id],
-                    "photo_id": photo.photo_id,
-                    "landmark_id": photo.landmark_id,
-                    "box": tfds.features.BBox(*photo.box),
-                },
-            )
+    def _generate_examples(self, split):
+        return self.builder_config.examples[split]
+
+    def _example_writer(self):
+        return OrderedWriter(self.info.file_format)
+
+
+class OrderedWriter(tfds.core.ExampleWriter):
+    """Writes a shard on a worker, the same bytes on each."""
+
+    def write(self, path, examples):
+        """Writes (key, record) pairs to `path`."""
+        return super().write(path, ((key, order_fields(record)) for key, record in examples))
+
+
+class ShardCount:
+    """Stands in for TFDS's `ShardConfig`: as many shards as the local build writes."""
+
+    def __init__(self):
+        self._shard_photos = SHARD_PHOTOS
+
+    def get_number_shards(self, total_size, num_examples, uses_precise_sharding=True):
+        """Returns Int, the number of shards of a split; TFDS calls it on a worker."""
+        del total_size, uses_precise_sharding
+        return -(-num_examples // self._shard_photos)
+
+
+class LandmarksDownload(tfds.download.DownloadConfig):
+    """How TFDS runs the builder."""
+
+    def get_shard_config(self):
+        return ShardCount()

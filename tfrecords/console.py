@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sqlite3
 import sys
 import tempfile
 from collections.abc import Callable
@@ -47,9 +48,11 @@ def exit_with(message: str, code: int) -> None:
 
 
 def _is_full_disk(error):
-    """Whether an error, or one it came from, is a full disk: TFDS and TensorFlow wrap theirs."""
+    """Whether an error, or one it came from, is a full disk: libraries wrap theirs."""
     while error is not None:
         if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
             return True
         if os.strerror(errno.ENOSPC) in str(error):
             return True
@@ -59,15 +62,17 @@ def _is_full_disk(error):
 
 def start_tensorflow() -> None:
     """Imports TensorFlow and looks for GPUs without what it prints of missing ones."""
-    with _stderr_held_back():
+    with stderr_held_back():
         import tensorflow as tf
 
         tf.config.list_physical_devices()
 
 
 @contextmanager
-def _stderr_held_back():
+def stderr_held_back():
     """Drops what the block writes to standard error; if it fails, all of that is printed.
+
+    Not after Ctrl-C: what libraries say of that tells the user nothing.
 
     TensorFlow's lines come from C++ before any log level is read, so the file descriptor is what
     must be turned away.
@@ -79,7 +84,7 @@ def _stderr_held_back():
         os.dup2(held_back.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:
             held_back.seek(0)
             os.write(saved, held_back.read())
             raise

@@ -15,23 +15,42 @@ MIN_FOR_SPLIT = 3  # photos a landmark needs to be in all three splits
 NOT_PHOTOS = {"thumbs.db", "desktop.ini", "boxes.csv"}  # what systems and this project put beside
 NO_BOX = (0.0, 0.0, 0.0, 0.0)
 BOXES_FILE = "boxes.csv"
+SPLIT_FOLDERS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Photo:
-    """A photo as listed: not yet opened.
+    """A photo as listed: not yet opened. An index may hold millions, hence the slots.
 
     Attributes:
-        photo_id: Its path below the photo folder, with forward slashes; unique.
-        landmark_id: Name of the landmark's folder.
-        path: Where the file is.
+        photo_id: Its key: the id in a CSV index, or its path below a photo folder, with forward
+            slashes; unique.
+        landmark_id: The landmark's number in a CSV index, or the name of its folder.
+        location: Where its source finds it: a path or a URL; empty where `photo_id` says it.
         box: (ymin, xmin, ymax, xmax) in [0, 1] where the landmark stands; all zero if unknown.
+        split: The split that a pre-split folder puts it in; empty where it is to be dealt.
     """
 
     photo_id: str
     landmark_id: str
-    path: Path
+    location: str = ""
     box: tuple[float, float, float, float] = NO_BOX
+    split: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A photo that was left out.
+
+    Attributes:
+        photo_id: Its key, or what stands in its place where that is what is wrong.
+        reason: A key of `tfrecords.photos.REASONS`.
+        detail: What more is known: a line number, an HTTP status, the other photo.
+    """
+
+    photo_id: str
+    reason: str
+    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,33 +69,38 @@ class Listing:
 
 
 def list_folder(folder: Path) -> Listing:
-    """Lists the photos of a folder that holds one sub-folder per landmark.
+    """Lists the photos of a folder that holds one sub-folder per landmark, or is split already.
 
     Sub-folders of a landmark's folder belong to it. Hidden files and what operating systems leave
     behind are no photos. If `folder/boxes.csv` exists (photo,ymin,xmin,ymax,xmax), it gives boxes.
+    A folder that holds nothing but `train`, `validation` (or `val`) and `test`, with the landmarks'
+    folders inside these, keeps its splits: see `Photo.split`.
 
     Raises:
-        UserError: the folder is missing, empty, or has no two landmarks.
+        UserError: the folder is missing, empty, lacks a split, or has no two landmarks.
     """
     if not folder.is_dir():
         raise UserError(
             f"No folder {folder}. Expected a folder with one sub-folder of photos per landmark."
         )
     boxes = read_boxes(folder / BOXES_FILE)
+    split_folders = _split_folders(folder)
+    depth = 1 if split_folders else 0  # of the landmarks' folders
     photos, strays = [], []
     for path in sorted(files_below(folder)):
         photo_id = _printable(path.relative_to(folder).as_posix())
-        landmark_id, slash, _ = photo_id.partition("/")
-        landmark_id = _one_line(landmark_id)
-        if slash:
-            photos.append(Photo(photo_id, landmark_id, path, boxes.get(photo_id, NO_BOX)))
-        else:
+        parts = photo_id.split("/")
+        if len(parts) < depth + 2:
             strays.append(photo_id)
-    filled = {photo.landmark_id for photo in photos}
-    _check_listing(folder, filled, strays)
-    folders = (_one_line(_printable(path.name)) for path in folder.iterdir() if path.is_dir())
-    empty = sorted(name for name in folders if name not in filled and not name.startswith("."))
-    return Listing(sorted(photos, key=lambda photo: photo.photo_id), strays, empty)
+            continue
+        split = split_folders.get(parts[0], "")
+        box = boxes.get(photo_id, NO_BOX)
+        photos.append(Photo(photo_id, one_line(parts[depth]), str(path), box, split))
+    _check_listing(folder, {photo.landmark_id for photo in photos}, strays)
+    parents = [folder / name for name in split_folders] or [folder]
+    return Listing(
+        sorted(photos, key=lambda photo: photo.photo_id), strays, _empty_folders(parents, photos)
+    )
 
 
 def read_boxes(path: Path) -> dict[str, tuple[float, float, float, float]]:
@@ -154,6 +178,30 @@ def files_below(folder: Path):
                 yield Path(parent, name)
 
 
+def _split_folders(folder):
+    """Returns folder name -> split where `folder` is split already, else an empty dict."""
+    inside = [path for path in folder.iterdir() if path.is_dir() and path.name[0] != "."]
+    names = {path.name: SPLIT_FOLDERS.get(path.name, "") for path in inside}
+    if "train" not in names or not all(names.values()) or len(names) < 2:
+        return {}
+    if not all(any(path.is_dir() for path in parent.iterdir()) for parent in inside):
+        return {}  # photos right inside: then these are landmarks of that name
+    if sorted(names.values()) != sorted(SPLITS):
+        raise UserError(
+            f"{folder} looks split already, with {', '.join(sorted(names))}. Expected exactly "
+            "train, validation (or val) and test, each with the landmarks' folders inside; or the "
+            "landmarks' folders alone, to have them split."
+        )
+    return names
+
+
+def _empty_folders(parents, photos):
+    filled = {photo.landmark_id for photo in photos}
+    folders = (path for parent in parents for path in parent.iterdir() if path.is_dir())
+    names = {one_line(_printable(path.name)) for path in folders if path.name[0] != "."}
+    return sorted(names - filled)
+
+
 def _check_listing(folder, landmarks, strays):
     if len(landmarks) >= 2:
         return
@@ -173,7 +221,7 @@ def _printable(path):
     return path.encode("utf-8", "backslashreplace").decode()
 
 
-def _one_line(name):
+def one_line(name: str) -> str:
     """Label names are kept one per line and without space around them: two must not become one."""
     core = name.strip()
     start = len(name) - len(name.lstrip())

@@ -19,6 +19,22 @@ REASONS = {
     "too large": f"it has over {MAX_PIXELS // 1_000_000} million pixels or is too long for JPEG",
     "unreadable": "the operating system did not let us read the file",
     "no landmark folder": "the photo lies beside the landmarks' folders, not inside one",
+    "untrained landmark": "a pre-split folder has its landmark in validation or test only",
+    "bad row": "a row of the index that can't be understood",
+    "unsafe name": "an id that is no plain file name: `..`, a slash, a control character",
+    "repeated id": "the index lists it more than once; the first row counts",
+    "missing": "it is listed, and no such file is there",
+    "unsafe archive entry": "a link or an entry with `..` or an absolute path in a tar",
+    "bad address": "its URL is not http(s), or leads into a private network",
+    "not found": "the server answered that it is not there (404, 410 or another 4xx)",
+    "server error": "the server failed or was too busy, every time it was asked (5xx, 429)",
+    "no answer": "no connection, or nothing came in time, every time it was asked",
+    "too many redirects": "the server sent us on again and again",
+    "too many bytes": "it has more bytes than --max-bytes",
+    "incomplete": "fewer bytes came than the server had announced, every time it was asked",
+    "duplicate": "an exact copy of another photo of its landmark, which is kept",
+    "two landmarks": "the same photo, or a copy of it, stands under two landmarks",
+    "over the limit": "its landmark has more photos than --max-photos",
 }
 
 

@@ -31,11 +31,11 @@ def measure(folder, args):
     from glr_keras.backbones import build_backbone, choose_precision
     from glr_keras.data import open_records
     from glr_keras.features import EXTRACT_BATCH, feature_views
-    from tfrecords.build import build
+    from tfrecords.build import BuildOptions, build
     from tfrecords.demo import write_photos
 
     write_photos(folder / "photos", photos_per_landmark=args.photos_per_landmark)
-    build(folder / "photos", folder / "data")
+    build(BuildOptions(photos=folder / "photos", out=folder / "data"))
     records = open_records(folder / "data")
     config = FitConfig(backbone=args.backbone, weights="random", views=1)
     backbone = build_backbone(config)

@@ -51,9 +51,10 @@ def open_records(data_dir: Path) -> Records:
     """Opens records and makes the cheap check: every shard there, of the size it was written.
 
     A shard that was cut short on a record boundary reads as complete, so sizes must be compared.
+    `python -m tfrecords.check` looks at every record.
 
     Raises:
-        UserError: no records there, or a shard is missing or of another size.
+        UserError: no records there, or a shard is missing, of another size or has other counts.
     """
     out = "DATA" if data_dir.exists() else data_dir  # the builder takes no folder that is in use
     build = f"python -m tfrecords.build --photos PHOTOS --out {out}"
@@ -73,6 +74,7 @@ def open_records(data_dir: Path) -> Records:
                 f"{path} should have {size} bytes, but is {state}. Build the records again with: "
                 f"{build}"
             )
+    _check_counts(manifest, builder.info, data_dir)
     return Records(data_dir, builder, manifest)
 
 
@@ -133,6 +135,21 @@ def photo_index(records: Records, split: str) -> tuple[np.ndarray, list[str]]:
         labels.append(record["label"])
         photo_ids += [photo_id.decode() for photo_id in record["photo_id"]]
     return np.concatenate(labels), photo_ids
+
+
+def _check_counts(manifest, info, data_dir):
+    counted = {split: manifest["photos"].get(split) for split in SPLITS}
+    in_shards = {
+        split: sum(one["records"] for one in manifest["shards"] if one["split"] == split)
+        for split in SPLITS
+    }
+    in_info = {name: info.splits[name].num_examples for name in SPLITS if name in info.splits}
+    if not counted == in_shards == in_info:
+        raise UserError(
+            f"{data_dir} contradicts itself: manifest.json counts {counted} photos and {in_shards} "
+            f"in its shards, dataset_info.json {in_info}. See what is wrong with: "
+            f"python -m tfrecords.check {data_dir}"
+        )
 
 
 def _raw_records(records, split):

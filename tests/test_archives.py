@@ -5,6 +5,7 @@ The server is a real one, on loopback, and TFDS's download manager does the fetc
 
 import hashlib
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ import tarfile
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
@@ -113,7 +115,8 @@ def serving(server):
 
 @pytest.fixture
 def server(monkeypatch, tmp_path_factory):
-    """The server; and worker processes that fail if they start TensorFlow."""
+    """The server; and two worker processes, which fail if they start TensorFlow."""
+    monkeypatch.setattr(transfers, "SIMULTANEOUS", 2)
     broken = tmp_path_factory.mktemp("path") / "tensorflow.py"
     broken.write_text("raise RuntimeError('TensorFlow was started')")
     monkeypatch.setenv("PYTHONPATH", str(broken.parent))
@@ -159,8 +162,7 @@ def test_other_numbers_are_refused(text, part):
         parse_archives(text)
 
 
-def test_fetched_once_and_never_asked_for_again(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(transfers, "SIMULTANEOUS", 2)
+def test_fetched_once_and_never_asked_for_again(server, tmp_path):
     folder = tmp_path / "new" / "archives"
     paths = fetch_archives([3, 0, 2], folder, server.url + "/")
     assert paths == [folder / f"images_{number:03}.tar" for number in (3, 0, 2)]
@@ -297,9 +299,9 @@ class Stalling:
 
 
 def test_a_stalled_server_is_given_up(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(transfers, "STALL_SECONDS", 2)
+    monkeypatch.setattr(transfers, "STALL_SECONDS", 1)
     server.answers[tar_path(0)] = [Stalling(0)]
-    with pytest.raises(UserError, match=r"images_000\.tar: no byte came for 2 seconds\.\nCheck"):
+    with pytest.raises(UserError, match=r"images_000\.tar: no byte came for 1 seconds\.\nCheck"):
         fetch_archives([0], tmp_path, server.url)
     assert [path.name for path in tmp_path.iterdir()] == ["verified.sqlite"]
 
@@ -378,6 +380,30 @@ def test_what_a_kill_left_is_used_or_deleted(server, tmp_path):
     fetch_archives([0], tmp_path, server.url)
     assert server.tar_requests(0) == 1
     assert not staging.exists()
+
+
+def test_files_that_vanish_while_they_are_counted(tmp_path):
+    """TFDS renames what is complete and deletes its folder, at any moment."""
+    ended = threading.Event()
+
+    def come_and_go():
+        while not ended.is_set():
+            for number in range(20):
+                (tmp_path / str(number)).mkdir()
+                (tmp_path / str(number) / "file").write_bytes(b"1234")
+            shutil.move(tmp_path / "0" / "file", tmp_path / "file")
+            for number in range(20):
+                shutil.rmtree(tmp_path / str(number))
+
+    with ThreadPoolExecutor(1) as threads:
+        coming = threads.submit(come_and_go)
+        try:
+            counts = [transfers.count_bytes(tmp_path) for _ in range(300)]
+        finally:
+            ended.set()
+        coming.result()
+    assert max(counts) <= 4 * 21
+    assert transfers.count_bytes(tmp_path) == 4
 
 
 def test_a_folder_that_cannot_be_written_is_named(server, tmp_path):

@@ -6,8 +6,10 @@ import itertools
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from contextlib import redirect_stdout, suppress
 from io import BytesIO, StringIO
@@ -40,6 +42,7 @@ tower/copy of 0.jpg,duplicate,of tower/0.jpg
 tower/gone.jpg,missing,
 tower/notes.txt,not a photo,
 """
+REPOSITORY = Path(__file__).parents[1]
 DIRTY = Path(__file__).parents[2] / "shared" / "dirty"
 
 
@@ -516,7 +519,7 @@ def test_a_disk_that_fills_up_is_one_message_and_with_room_the_build_goes_on(
     steps = f"{tmpfs}; {build}; echo rc $?; ls {disk}; mount -o remount,size=10m {disk}; {build}"
     result = subprocess.run(
         [*mount, steps],
-        cwd=Path(__file__).parents[1],
+        cwd=REPOSITORY,
         capture_output=True,
         text=True,
         check=False,
@@ -527,6 +530,53 @@ def test_a_disk_that_fills_up_is_one_message_and_with_room_the_build_goes_on(
     assert full_while in result.stderr.partition("error:")[0].rpartition("\r")[2]
     assert result.returncode == 0
     assert "8 photos of 2 landmarks kept, 0 left out." in result.stdout
+
+
+def wait_for(condition, process):
+    while not condition():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.005)
+
+
+def test_a_build_killed_twice_goes_on_and_ends_with_the_same_bytes(tmp_path):
+    for landmark, number in itertools.product("abc", range(80)):
+        path = tmp_path / "photos" / landmark / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        seed = 100 * ord(landmark) + number
+        noise = np.random.default_rng(seed).integers(0, 256, (300, 400, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(path, compress_level=0)
+    build_folder(tmp_path / "photos", tmp_path / "expected")
+    staging = tmp_path / "out.part"
+
+    def started():
+        command = [sys.executable, "-m", "tfrecords.build"]
+        paths = ["--photos", tmp_path / "photos", "--out", tmp_path / "out"]
+        return subprocess.Popen(
+            [*command, *paths], cwd=REPOSITORY, stderr=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+
+    with started() as process:  # while it reads photos
+        database = staging / "prepared.sqlite"
+        wait_for(lambda: database.exists() and database.stat().st_size > 1 << 20, process)
+        process.send_signal(signal.SIGSTOP)
+        refused = started()
+        stderr = refused.communicate()[1].decode()
+        process.kill()
+    with started() as process:  # while it writes records
+        wait_for(lambda: list(staging.glob("records/*tfrecord*")), process)
+        process.kill()
+    assert refused.returncode == 2
+    assert stderr == (
+        f"\nerror: Another process is building in {staging}. Wait for it to end, or name another "
+        "--out.\n"
+    )
+    assert not (tmp_path / "out").exists()
+    with started() as process:
+        stdout, _ = process.communicate()
+    assert process.returncode == 0
+    assert b"240 photos were read before; going on with the other 0.\n" in stdout
+    assert contents(tmp_path / "out") == contents(tmp_path / "expected")
+    assert not staging.exists()
 
 
 @pytest.mark.skipif(not DIRTY.is_dir(), reason=f"the dirty sample folder is missing: {DIRTY}")

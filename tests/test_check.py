@@ -14,7 +14,7 @@ from PIL import Image
 
 from tfrecords import check as check_module
 from tfrecords.check import check
-from tfrecords.check_frames import crc32c, mask, read_frames
+from tfrecords.check_frames import masked_crc, read_frames
 from tfrecords.check_splits import Record, find_label_order, judge_shares
 from tfrecords.check_tables import Shard
 from tfrecords.console import UserError
@@ -635,6 +635,14 @@ def test_an_id_that_is_no_utf8(data, run_check):
     assert run_check() == (1, [f"{name}: {text}"])
 
 
+def test_a_finding_is_one_line_whatever_a_photo_is_called(data, run_check):
+    examples = read_examples(data, TEST)
+    examples[0].features.feature["photo_id"].bytes_list.value[0] = b"a\nb\x1b[2J.jpg"
+    text = turn_box_round(examples[0])
+    write_examples(data, TEST, examples)
+    assert run_check() == (1, [f"{TEST}, record 1 (a\\nb\\x1b[2J.jpg): {text}"])
+
+
 # What shows only over all records
 
 
@@ -832,21 +840,6 @@ def test_a_mistake_exits_with_2(tmp_path, run_python):
     assert done.stderr.startswith(f"\nerror: {tmp_path} holds no manifest.json")
 
 
-@pytest.mark.parametrize(
-    ("data", "checksum"),
-    [  # RFC 3720, appendix B.4, and the check value of the CRC catalogue
-        (b"", 0),
-        (b"123456789", 0xE3069283),
-        (bytes(32), 0x8A9136AA),
-        (b"\xff" * 32, 0x62A8AB43),
-        (bytes(range(32)), 0x46DD794E),
-        (bytes(range(31, -1, -1)), 0x113FDB5C),
-    ],
-)
-def test_crc32c_of_known_bytes(data, checksum):
-    assert crc32c(data) == checksum
-
-
 def test_frames_are_those_that_tensorflow_writes(tmp_path):
     import tensorflow as tf
 
@@ -860,4 +853,4 @@ def test_frames_are_those_that_tensorflow_writes(tmp_path):
     assert [frame.data for frame in frames] == records
     assert [frame.number for frame in frames] == list(range(1, 11))
     assert [frame.problem for frame in frames] == [""] * 10
-    assert [mask(crc32c(frame.data)) for frame in frames] == [frame.checksum for frame in frames]
+    assert [masked_crc(frame.data) for frame in frames] == [frame.checksum for frame in frames]

@@ -83,6 +83,15 @@ def test_a_folder_without_records_names_the_command_that_builds_them(tmp_path):
         open_records(tmp_path)
 
 
+def test_counts_that_contradict_each_other_are_told(records):
+    path = records.data_dir / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["photos"]["train"] += 1
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match=r"contradicts itself: .* python -m tfrecords.check"):
+        open_records(records.data_dir)
+
+
 @pytest.mark.parametrize("harm", ["cut", "delete"])
 def test_a_harmed_shard_is_named(records, harm):
     path = next(records.data_dir.glob("*train.tfrecord*"))

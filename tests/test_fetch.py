@@ -23,8 +23,8 @@ from tfrecords.photos import REASONS
 
 OPTIONS = FetchOptions(
     allow_private=True,
-    timeout=0.5,
-    deadline=1.0,
+    timeout=0.8,
+    deadline=1.6,
     retries=1,
     backoff=0.01,
     max_wait=0.05,
@@ -95,9 +95,9 @@ def test_every_kind_of_server(server, tmp_path):
         "status/410": ("not found", "HTTP 410"),
         "status/500": ("server error", "HTTP 500"),
         "status/429": ("server error", "HTTP 429"),
-        "stall/": ("no answer", "nothing came for 0.5 s"),
-        "stall-later/": ("no answer", "nothing came for 0.5 s"),
-        "drip/": ("no answer", "not done within 1 s"),
+        "stall/": ("no answer", "nothing came for 0.8 s"),
+        "stall-later/": ("no answer", "nothing came for 0.8 s"),
+        "drip/": ("no answer", "not done within 1.6 s"),
         "hang-up/": ("no answer", "the connection was lost"),
         "endless/": ("too many bytes", "more than 100000"),
         "endless-chunks/": ("too many bytes", "more than 100000"),
@@ -130,6 +130,9 @@ def test_every_kind_of_server(server, tmp_path):
     twice |= {"stall/", "stall-later/", "drip/", "hang-up/", "short/"}
     assert {path for path in expected if server.requests["/" + path] == 2} == twice
     assert max(server.requests.values()) == 2
+    assert [path for path in sorted(server.requests) if "loop" in path] == [
+        f"/loop/{hop}" for hop in range(1, 7)
+    ]
 
     asked = server.requests.copy()
     again = fetch_photos(photos, tmp_path, OPTIONS)
@@ -147,6 +150,9 @@ def test_failed_photos_are_asked_for_again_only_on_demand(server, tmp_path):
     assert server.requests == {"/good/x": 1, "/status/404": 2, "/flaky/y": 2}
     assert fetch_photos(photos, tmp_path, once) == skipped
     assert server.requests.total() == 5
+    photo_path(tmp_path, photos[2].photo_id).unlink()
+    assert fetch_photos(photos, tmp_path, once) == skipped
+    assert server.requests["/flaky/y"] == 3  # its last outcome was a photo
 
 
 def test_another_url_for_a_photo_is_another_question(server, tmp_path):
@@ -189,7 +195,7 @@ def test_larger_limits_and_private_networks_are_new_questions(server, tmp_path):
     }
     assert fetch_photos(photos, tmp_path, strict) == private
     assert fetch_photos(photos, tmp_path, strict) == private
-    assert server.requests == {}
+    assert (server.requests, len(journal_rows(tmp_path))) == ({}, 2)
     small = fetch_photos(photos, tmp_path, replace(OPTIONS, max_bytes=BODY))
     assert [row.reason for row in small.values()] == ["too many bytes", "not found"]
     assert fetch_photos(photos, tmp_path, replace(OPTIONS, max_bytes=BODY - 1)) == small

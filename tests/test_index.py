@@ -1,22 +1,13 @@
-"""Which files are photos, whose box is whose, and which split a photo goes to."""
+"""Which files are photos, which landmark and split they show, and whose box is whose."""
 
 import os
 import re
-from itertools import chain
 from pathlib import Path
 
 import pytest
 
 from tfrecords.console import UserError
-from tfrecords.index import (
-    NO_BOX,
-    SPLITS,
-    Photo,
-    list_folder,
-    read_boxes,
-    split_photos,
-    split_sizes,
-)
+from tfrecords.index import NO_BOX, Photo, list_folder, read_boxes
 
 HEADER = "photo,ymin,xmin,ymax,xmax\n"
 
@@ -26,11 +17,6 @@ def touch(folder, *names):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-
-
-def numbered(landmark, count):
-    """Listed photos; the split never opens them."""
-    return [Photo(f"{landmark}/{i:03}.jpg", landmark) for i in range(count)]
 
 
 def ids(photos):
@@ -236,90 +222,40 @@ def test_a_boxes_file_that_is_no_utf8_is_a_user_error(tmp_path):
         read_boxes(path)
 
 
-@pytest.mark.parametrize(
-    ("photos", "sizes"),
-    [
-        (1, (1, 0, 0)),
-        (2, (2, 0, 0)),
-        (3, (1, 1, 1)),
-        (4, (2, 1, 1)),
-        (5, (3, 1, 1)),
-        (6, (4, 1, 1)),
-        (7, (5, 1, 1)),
-        (8, (6, 1, 1)),
-        (9, (7, 1, 1)),
-        (10, (6, 2, 2)),
-        (100, (70, 15, 15)),
-    ],
-)
-def test_split_sizes(photos, sizes):
-    assert split_sizes(photos) == sizes
+def test_a_folder_that_is_split_keeps_its_splits(tmp_path):
+    touch(tmp_path, "train/a/1.jpg", "train/b/1.jpg", "val/a/1.jpg", "val/b/deep/1.jpg")
+    touch(tmp_path, "test/a/1.jpg", "test/b/1.jpg", "test/stray.jpg")
+    (tmp_path / "val" / "empty").mkdir()
+    listing = list_folder(tmp_path)
+    assert [(photo.photo_id, photo.landmark_id, photo.split) for photo in listing.photos] == [
+        ("test/a/1.jpg", "a", "test"),
+        ("test/b/1.jpg", "b", "test"),
+        ("train/a/1.jpg", "a", "train"),
+        ("train/b/1.jpg", "b", "train"),
+        ("val/a/1.jpg", "a", "validation"),
+        ("val/b/deep/1.jpg", "b", "validation"),
+    ]
+    assert listing.strays == ["test/stray.jpg"]
+    assert listing.empty_folders == ["empty"]
 
 
-def test_shares_are_within_rounding_of_70_15_15():
-    for photos in range(4, 1000):
-        train, validation, test = split_sizes(photos)
-        assert train + validation + test == photos
-        assert abs(100 * validation - 15 * photos) <= 50, photos
-        assert abs(100 * test - 15 * photos) <= 50, photos
-        assert abs(100 * train - 70 * photos) <= 100, photos
+def test_landmarks_called_train_and_test_are_landmarks(tmp_path):
+    touch(tmp_path, "train/1.jpg", "test/1.jpg", "tower/1.jpg")
+    assert [photo.landmark_id for photo in list_folder(tmp_path).photos] == [
+        "test",
+        "tower",
+        "train",
+    ]
+    (tmp_path / "tower" / "1.jpg").unlink()
+    (tmp_path / "tower").rmdir()
+    assert [photo.split for photo in list_folder(tmp_path).photos] == ["", ""]
 
 
-def test_every_photo_is_in_exactly_one_split():
-    photos = numbered("a", 20) + numbered("b", 7)
-    splits = split_photos(photos, seed=0)
-    assert tuple(splits) == SPLITS
-    assert {split: len(group) for split, group in splits.items()} == {
-        "train": 14 + 5,
-        "validation": 3 + 1,
-        "test": 3 + 1,
-    }
-    assert sorted(ids(chain(*splits.values()))) == ids(photos)
-    assert all(ids(group) == sorted(ids(group)) for group in splits.values())
-
-
-def test_landmarks_with_three_photos_are_in_all_splits_others_in_train_only():
-    counts = {"one": 1, "two": 2, "three": 3, "four": 4, "thirty": 30}
-    photos = [photo for name, count in counts.items() for photo in numbered(name, count)]
-    for seed in range(10):
-        splits = split_photos(photos, seed)
-        landmarks = {split: {p.landmark_id for p in group} for split, group in splits.items()}
-        assert landmarks == {
-            "train": set(counts),
-            "validation": {"three", "four", "thirty"},
-            "test": {"three", "four", "thirty"},
-        }
-
-
-def test_split_does_not_depend_on_list_order():
-    photos = numbered("a", 20) + numbered("b", 9)
-    mixed = photos[1::2] + photos[::-2]
-    assert sorted(ids(mixed)) == ids(photos)
-    assert split_photos(mixed, seed=3) == split_photos(photos, seed=3)
-
-
-def test_split_leaves_the_list_as_it_was():
-    photos = numbered("b", 5) + numbered("a", 5)
-    before = list(photos)
-    split_photos(photos, seed=0)
-    assert photos == before
-
-
-def test_a_landmark_is_split_without_regard_to_the_others():
-    alone = split_photos(numbered("a", 20), seed=0)
-    together = split_photos(numbered("a", 20) + numbered("b", 9), seed=0)
-    for split in SPLITS:
-        assert [p for p in together[split] if p.landmark_id == "a"] == alone[split]
-
-
-def test_another_seed_deals_otherwise():
-    photos = numbered("a", 20)
-    tests = {tuple(ids(split_photos(photos, seed)["test"])) for seed in range(10)}
-    assert len(tests) >= 9
-
-
-def test_the_deal_of_seed_0_stays_as_it_was():
-    """Numbers of earlier versions compare with those of later ones only on the same split."""
-    splits = split_photos(numbered("a", 8), seed=0)
-    assert ids(splits["validation"]) == ["a/006.jpg"]
-    assert ids(splits["test"]) == ["a/000.jpg"]
+@pytest.mark.parametrize("folders", [("train", "test"), ("train", "val", "validation", "test")])
+def test_a_folder_split_otherwise_is_refused(folders, tmp_path):
+    touch(tmp_path, *(f"{folder}/a/1.jpg" for folder in folders))
+    expected = (
+        f"{tmp_path} looks split already, with {', '.join(sorted(folders))}. Expected exactly train"
+    )
+    with pytest.raises(UserError, match=re.escape(expected)):
+        list_folder(tmp_path)

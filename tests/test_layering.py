@@ -22,6 +22,8 @@ LIGHT = [
     "tfrecords.console",
     "tfrecords.index",
     "tfrecords.photos",
+    "tfrecords.build",
+    "tfrecords.check",
     *sorted(f"tfrecords.{path.stem}" for path in (REPOSITORY / "tfrecords").glob("demo*.py")),
     "glr_keras",
     "glr_keras.config",

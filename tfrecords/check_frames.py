@@ -2,16 +2,13 @@
 
 import struct
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
+import google_crc32c
 
 HEADER = struct.Struct("<QI")  # length of the data, checksum of these 8 bytes
 FOOTER = struct.Struct("<I")  # checksum of the data
-POLYNOMIAL = 0x82F63B78  # of CRC-32C, lowest bit first
-BLOCK = 256  # bytes whose shares in a checksum are looked up at once
 
 
 class Frame(NamedTuple):
@@ -70,7 +67,7 @@ def _read_frame(file, header, size, number):
 
 def _is_header(header):
     _, checksum = HEADER.unpack(header)
-    return mask(crc32c(header[:8])) == checksum
+    return masked_crc(header[:8]) == checksum
 
 
 def _is_followed(file, length, size):
@@ -85,45 +82,7 @@ def _is_followed(file, length, size):
     return _is_header(header)
 
 
-def mask(checksum: int) -> int:
-    """Turns a CRC-32C into what a TFRecord stores: a checksum of checksums would be a weak one."""
+def masked_crc(data: bytes) -> int:
+    """Returns the checksum of `data` as a TFRecord stores it: CRC-32C, turned and shifted."""
+    checksum = google_crc32c.value(data)
     return ((checksum >> 15 | checksum << 17) + 0xA282EAD8) & 0xFFFFFFFF
-
-
-def crc32c(data: bytes) -> int:
-    """Returns the CRC-32C (Castagnoli) of `data`.
-
-    Blocks of 256 bytes are looked up by numpy: 200 to 300 MB/s for records of 20 to 50 KB, where a
-    loop over bytes reaches 6 (one core of an AMD EPYC).
-    """
-    tables, lists = _tables()
-    checksum = 0xFFFFFFFF
-    whole = len(data) // BLOCK * BLOCK
-    blocks = np.frombuffer(data, np.uint8, whole).reshape(-1, BLOCK)
-    shares = tables[blocks + np.arange(BLOCK) * 256]
-    first, second, third, fourth, last = lists
-    for share in np.bitwise_xor.reduce(shares, axis=1).tolist():
-        # The checksum so far counts like bits of the block's first four bytes.
-        checksum = (
-            share
-            ^ first[checksum & 255]
-            ^ second[checksum >> 8 & 255]
-            ^ third[checksum >> 16 & 255]
-            ^ fourth[checksum >> 24]
-        )
-    for byte in data[whole:]:
-        checksum = last[(checksum ^ byte) & 255] ^ checksum >> 8
-    return checksum ^ 0xFFFFFFFF
-
-
-@cache
-def _tables():
-    """What a byte adds to a checksum, by its place in a block and its value."""
-    last = np.arange(256, dtype=np.uint32)
-    for _ in range(8):
-        last = (last >> 1) ^ np.where(last & 1, np.uint32(POLYNOMIAL), np.uint32(0))
-    rows = [last]
-    for _ in range(BLOCK - 1):
-        rows.append(last[rows[-1] & 255] ^ (rows[-1] >> 8))
-    rows.reverse()
-    return np.concatenate(rows), [rows[place].tolist() for place in (0, 1, 2, 3, -1)]

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from tfrecords.check_frames import Frame, crc32c, mask
+from tfrecords.check_frames import Frame, masked_crc
 from tfrecords.duplicates import fingerprint
 
 KINDS = {  # of findings
@@ -99,7 +99,7 @@ def examine(frame: Frame, short_side: int | None) -> Row:
 def _find_damage(frame):
     if frame.problem:
         return [Finding("record", frame.problem)]
-    if mask(crc32c(frame.data)) != frame.checksum:
+    if masked_crc(frame.data) != frame.checksum:
         return [Finding("record", "the data do not fit their checksum")]
     return []
 

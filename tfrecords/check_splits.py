@@ -16,7 +16,7 @@ NEVER = 1e-9  # chance of what is not taken for chance
 
 
 class Record(NamedTuple):
-    """What is kept of a good record: some 300 bytes, so that a million fit in memory.
+    """What is kept of a good record: some 800 bytes, half of it the fingerprint.
 
     Attributes:
         number: Its place in the shard, from 1.

@@ -1,9 +1,12 @@
 """Which landmarks of a list are taken, and how many photos of each. No TensorFlow here."""
 
-from collections import Counter
+from array import array
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
+from itertools import compress
 from operator import attrgetter
 from pathlib import Path
 
@@ -74,8 +77,8 @@ def choose_landmarks(
         raise UserError(_describe_few(taken, listed, top, skip_top, landmarks, min_photos))
     if len(taken) < len(listed):
         photos = [photo for photo in photos if photo.landmark_id in taken]
-    kept, over_limit = _limit(photos, listed, max_photos, seed)
-    return Choice(_sort(kept), _sort(over_limit), listed)
+    photos = sorted(photos, key=attrgetter("photo_id"))
+    return Choice(*_limit(photos, listed, max_photos, seed), listed)
 
 
 def landmark_order(landmark_id: str) -> tuple[bool, int, str]:
@@ -156,20 +159,18 @@ def _limit(photos, listed, max_photos, seed):
     """Returns (kept, over the limit)."""
     if max_photos is None:
         return photos, []
-    kept, crowds, over_limit = [], {}, []
-    for photo in photos:
-        crowded = listed[photo.landmark_id] > max_photos
-        (crowds.setdefault(photo.landmark_id, []) if crowded else kept).append(photo)
-    for crowd in crowds.values():
-        # Not the draw of the split: there the photos that a higher limit adds would come last.
-        crowd.sort(key=lambda photo: (draw(photo.photo_id, f"limit/{seed}"), photo.photo_id))
-        kept += crowd[:max_photos]
-        over_limit += crowd[max_photos:]
-    return kept, over_limit
-
-
-def _sort(photos):
-    return sorted(photos, key=attrgetter("photo_id"))
+    crowds = defaultdict(partial(array, "I"))  # places in `photos`, 4 bytes each
+    for place, photo in enumerate(photos):
+        if listed[photo.landmark_id] > max_photos:
+            crowds[photo.landmark_id].append(place)
+    # Not the draw of the split: there the photos that a higher limit adds would come last.
+    salt = f"limit/{seed}"
+    keep = bytearray(b"\1") * len(photos)
+    for places in crowds.values():
+        drawn = sorted(places, key=lambda place: draw(photos[place].photo_id, salt))
+        for place in drawn[max_photos:]:
+            keep[place] = 0
+    return list(compress(photos, keep)), [photos[i] for i, kept in enumerate(keep) if not kept]
 
 
 def _read_lines(path):

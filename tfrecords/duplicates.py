@@ -26,8 +26,8 @@ LEAST_CORRELATION = 0.92  # first pair of unlike photos among these 12 million: 
 LEAST_CONTRAST = 3.0  # grey levels; below it a picture has no features to compare
 GRID = 16  # pixels to correlate, per axis
 BAND_BITS = 16  # four bands: 7 wrong bits leave one with at most one wrong
-CHUNK = 1 << 20  # candidates looked at in one go: bounds the memory
-SLICE = 1 << 14  # photos hashed in one go, for the same reason
+CHUNK = 1 << 19  # candidates looked at in one go: bounds the memory
+SLICE = 1 << 12  # photos hashed in one go, for the same reason
 
 FLOOD = 100  # photos of one hash; more are not compared with each other
 MANY = 5_000  # photos; comparing fewer takes no second and needs no progress bar
@@ -100,7 +100,7 @@ def near_duplicate_pairs(fingerprints: Sequence[bytes]) -> Iterator[tuple[int, i
     """
     pictures = np.frombuffer(b"".join(fingerprints), np.uint8).reshape(-1, SIDE, SIDE)
     places = np.flatnonzero(_contrast(pictures) >= LEAST_CONTRAST)
-    hashes = _hashes(pictures[places], WINDOWS[0])
+    hashes = np.concatenate([_hashes(pictures[some], WINDOWS[0]) for some in _cut(places)])
     floods = _floods(fingerprints, places, hashes)
     for flood in floods:
         yield from _confirm(pictures, np.full(len(flood) - 1, flood[0]), flood[1:], WINDOWS[0])
@@ -113,8 +113,7 @@ def near_duplicate_pairs(fingerprints: Sequence[bytes]) -> Iterator[tuple[int, i
         total=total, desc="Comparing photos", unit=" crops", disable=len(places) < MANY
     ) as bar:
         for window in WINDOWS:
-            for start in range(0, len(places), SLICE):
-                cropped = places[start : start + SLICE]
+            for cropped in _cut(places):
                 for query, found in table.search(_hashes(pictures[cropped], window)):
                     ones, others = cropped[query], places[found]
                     unlike = ones != others
@@ -132,11 +131,14 @@ def _floods(fingerprints, places, hashes):
     return floods
 
 
+def _cut(items):
+    """Cuts an array into parts small enough to be worked on as floating-point numbers."""
+    return np.array_split(items, len(items) // SLICE + 1)
+
+
 def _contrast(pictures):
     flat = pictures.reshape(-1, SIDE * SIDE)
-    return np.concatenate(
-        [part.std(axis=1) for part in np.array_split(flat, len(flat) // SLICE + 1)]
-    )
+    return np.concatenate([part.std(axis=1) for part in _cut(flat)])
 
 
 def _hashes(pictures, window):
@@ -205,12 +207,22 @@ class _BandTable:
                     query = hits[some]
                     found = order[_ranges(starts[flipped[query]], counts[query])]
                     query = np.repeat(query, counts[query])
-                    near = np.bitwise_count(queries[query] ^ self._hashes[found]) <= MOST_BITS
+                    wrong = queries[query] ^ self._hashes[found]
+                    near = np.flatnonzero(np.bitwise_count(wrong) <= MOST_BITS)
+                    near = near[~_is_found(wrong[near], shift)]
                     yield query[near], found[near]
 
 
 def _band(hashes, shift):
     return (hashes >> np.uint64(shift)).astype(np.uint16)
+
+
+def _is_found(wrong, shift):
+    """Whether a band before that at `shift` has found the pair already."""
+    found = np.zeros(len(wrong), bool)
+    for earlier in range(0, shift, BAND_BITS):
+        found |= np.bitwise_count(_band(wrong, earlier)) <= 1
+    return found
 
 
 def _ranges(starts, counts):

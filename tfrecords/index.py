@@ -1,7 +1,6 @@
-"""Lists of photos: what a folder holds, and which split each photo goes to. No TensorFlow here."""
+"""Lists the photos of a folder. No TensorFlow here."""
 
 import csv
-import hashlib
 import io
 import os
 from dataclasses import dataclass
@@ -10,8 +9,6 @@ from pathlib import Path
 from tfrecords.console import UserError
 
 SPLITS = ("train", "validation", "test")
-SHARES = (70, 15, 15)  # percent, as in the report this project started from
-MIN_FOR_SPLIT = 3  # photos a landmark needs to be in all three splits
 NOT_PHOTOS = {"thumbs.db", "desktop.ini", "boxes.csv"}  # what systems and this project put beside
 NO_BOX = (0.0, 0.0, 0.0, 0.0)
 BOXES_FILE = "boxes.csv"
@@ -128,41 +125,6 @@ def read_boxes(path: Path) -> dict[str, tuple[float, float, float, float]]:
     return boxes
 
 
-def split_photos(photos: list[Photo], seed: int) -> dict[str, list[Photo]]:
-    """Deals photos to train, validation and test, landmark by landmark.
-
-    A photo's place depends on its id, its landmark's other ids and the seed: never on the order
-    of the list or of the disk. A landmark with at least 3 photos is in all three splits; one with
-    fewer is in train only.
-
-    Args:
-        photos: Photos that are known to be good.
-        seed: Int; another seed deals otherwise.
-
-    Returns:
-        Dict from split name to photos, sorted by photo_id.
-    """
-    by_landmark = {}
-    for photo in photos:
-        by_landmark.setdefault(photo.landmark_id, []).append(photo)
-    splits = {split: [] for split in SPLITS}
-    for group in by_landmark.values():
-        group.sort(key=lambda photo: _draw(photo.photo_id, seed))
-        train, validation, _ = split_sizes(len(group))
-        splits["train"] += group[:train]
-        splits["validation"] += group[train : train + validation]
-        splits["test"] += group[train + validation :]
-    return {split: sorted(group, key=lambda p: p.photo_id) for split, group in splits.items()}
-
-
-def split_sizes(photos: int) -> tuple[int, int, int]:
-    """Returns how many of a landmark's `photos` go to train, validation and test."""
-    if photos < MIN_FOR_SPLIT:
-        return photos, 0, 0
-    validation, test = (max(1, round(photos * share / 100)) for share in SHARES[1:])
-    return photos - validation - test, validation, test
-
-
 def files_below(folder: Path):
     """Yields the path of every file below `folder` that may be a photo; each folder once."""
     seen = set()
@@ -229,7 +191,3 @@ def one_line(name: str) -> str:
     before, after = ("".join(f"\\x{ord(character):02x}" for character in end) for end in ends)
     core = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in core)
     return before + core + after
-
-
-def _draw(photo_id, seed):
-    return hashlib.blake2b(f"{seed}/{photo_id}".encode(), digest_size=8).digest(), photo_id

@@ -136,9 +136,9 @@ class PreparedPhotos:
         for row in bar:
             self._database.execute("INSERT OR REPLACE INTO photos VALUES (?, ?, ?, ?, ?, ?)", row)
             if time.monotonic() - committed > COMMIT_SECONDS:
-                self._database.execute("COMMIT")
-                self._database.execute("BEGIN IMMEDIATE")
+                self._commit()
                 committed = time.monotonic()
+        self._commit()
 
     def outcomes(self, photos: Sequence[Photo]) -> Iterator[Outcome]:
         """Yields what came of each of `photos`, in their order."""
@@ -151,6 +151,10 @@ class PreparedPhotos:
         """Returns the JPEG of a good photo."""
         query = "SELECT jpeg FROM photos WHERE photo_id = ?"
         return self._database.execute(query, (photo.photo_id,)).fetchone()[0]
+
+    def _commit(self):
+        self._database.execute("COMMIT")
+        self._database.execute("BEGIN IMMEDIATE")
 
     def _check_settings(self):
         ours = json.dumps({"format": 1, "short_side": self._short_side, "quality": JPEG_QUALITY})

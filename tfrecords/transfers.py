@@ -91,7 +91,7 @@ class Transfers:
 
     def _show_bytes(self):
         """Moves the bar on; returns whether anything came."""
-        new = self._taken + _staged_bytes(self._staging) - self._bar.n
+        new = self._taken + count_bytes(self._staging) - self._bar.n
         self._bar.update(max(0, new))
         return new > 0
 
@@ -102,17 +102,19 @@ def forget(path: Path) -> None:
     Path(f"{path}.INFO").unlink(missing_ok=True)
 
 
+def count_bytes(folder: Path) -> int:
+    """Returns how many bytes the files below `folder` have."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):  # TFDS renames what is complete
+                total += os.path.getsize(os.path.join(parent, name))
+    return total
+
+
 def unreachable(url: str, why: object) -> UserError:
     """Makes the error for a server that does not give what it should have."""
     return UserError(f"Can't fetch {url}: {why}\n{INSTEAD}")
-
-
-def _staged_bytes(staging):
-    total = 0
-    for path in staging.rglob("*"):
-        with suppress(FileNotFoundError):  # TFDS renames what is complete
-            total += path.stat().st_size if path.is_file() else 0
-    return total
 
 
 def _clear(staging):

@@ -1,0 +1,115 @@
+"""How near a build comes to bare decoding and encoding: python benchmarks/building.py
+
+The bare loop decodes, resizes and encodes every photo on as many cores, in processes and in
+threads; the build also compares, splits, checks and writes. Then the memory of two builds, of which
+one has ten times the photos. All is measured in one run, on photos made for it or on a folder.
+"""
+
+import argparse
+import io
+import multiprocessing
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from tfrecords.photos import JPEG_QUALITY
+
+SHORT_SIDE = 256  # pixels, the build's default
+LANDMARKS = 10
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--photos", type=Path, help="one sub-folder per landmark, for the speed")
+    parser.add_argument("--count", type=int, default=5000, help="photos to make, 800 x 600 pixels")
+    parser.add_argument(
+        "--memory-count", type=int, default=5000, help="photos of the smaller build"
+    )
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if args.photos is None:
+            make_photos(folder / "speed", args.count, (800, 600))
+        measure_speed(args.photos or folder / "speed", folder)
+        if args.memory_count:
+            measure_memory(folder, args.memory_count)
+
+
+def measure_speed(photos, folder):
+    paths = sorted(path for path in photos.rglob("*") if path.is_file())
+    rates = {}
+    for name, pool in (("processes", multiprocessing.Pool), ("threads", ThreadPool)):
+        started = time.perf_counter()
+        with pool(os.cpu_count()) as workers:
+            for _ in workers.imap_unordered(decode_and_encode, paths, chunksize=16):
+                pass
+        rates[name] = len(paths) / (time.perf_counter() - started)
+        print(f"bare loop, {os.cpu_count()} {name}: {rates[name]:.0f} photos/s", flush=True)
+    started = time.perf_counter()
+    run_build(photos, folder / "out")
+    build = len(paths) / (time.perf_counter() - started)
+    print(f"the whole command, {len(paths):,} photos: {build:.0f} photos/s")
+    print(f"ratio to the faster bare loop: {build / max(rates.values()):.2f}", flush=True)
+
+
+def decode_and_encode(path):
+    photo = Image.open(path)
+    photo.draft("RGB", (2 * SHORT_SIDE, 2 * SHORT_SIDE))
+    photo = photo.convert("RGB")
+    scale = min(1, SHORT_SIDE / min(photo.size))
+    size = [round(side * scale) for side in photo.size]
+    photo = photo.resize(size, Image.Resampling.LANCZOS, reducing_gap=3)
+    photo.save(io.BytesIO(), "JPEG", quality=JPEG_QUALITY)
+
+
+def measure_memory(folder, count):
+    for photos in (count, 10 * count):
+        make_photos(folder / str(photos), photos, (256, 192))
+        peak = run_build(folder / str(photos), folder / f"out{photos}")
+        print(
+            f"{photos:,} photos: the build's largest process took {peak / 1e6:.0f} MB", flush=True
+        )
+
+
+def make_photos(folder, count, size):
+    """Makes photos that are no copies of each other, with as many details as photos have."""
+    for number in range(LANDMARKS):
+        (folder / str(number)).mkdir(parents=True)
+    jobs = (
+        (folder / str(number % LANDMARKS) / f"{number}.jpg", number, size)
+        for number in range(count)
+    )
+    with multiprocessing.Pool() as pool:
+        for _ in pool.imap_unordered(make_photo, jobs, chunksize=16):
+            pass
+
+
+def make_photo(job):
+    path, number, size = job
+    random = np.random.default_rng(number)
+    photo = np.zeros((size[1], size[0], 3), np.float32)
+    for cells, weight in ((8, 0.6), (32, 0.25), (128, 0.15)):
+        grain = random.integers(0, 256, (cells * 3 // 4, cells, 3), dtype=np.uint8)
+        layer = Image.fromarray(grain).resize(size, Image.Resampling.BILINEAR)
+        photo += weight * np.asarray(layer, np.float32)
+    Image.fromarray(photo.astype(np.uint8)).save(path, quality=92)
+
+
+def run_build(photos, out):
+    """Returns the peak memory in bytes of the largest process of a build so far."""
+    command = [sys.executable, "-m", "tfrecords.build", "--photos", photos, "--out", out]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""How many copies are found, how many other photos are taken for copies, and how long it takes.
+
+    python benchmarks/duplicates.py [--photos DIR]
+
+Each sampled photo is changed in several ways, and each change must be found by comparing it with
+its original. False pairs are counted over all pairs of the folder's photos; whether these really
+are different photos is for eyes to judge: `--pairs` names them. With `pip install imagehash` the
+same is done with its 64-bit phash, at two thresholds.
+"""
+
+import argparse
+import io
+import itertools
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageEnhance
+
+from tfrecords.demo import write_photos
+from tfrecords.duplicates import fingerprint, near_duplicate_groups, near_duplicate_pairs
+from tfrecords.photos import PhotoError, prepare_photo
+
+SHORT_SIDE = 256
+THRESHOLDS = (6, 10)  # bits of 64
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--photos", type=Path, help="a folder; default: the demo's photos")
+    parser.add_argument("--sample", type=int, default=300, help="photos to make copies of")
+    parser.add_argument("--pairs", action="store_true", help="name the pairs that are found")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        if args.photos is None:
+            write_photos(Path(name))
+        measure(args.photos or Path(name), args)
+
+
+def measure(folder, args):
+    originals = dict(read_photos(folder))
+    step = max(1, len(originals) // args.sample)
+    sample = dict(itertools.islice(originals.items(), 0, None, step))
+    methods = {"this project": matches_ours}
+    try:
+        from imagehash import phash
+    except ImportError:
+        print("(imagehash is not installed: pip install imagehash)")
+    else:
+        for bits in THRESHOLDS:
+            methods[f"phash, {bits} bits"] = matches_phash(phash, bits)
+    print(f"{len(sample)} photos, copies found:\n{'':24}" + "".join(f"{m:>16}" for m in methods))
+    for change, make in changes().items():
+        pairs = [(jpeg, prepare_photo(make(image(jpeg)), SHORT_SIDE)) for jpeg in sample.values()]
+        found = [np.mean([matches(*pair) for pair in pairs]) for matches in methods.values()]
+        print(f"{change:24}" + "".join(f"{share:16.1%}" for share in found), flush=True)
+    count_pairs(originals, args.pairs)
+
+
+def count_pairs(originals, name_them):
+    names = list(originals)
+    started = time.perf_counter()
+    fingerprints = [fingerprint(jpeg) for jpeg in originals.values()]
+    middle = time.perf_counter()
+    pairs = sorted(set(map(tuple, map(sorted, near_duplicate_pairs(fingerprints)))))
+    seconds = time.perf_counter() - middle
+    groups = near_duplicate_groups(fingerprints)
+    print(f"{len(names):,} photos: {len(pairs)} pairs in {len(groups)} groups in {seconds:.1f} s;")
+    print(f"a fingerprint takes {1000 * (middle - started) / len(names):.2f} ms")
+    for one, other in pairs if name_them else ():
+        print(f"  {names[one]}  {names[other]}")
+
+
+def matches_ours(original, copy):
+    return bool(near_duplicate_groups([fingerprint(original), fingerprint(copy)]))
+
+
+def matches_phash(phash, bits):
+    return lambda original, copy: phash(image(original)) - phash(image(copy)) <= bits
+
+
+def changes():
+    """Returns name -> from a picture to the bytes of its copy."""
+    return {
+        "quality 30": lambda photo: encode(photo, 30),
+        "half the size": lambda photo: encode(scale(photo, 0.5)),
+        "3/4 of the size": lambda photo: encode(scale(photo, 0.75)),
+        "brightness + 10 %": lambda photo: encode(ImageEnhance.Brightness(photo).enhance(1.1)),
+        "2 % off all around": lambda photo: encode(crop(photo, 0.02, 0.02, 0.02, 0.02)),
+        "5 % off the left": lambda photo: encode(crop(photo, left=0.05)),
+        "5 % off the bottom": lambda photo: encode(crop(photo, bottom=0.05)),
+        "5 % off a corner": lambda photo: encode(crop(photo, top=0.05, right=0.05)),
+        "5 % corner, halved, q 50": lambda photo: encode(scale(crop(photo, 0.05, 0.05), 0.5), 50),
+        "10 % off the left": lambda photo: encode(crop(photo, left=0.1)),
+        "10 % off a corner": lambda photo: encode(crop(photo, left=0.1, bottom=0.1)),
+    }
+
+
+def read_photos(folder):
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        try:
+            yield path.relative_to(folder), prepare_photo(path.read_bytes(), SHORT_SIDE)
+        except PhotoError:
+            continue  # a text or a broken file: no photo to compare
+
+
+def image(jpeg):
+    return Image.open(io.BytesIO(jpeg))
+
+
+def encode(photo, quality=90):
+    out = io.BytesIO()
+    photo.save(out, "JPEG", quality=quality)
+    return out.getvalue()
+
+
+def scale(photo, factor):
+    return photo.resize([round(side * factor) for side in photo.size], Image.Resampling.LANCZOS)
+
+
+def crop(photo, left=0.0, top=0.0, right=0.0, bottom=0.0):
+    width, height = photo.size
+    box = (left * width, top * height, (1 - right) * width, (1 - bottom) * height)
+    return photo.crop(tuple(map(round, box)))
+
+
+if __name__ == "__main__":
+    main()

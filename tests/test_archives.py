@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pytest
 
-from tfrecords import transfers
+from tfrecords import archive_transfers as transfers
 from tfrecords.archives import fetch_archives, parse_archives
 from tfrecords.console import UserError
 from tfrecords.tars import open_tars

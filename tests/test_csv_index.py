@@ -123,6 +123,12 @@ def test_csv_s_limit_and_the_garbage_collector_are_left_as_they_were(read):
         read("")
     assert csv.field_size_limit() == before
     assert gc.isenabled()
+    gc.disable()
+    try:
+        read(TWO)
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
 
 
 def skipped(read, *rows, with_urls=False):

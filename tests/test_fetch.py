@@ -16,9 +16,9 @@ from photo_server import BODY, PhotoServer, photo_bytes
 from tfrecords.console import UserError
 from tfrecords.fetch import OUTAGE, PATIENCE, fetch_photos
 from tfrecords.fetch_options import FetchOptions
+from tfrecords.fetch_outcomes import OutcomeJournal
 from tfrecords.index import Photo, Skipped
 from tfrecords.names import photo_path
-from tfrecords.outcomes import OutcomeJournal
 from tfrecords.photos import REASONS
 
 OPTIONS = FetchOptions(
@@ -223,7 +223,9 @@ def test_urls_that_are_none_are_told_apart_without_a_question(tmp_path):
 
 
 def test_each_redirect_is_checked_again(server, tmp_path, monkeypatch):
-    monkeypatch.setattr("tfrecords.addresses.is_public", lambda address: address == "127.0.0.1")
+    monkeypatch.setattr(
+        "tfrecords.fetch_addresses.is_public", lambda address: address == "127.0.0.1"
+    )
     port = server.server_port
     photos = listed(
         server.url(f"/to/http://127.0.0.2:{port}/good/x"),

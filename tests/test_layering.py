@@ -18,13 +18,13 @@ RANKS = {
     "training": 6,
     "fit": 7,
 }
+HEAVY = {"builder", "beam"}  # of tfrecords: these import TensorFlow Datasets, or Beam
 LIGHT = [
-    "tfrecords.console",
-    "tfrecords.index",
-    "tfrecords.photos",
-    "tfrecords.build",
-    "tfrecords.check",
-    *sorted(f"tfrecords.{path.stem}" for path in (REPOSITORY / "tfrecords").glob("demo*.py")),
+    *sorted(
+        f"tfrecords.{path.stem}"
+        for path in (REPOSITORY / "tfrecords").glob("*.py")
+        if path.stem not in HEAVY
+    ),
     "glr_keras",
     "glr_keras.config",
     "glr_keras.fit",

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from tfrecords.archive_transfers import Transfers, forget, unreachable
 from tfrecords.console import UserError
-from tfrecords.transfers import Transfers, forget, unreachable
 
 GOOGLE_LANDMARK_URL = "https://s3.amazonaws.com/google-landmark"
 NUM_ARCHIVES = 500  # of the training photos, about 1 GB each

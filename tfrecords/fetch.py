@@ -9,16 +9,16 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from tfrecords.addresses import BadAddressError, server_of
 from tfrecords.console import UserError
-from tfrecords.crew import Crew
-from tfrecords.download import Answer, Downloader
+from tfrecords.fetch_addresses import BadAddressError, server_of
+from tfrecords.fetch_crew import Crew
+from tfrecords.fetch_download import Answer, Downloader
+from tfrecords.fetch_hosts import HostQueue
 from tfrecords.fetch_options import FetchOptions
+from tfrecords.fetch_outcomes import HAS_COME, Outcome, OutcomeJournal
 from tfrecords.fetch_plan import FetchPlan, plan_fetch, url_of
-from tfrecords.hosts import HostQueue
 from tfrecords.index import Photo, Skipped
 from tfrecords.names import photo_path
-from tfrecords.outcomes import HAS_COME, Outcome, OutcomeJournal
 
 OUTAGE = 20  # photos in a row without an answer from anyone: time to look at the network (a guess)
 PATIENCE = 30  # photos in a row that one server fails before its others wait for another run

@@ -8,11 +8,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tfrecords.addresses import PRIVATE, BadAddressError, server_of
+from tfrecords.fetch_addresses import PRIVATE, BadAddressError, server_of
 from tfrecords.fetch_options import FetchOptions
+from tfrecords.fetch_outcomes import HAS_COME, OutcomeJournal
 from tfrecords.index import Photo, Skipped
 from tfrecords.names import is_safe_name, relative_path
-from tfrecords.outcomes import HAS_COME, OutcomeJournal
 
 KNOWN_SERVERS = 3  # remembered of photos that are there
 

@@ -19,7 +19,7 @@ from tfrecords.tar_headers import read_members
 PHOTO_SUFFIXES = ("jpg", "jpeg")
 # Compressed ones are listed too, so that they are refused and not passed over.
 TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
-MANY_TARS = 16  # from here on all cores list them: 0.3 s each, about what starting a process takes
+MANY_TARS = 16  # are listed by all cores: one of 1 GB takes 0.25 s, starting a process 0.5 s
 
 # Ids (UTF-8 bytes), and for each the number of its tar, its offset in there and its size.
 Columns = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]

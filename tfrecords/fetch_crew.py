@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from queue import Empty, SimpleQueue
 
-from tfrecords.connections import Request
+from tfrecords.fetch_connections import Request
 
 TICK = 0.1  # seconds between two looks at the clock
 GOODBYE = 1.0  # seconds that threads get to end; one that looks up a name can't be stopped

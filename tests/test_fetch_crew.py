@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tfrecords.crew import Crew
+from tfrecords.fetch_crew import Crew
 
 
 def wait_for_cut(task, request):

@@ -9,8 +9,8 @@ from urllib.parse import quote
 import pytest
 from photo_server import BODY, PhotoServer, photo_bytes
 
-from tfrecords.crew import Crew
-from tfrecords.download import Answer, Downloader
+from tfrecords.fetch_crew import Crew
+from tfrecords.fetch_download import Answer, Downloader
 from tfrecords.fetch_options import USER_AGENT, FetchOptions
 
 OPTIONS = FetchOptions(allow_private=True, max_bytes=5 * BODY)
@@ -178,7 +178,9 @@ def name_server(monkeypatch, *answers):
 
 def test_the_address_that_was_checked_is_the_one_that_is_asked(server, tmp_path, monkeypatch):
     # A name that is innocent when it is checked and leads elsewhere when it is used.
-    monkeypatch.setattr("tfrecords.addresses.is_public", lambda address: address == "127.0.0.1")
+    monkeypatch.setattr(
+        "tfrecords.fetch_addresses.is_public", lambda address: address == "127.0.0.1"
+    )
     questions = name_server(monkeypatch, ["127.0.0.1"], ["127.0.0.2"])
     location = f"http://photos.test:{server.server_port}/good/x"
     assert ask(location, tmp_path, FetchOptions())[1] == photo_bytes("x")

@@ -2,7 +2,7 @@
 
 from array import array
 
-from tfrecords.hosts import HostQueue
+from tfrecords.fetch_hosts import HostQueue
 
 
 def make_queue(per_host=2, delay=0.0, **photos):

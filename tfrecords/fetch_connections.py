@@ -13,7 +13,7 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.response import HTTPResponse
 from urllib3.util import Url
 
-from tfrecords.addresses import BadAddressError, NoAddressError, Resolver, parse_location
+from tfrecords.fetch_addresses import BadAddressError, NoAddressError, Resolver, parse_location
 from tfrecords.fetch_options import FetchOptions
 
 MAX_ADDRESSES = 4  # tried of one host; a name with more dead ones than that waits for another try

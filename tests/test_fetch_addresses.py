@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from tfrecords.addresses import (
+from tfrecords.fetch_addresses import (
     BadAddressError,
     NoAddressError,
     Resolver,
@@ -73,7 +73,7 @@ def test_an_address_is_believed_for_a_while_and_the_one_that_answers_preferred(m
 
 def test_a_name_is_looked_up_and_checked_again_in_the_end(monkeypatch):
     name_server(monkeypatch, ["8.8.8.8"], ["127.0.0.1"])
-    monkeypatch.setattr("tfrecords.addresses.BELIEVED_SECONDS", 0)
+    monkeypatch.setattr("tfrecords.fetch_addresses.BELIEVED_SECONDS", 0)
     resolver = Resolver(allow_private=False)
     assert resolver.addresses("photos.test") == ["8.8.8.8"]
     with pytest.raises(BadAddressError, match="leads into a private network"):

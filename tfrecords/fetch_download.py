@@ -16,8 +16,8 @@ from urllib3.exceptions import (
     SSLError,
 )
 
-from tfrecords.addresses import BadAddressError, NoAddressError, parse_location
-from tfrecords.connections import Connections, Request
+from tfrecords.fetch_addresses import BadAddressError, NoAddressError, parse_location
+from tfrecords.fetch_connections import Connections, Request
 from tfrecords.fetch_options import FetchOptions
 
 REDIRECTS = (301, 302, 303, 307, 308)

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from tfrecords.console import UserError
-from tfrecords.outcomes import Outcome, OutcomeJournal
+from tfrecords.fetch_outcomes import Outcome, OutcomeJournal
 
 HEADER = b"photo_id,url,outcome,detail,bytes\n"
 GOOD = Outcome("a", "http://x/a,1.jpg", "ok", "", 12)

@@ -63,7 +63,8 @@ def measure_speed(photos, folder):
 def decode_and_encode(path):
     photo = Image.open(path)
     photo.draft("RGB", (2 * SHORT_SIDE, 2 * SHORT_SIDE))
-    photo = photo.convert("RGB")
+    photo.load()
+    photo = photo if photo.mode == "RGB" else photo.convert("RGB")
     scale = min(1, SHORT_SIDE / min(photo.size))
     size = [round(side * scale) for side in photo.size]
     photo = photo.resize(size, Image.Resampling.LANCZOS, reducing_gap=3)

@@ -127,10 +127,6 @@ def _check_numbers(top, skip_top, landmarks, min_photos, max_photos):
     ):
         if number is not None and number < lowest:
             raise UserError(f"{flag} must be at least {lowest}, got {number}.")
-    if max_photos is not None and max_photos < min_photos:
-        raise UserError(
-            f"--max-photos must be at least --min-photos, got {max_photos} and {min_photos}."
-        )
 
 
 def _check_listed(landmarks, listed):

@@ -119,7 +119,7 @@ def _to_rgb(photo):
         photo = photo.convert("RGBA")
         white = Image.new("RGBA", photo.size, "white")
         photo = Image.alpha_composite(white, photo)
-    return photo.convert("RGB")
+    return photo if photo.mode == "RGB" else photo.convert("RGB")
 
 
 def _shrink(photo, short_side):

@@ -48,11 +48,14 @@ def split_photos(
     groups = groups or {}
     _check_groups(photos, groups)
     photos = sorted(photos, key=attrgetter("photo_id"))
-    by_landmark = defaultdict(partial(array, "I"))  # places in `photos`, 4 bytes each
+    draws = array("Q")  # arrays: 4 million photos have no room for as many lists and numbers
+    by_landmark = defaultdict(partial(array, "I"))  # places in `photos`
     for place, photo in enumerate(photos):
+        draws.append(draw(photo.photo_id, seed))
         by_landmark[photo.landmark_id].append(place)
     homes = bytearray(len(photos))  # 0, 1, 2 for train, validation, test
     for places in by_landmark.values():
+        places = sorted(places, key=draws.__getitem__)
         for home, part in enumerate(_deal(places, photos, groups, seed, shares)):
             for place in part:
                 homes[place] = home
@@ -86,9 +89,9 @@ def check_shares(shares: Sequence[int]) -> None:
         )
 
 
-def draw(photo_id: str, seed: int | str) -> bytes:
-    """Returns a sort key that shuffles photos in a way of its own for each seed."""
-    return blake2b(f"{seed}/{photo_id}".encode(), digest_size=8).digest()
+def draw(photo_id: str, seed: int | str) -> int:
+    """Returns a number below 2**64; sorted by it, photos are shuffled as `seed` says."""
+    return int.from_bytes(blake2b(f"{seed}/{photo_id}".encode(), digest_size=8).digest())
 
 
 def _check_groups(photos, groups):
@@ -104,10 +107,7 @@ def _check_groups(photos, groups):
 
 
 def _deal(places, photos, groups, seed, shares):
-    """Deals the places of one landmark's photos, in the order of their ids, to three lists."""
-    if len(places) < MIN_FOR_SPLIT:
-        return places, (), ()
-    places = sorted(places, key=lambda place: draw(photos[place].photo_id, seed))
+    """Deals the shuffled places of one landmark's photos to three lists."""
     names = [groups.get(photos[place].photo_id) for place in places] if groups else ()
     if any(names):
         return _deal_groups(_units(places, names), photos, seed, shares)
@@ -148,7 +148,7 @@ def _deal_groups(units, photos, seed, shares):
 
 def _draw_split(photo_id, seed, shares):
     """Returns the place of a split; `photo_id` stands for its group."""
-    percent = int.from_bytes(draw(f"group/{photo_id}", seed)) * 100 >> 64
+    percent = draw(f"group/{photo_id}", seed) * 100 >> 64
     return 0 if percent < shares[0] else 1 if percent < shares[0] + shares[1] else 2
 
 

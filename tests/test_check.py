@@ -14,7 +14,6 @@ from PIL import Image
 
 from tfrecords import check as check_module
 from tfrecords.check import check
-from tfrecords.check_frames import masked_crc, read_frames
 from tfrecords.check_splits import Record, find_label_order, judge_shares
 from tfrecords.check_tables import Shard
 from tfrecords.console import UserError
@@ -838,19 +837,3 @@ def test_a_mistake_exits_with_2(tmp_path, run_python):
     done = run_python("-m", "tfrecords.check", tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith(f"\nerror: {tmp_path} holds no manifest.json")
-
-
-def test_frames_are_those_that_tensorflow_writes(tmp_path):
-    import tensorflow as tf
-
-    random = np.random.default_rng(0)
-    records = [random.bytes(size) for size in (0, 1, 3, 4, 255, 256, 257, 511, 512, 5000)]
-    path = tmp_path / "x.tfrecord"
-    with tf.io.TFRecordWriter(str(path)) as writer:
-        for record in records:
-            writer.write(record)
-    frames = list(read_frames(path))
-    assert [frame.data for frame in frames] == records
-    assert [frame.number for frame in frames] == list(range(1, 11))
-    assert [frame.problem for frame in frames] == [""] * 10
-    assert [masked_crc(frame.data) for frame in frames] == [frame.checksum for frame in frames]

@@ -18,7 +18,7 @@ RANKS = {
     "training": 6,
     "fit": 7,
 }
-HEAVY = {"builder", "beam"}  # of tfrecords: these import TensorFlow Datasets, or Beam
+HEAVY = {"beam", "builder"}  # of tfrecords: these import TensorFlow Datasets when they are imported
 LIGHT = [
     *sorted(
         f"tfrecords.{path.stem}"

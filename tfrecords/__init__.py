@@ -1,1 +1,1 @@
-"""Turns photos of landmarks into TFRecords. Stays light: TensorFlow loads when they are written."""
+"""Turns photos of landmarks into TFRecords. Needs TensorFlow Datasets, but not TensorFlow."""

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 import tensorflow_datasets as tfds
+from tensorflow_datasets.proto import tf_example_pb2
 
 from tfrecords.index import Photo
 from tfrecords.shards import SHARD_PHOTOS
@@ -59,9 +60,7 @@ def order_fields(record: bytes) -> bytes:
     Protobuf leaves that order open and takes another one in each process, so the same photo would
     give other bytes tomorrow.
     """
-    import tensorflow as tf
-
-    return tf.train.Example.FromString(record).SerializeToString(deterministic=True)
+    return tf_example_pb2.Example.FromString(record).SerializeToString(deterministic=True)
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)

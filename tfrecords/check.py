@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from tfrecords.check_frames import Frame, read_frames
 from tfrecords.check_records import KINDS, Finding, examine
 from tfrecords.check_splits import (
     Record,
@@ -26,6 +25,7 @@ from tfrecords.check_splits import (
 from tfrecords.check_tables import Tables, read_tables
 from tfrecords.console import UserError, run_command
 from tfrecords.cores import map_on_cores
+from tfrecords.frames import Frame, read_frames
 from tfrecords.index import SPLITS, one_line
 
 EXIT_FOUND = 1

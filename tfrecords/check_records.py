@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from tfrecords.check_frames import Frame, masked_crc
 from tfrecords.duplicates import fingerprint
+from tfrecords.frames import Frame, masked_crc
 
 KINDS = {  # of findings
     "table": "tables that are missing, unreadable or contradict each other",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from tfrecords.console import start_tensorflow
+from tfrecords.frames import write_records
 from tfrecords.index import Photo
 
 DATASET = "google_landmarks"
@@ -33,7 +33,6 @@ def write_shards(
         splits: Split name -> its photos.
         read_jpeg: From a photo to its upright RGB JPEG.
     """
-    start_tensorflow()
     import tensorflow_datasets as tfds
 
     from tfrecords import builder
@@ -54,7 +53,7 @@ def write_shards(
             )
             shards = shard_photos(photos, split)
             paths = template.sharded_filepaths(num_shards=len(shards))
-            num_bytes = sum(map(_write_shard, paths, map(records, shards)))
+            num_bytes = sum(map(write_records, paths, map(records, shards)))
             infos.append(tfds.core.SplitInfo(split, list(map(len, shards)), num_bytes, template))
     tfds.folder_dataset.write_metadata(
         data_dir=folder,
@@ -74,18 +73,6 @@ def shard_photos(photos: Sequence[Photo], split: str) -> list[list[Photo]]:
     count = -(-len(ordered) // SHARD_PHOTOS)
     bounds = [round(len(ordered) * number / count) for number in range(count + 1)]
     return [ordered[start:end] for start, end in itertools.pairwise(bounds)]
-
-
-def _write_shard(path, records):
-    """Returns how many bytes of records were written."""
-    import tensorflow as tf
-
-    num_bytes = 0
-    with tf.io.TFRecordWriter(str(path)) as writer:
-        for record in records:
-            writer.write(record)
-            num_bytes += len(record)
-    return num_bytes
 
 
 def _hash(split, photo):

@@ -1,7 +1,7 @@
 """The framing of a TFRecord file: where records begin and end, and their checksums."""
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +25,23 @@ class Frame(NamedTuple):
     data: bytes | None
     checksum: int = 0
     problem: str = ""
+
+
+def write_records(path: Path, records: Iterable[bytes]) -> int:
+    """Writes a shard as `tf.io.TFRecordWriter` does, without the seconds TensorFlow takes to load.
+
+    Returns:
+        Int, how many bytes of records were written, without their frames.
+    """
+    num_bytes = 0
+    with open(path, "wb") as file:
+        for record in records:
+            length = struct.pack("<Q", len(record))
+            file.write(length + FOOTER.pack(masked_crc(length)))
+            file.write(record)
+            file.write(FOOTER.pack(masked_crc(record)))
+            num_bytes += len(record)
+    return num_bytes
 
 
 def read_frames(path: Path) -> Iterator[Frame]:

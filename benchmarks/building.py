@@ -29,7 +29,7 @@ LANDMARKS = 10
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photos", type=Path, help="one sub-folder per landmark, for the speed")
-    parser.add_argument("--count", type=int, default=5000, help="photos to make, 800 x 600 pixels")
+    parser.add_argument("--count", type=int, default=8000, help="photos to make, 800 x 600 pixels")
     parser.add_argument(
         "--memory-count", type=int, default=5000, help="photos of the smaller build"
     )

@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -374,3 +375,9 @@ def test_the_limit_is_max_pixels(monkeypatch):
 def test_a_panorama_longer_than_jpeg_allows_has_a_reason():
     """JPEG ends at 65,500 pixels; a photo whose short side is small enough is not scaled down."""
     assert reason_of(encoded(Image.new("L", (65_600, 32)), "PNG")) == "too large"
+
+
+def test_readme_explains_every_reason():
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    for reason, meaning in REASONS.items():
+        assert f"| `{reason}` | {meaning} |\n" in readme

@@ -283,6 +283,16 @@ def test_a_folder_that_is_split_already_keeps_its_splits(tmp_path):
     )
 
 
+def test_shares_for_a_folder_that_is_split_already_are_refused(tmp_path):
+    for split in ("train", "validation", "test"):
+        for landmark in ("tower", "bridge"):
+            (tmp_path / "photos" / split / landmark).mkdir(parents=True)
+            (tmp_path / "photos" / split / landmark / "1.jpg").touch()
+    options = BuildOptions(photos=tmp_path / "photos", split=(80, 10, 10), out=tmp_path / "out")
+    with pytest.raises(UserError, match=r"is split already, and its splits are kept: leave out"):
+        build(options)
+
+
 def test_copies_across_given_splits_stay_and_are_told(tmp_path, capsys):
     for number, split in enumerate(("train", "validation", "test")):
         for landmark in ("tower", "bridge"):

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tfrecords.archives import fetch_archives, parse_archives
+from tfrecords.console import UserError
 from tfrecords.csv_index import read_index, read_names
 from tfrecords.index import Photo, Skipped, list_folder
 from tfrecords.names import photo_path
@@ -33,11 +34,6 @@ class Source:
     names: dict[str, str] = field(default_factory=dict)
     empty_landmarks: list[str] = field(default_factory=list)
     elsewhere: int = 0
-
-    @property
-    def split_given(self) -> bool:
-        """Whether the photos were split before."""
-        return bool(self.photos and self.photos[0].split)
 
 
 class FileReader:
@@ -74,15 +70,20 @@ def open_source(options: BuildOptions) -> Source:
     """
     names = read_names(options.names) if options.names else {}
     if options.csv is None:
-        return _folder_source(options.photos, names)
+        return _folder_source(options.photos, names, options.split)
     index = read_index(options.csv, with_urls=options.download)
     if options.tars or options.archives:
         return _archive_source(options, index, names)
     return Source("index", index.photos, index.skipped, IdReader(options.photo_folder), names)
 
 
-def _folder_source(folder, names):
+def _folder_source(folder, names, shares):
     listing = list_folder(folder)
+    if shares and listing.photos[0].split:
+        raise UserError(
+            f"{folder} is split already, and its splits are kept: leave out --split; or move the "
+            "landmarks' folders out of train, validation and test, to have them split anew."
+        )
     strays = [Skipped(name, "no landmark folder") for name in listing.strays]
     return Source("folder", listing.photos, strays, FileReader(), names, listing.empty_folders)
 

@@ -29,7 +29,8 @@ LANDMARKS = 10
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photos", type=Path, help="one sub-folder per landmark, for the speed")
-    parser.add_argument("--count", type=int, default=8000, help="photos to make, 800 x 600 pixels")
+    parser.add_argument("--count", type=int, default=8000, help="photos to make")
+    parser.add_argument("--size", type=int, nargs=2, default=(800, 600), help="their pixels")
     parser.add_argument(
         "--memory-count", type=int, default=5000, help="photos of the smaller build"
     )
@@ -37,7 +38,7 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if args.photos is None:
-            make_photos(folder / "speed", args.count, (800, 600))
+            make_photos(folder / "speed", args.count, tuple(args.size))
         measure_speed(args.photos or folder / "speed", folder)
         if args.memory_count:
             measure_memory(folder, args.memory_count)

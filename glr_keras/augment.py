@@ -40,7 +40,9 @@ def eval_view(photo: tf.Tensor, image_size: int) -> tf.Tensor:
     return _resample(photo, left + side / 2, top + side / 2, side, side, 0.0, 1.0, image_size)
 
 
-def train_view(photo: tf.Tensor, photo_id: tf.Tensor, view: int, config: FitConfig) -> tf.Tensor:
+def train_view(
+    photo: tf.Tensor, photo_id: tf.Tensor, view: int | tf.Tensor, config: FitConfig
+) -> tf.Tensor:
     """Makes augmented view number `view`: random crop, rotation, flip, then brightness.
 
     The crop lies inside the photo; when the window is then turned about its centre, corners that
@@ -50,7 +52,7 @@ def train_view(photo: tf.Tensor, photo_id: tf.Tensor, view: int, config: FitConf
     Args:
         photo: uint8 Tensor `(height, width, 3)`, RGB.
         photo_id: string Tensor, scalar.
-        view: Int, number of the view.
+        view: Int or int64 Tensor, number of the view.
         config: FitConfig; its seed, image_size, rotation, min_crop_area, brightness and flip.
 
     Returns:
@@ -79,7 +81,7 @@ def train_view(photo: tf.Tensor, photo_id: tf.Tensor, view: int, config: FitConf
 def _uniforms(photo_id, view, config):
     """Seven numbers in [0, 1) that depend on the photo, the view and the seed alone."""
     photo_key = tf.strings.to_hash_bucket_fast(photo_id, 2**63 - 1)
-    view_key = tf.constant(config.seed * 2**32 + view, tf.int64)
+    view_key = tf.constant(config.seed * 2**32, tf.int64) + tf.cast(view, tf.int64)
     return tf.random.stateless_uniform([7], tf.stack([photo_key, view_key]), alg="philox")
 
 

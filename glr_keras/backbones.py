@@ -71,8 +71,8 @@ def build_backbone(config: FitConfig) -> keras.Model:
     """Builds the frozen network that turns photos into feature maps.
 
     Args:
-        config: FitConfig; its backbone, weights, cut_layer, image_size, precision and (for random
-            weights) seed.
+        config: FitConfig; its backbone, weights, cut_layer, image_size, precision (not "auto": see
+            `precision.choose_precision`) and, for random weights, seed.
 
     Returns:
         Model from float32 RGB photos `(batch, image_size, image_size, 3)` in [0, 255] to float32
@@ -87,7 +87,7 @@ def build_backbone(config: FitConfig) -> keras.Model:
     path = _weights_path(config)
     if path is None:
         keras.utils.set_random_seed(config.seed)
-    with _dtype_policy(choose_precision(config.precision)):
+    with _dtype_policy(config.precision):
         network = backbone.build(
             include_top=False, weights=None, input_shape=(config.image_size, config.image_size, 3)
         )
@@ -102,16 +102,6 @@ def build_backbone(config: FitConfig) -> keras.Model:
     model = keras.Model(photos, features, name=config.backbone)
     model.trainable = False
     return model
-
-
-def choose_precision(precision: str) -> str:
-    """Returns "float32" or "bfloat16" for "auto": bfloat16 only where the hardware computes in it.
-
-    A processor without such instructions emulates them, which can be many times slower.
-    """
-    if precision != "auto":
-        return precision
-    return "bfloat16" if _has_bfloat16() else "float32"
 
 
 def hash_weights(model: keras.Model) -> str:
@@ -255,17 +245,3 @@ def _dtype_policy(precision):
         yield
     finally:
         keras.config.set_dtype_policy(before)
-
-
-def _has_bfloat16():
-    if keras.config.backend() == "tensorflow":
-        import tensorflow as tf
-
-        for gpu in tf.config.list_physical_devices("GPU"):
-            details = tf.config.experimental.get_device_details(gpu)
-            return details.get("compute_capability", (0, 0)) >= (8, 0)
-    try:
-        flags = Path("/proc/cpuinfo").read_text()
-    except OSError:  # not Linux: none of the processors found there is known to gain
-        return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags

@@ -35,7 +35,7 @@ class FitConfig:
     image_size: int = option(224, "side of the square the backbone sees, in pixels")
     precision: str = option(
         "auto",
-        "of the backbone; auto is bfloat16 where the processor has it, float32 elsewhere",
+        "of the backbone; auto is bfloat16 where that is faster here, float32 elsewhere",
         choices=("auto", "float32", "bfloat16"),
     )
 
@@ -56,13 +56,45 @@ class FitConfig:
     alpha: float = option(0.25, "weight of the attention branch's loss (abn only)")
     beta: float = option(1.0, "weight of the perception branch's loss")
 
-    optimizer: str = option("sgd", "sgd (with momentum) or adam", choices=("sgd", "adam"))
-    learning_rate: float = option(1e-3, "constant rate")
+    optimizer: str = option(
+        "sgd", "sgd (with momentum), adam or adamw", choices=("sgd", "adam", "adamw")
+    )
+    learning_rate: float = option(1e-3, "rate, or the highest one of a schedule")
+    schedule: str = option(
+        "constant",
+        "of the rate: constant; cosine (down to 0 at the end); step (see --step-epochs)",
+        choices=("constant", "cosine", "step"),
+    )
+    warmup_epochs: float = option(0.0, "epochs in which the rate rises from 0, e.g. 0.5")
+    step_epochs: int = option(1, "epochs after which a step schedule lowers the rate")
+    step_factor: float = option(0.1, "what a step schedule multiplies the rate by")
     momentum: float = option(0.9, "of sgd, in [0, 1)")
+    weight_decay: float = option(
+        0.0, "share of each kernel, times the rate, taken off at each step (decoupled)"
+    )
+    clip_norm: float = option(0.0, "largest norm of all gradients together; 0: no limit")
+    ema: float = option(
+        0.0, "momentum of an average of the weights that is measured and kept, e.g. 0.99; 0: none"
+    )
+    label_smoothing: float = option(0.0, "share of each label spread over all landmarks, in [0, 1)")
+    balance: float = option(
+        0.0, "0: each photo counts the same; 1: each landmark does; 0.5: between (long tails)"
+    )
+    patience: int = option(0, "epochs without a better one after which training stops; 0: never")
     batch_size: int = option(32, "photos per training step")
     epochs: int = option(3, "passes over the training photos")
     views: int = option(0, "augmented views of each photo, used in turn; 0: one per epoch")
     seed: int = option(0, "of weights, views, order and dropout")
+    live: bool = option(False, "run the backbone in every epoch instead of storing its features")
+    finetune_from: str = option("", "complete run whose backbone and head are trained on, live")
+    trainable_blocks: int = option(
+        0, "last blocks of the backbone that learn (with --finetune-from: 1)"
+    )
+    distribute: str = option(
+        "none",
+        "mirrored: every GPU of this machine takes a part of each batch",
+        choices=("none", "mirrored"),
+    )
 
     rotation: float = option(45.0, "largest rotation of a training view, in degrees")
     min_crop_area: float = option(0.5, "smallest share of the photo's area in a view, in (0, 1]")
@@ -80,8 +112,24 @@ class FitConfig:
                 raise _out_of_range(field.name, f"one of {', '.join(choices)}", value)
         if self.head_units and min(self.head_units) < 1:
             raise _out_of_range("head_units", "whole numbers above 0", self.head_units)
+        if self.optimizer == "adamw" and not self.weight_decay:
+            raise UserError("--optimizer adamw is adam until --weight-decay is set, e.g. to 0.01.")
+        if self.warmup_epochs > self.epochs:
+            most = f"at most --epochs {self.epochs}"
+            raise _out_of_range("warmup_epochs", most, self.warmup_epochs)
+        if self.trainable_blocks and not self.finetune_from:
+            raise UserError(
+                "--trainable-blocks needs --finetune-from RUN: blocks are trained after the head."
+            )
+        if self.finetune_from and not self.trainable_blocks:
+            raise _out_of_range("trainable_blocks", "1 or more with --finetune-from", 0)
         if self.beta == 0 and (self.alpha == 0 or self.head != "abn"):
             raise UserError("--beta 0 leaves nothing to learn here. Raise it above 0.")
+
+    @property
+    def is_live(self) -> bool:
+        """Whether photos go through the backbone while the head learns."""
+        return self.live or bool(self.finetune_from)
 
     @property
     def num_views(self) -> int:
@@ -97,7 +145,17 @@ _RANGES = (
     ("alpha", 0, 1000),
     ("beta", 0, 1000),
     ("learning_rate", 1e-9, 100),
+    ("warmup_epochs", 0, 100_000),
+    ("step_epochs", 1, 100_000),
+    ("step_factor", 1e-6, 1),
     ("momentum", 0, 0.9999),
+    ("weight_decay", 0, 100),
+    ("clip_norm", 0, 1e6),
+    ("ema", 0, 0.999999),
+    ("label_smoothing", 0, 0.99),
+    ("balance", 0, 1),
+    ("patience", 0, 100_000),
+    ("trainable_blocks", 0, 100),
     ("batch_size", 1, 65536),
     ("epochs", 1, 100_000),
     ("views", 0, 100_000),

@@ -101,20 +101,32 @@ def photo_batches(
         int64 `(batch,)`, "photo_id" string `(batch,)`, "box" float32 `(batch, 4)` (ymin, xmin,
         ymax, xmax) in the whole photo.
     """
-
-    def show(record):
-        # Exact inverse DCT: the fast one differs between builds of libjpeg.
-        photo = tf.io.decode_jpeg(record["image"], channels=3, dct_method="INTEGER_ACCURATE")
-        if view is None:
-            square = eval_view(photo, config.image_size)
-        else:
-            square = train_view(photo, record["photo_id"], view, config)
-        kept = {name: record[name] for name in ("label", "photo_id", "box")}
-        return {"photo": square, **kept}
-
     photos = _raw_records(records, split).skip(skip)
-    photos = photos.map(show, num_parallel_calls=os.cpu_count(), deterministic=True)
+    photos = photos.map(
+        lambda record: show_record(record, view, config),
+        num_parallel_calls=os.cpu_count(),
+        deterministic=True,
+    )
     return without_autotune(photos.batch(batch_size).prefetch(2))
+
+
+def show_record(record: dict, view: int | tf.Tensor | None, config: FitConfig) -> dict:
+    """Decodes the photo of a record and shows one view of it.
+
+    Args:
+        record: Dict of "image" (JPEG), "label", "photo_id" and "box", scalars but for the box.
+        view, config: As in `photo_batches`.
+
+    Returns:
+        Dict as `photo_batches` gives, without the batch.
+    """
+    # Exact inverse DCT: the fast one differs between builds of libjpeg.
+    photo = tf.io.decode_jpeg(record["image"], channels=3, dct_method="INTEGER_ACCURATE")
+    if view is None:
+        square = eval_view(photo, config.image_size)
+    else:
+        square = train_view(photo, record["photo_id"], view, config)
+    return {"photo": square, **{name: record[name] for name in ("label", "photo_id", "box")}}
 
 
 def without_autotune(dataset: tf.data.Dataset) -> tf.data.Dataset:

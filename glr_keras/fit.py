@@ -3,6 +3,8 @@
 import argparse
 import dataclasses
 import json
+import shlex
+import sys
 import time
 from pathlib import Path
 
@@ -47,10 +49,28 @@ def parse_config(argv=None) -> FitConfig:
     add_flags(parser)
     flags = vars(parser.parse_args(argv))
     path = flags.pop("config")
+    if "finetune_from" in flags:
+        return finetuning_config(flags, path)
     if path is not None:
         return from_flags(flags, read_json(path))
     defaults = DEMO if _is_demo(flags.get("data_dir", "")) else {}
     return from_flags(flags, from_flags(defaults, FitConfig()))
+
+
+def finetuning_config(flags: dict, path: Path | None) -> FitConfig:
+    """Returns the base run's config, or the one in `path`, made fit for the second stage.
+
+    What is not typed is that of the base run, but for the rate, a tenth of its rate, and the run
+    directory. The full rate would undo in a few steps what ImageNet taught the backbone.
+    """
+    base_dir = Path(flags["finetune_from"])
+    base = read_json(path or base_dir / "config.json")
+    changes = {
+        "run_dir": f"{base_dir}-finetuned",
+        "learning_rate": base.learning_rate / 10,
+        "trainable_blocks": 1,
+    }
+    return from_flags({**changes, **flags}, base)
 
 
 def build_demo(data_dir: Path) -> None:
@@ -92,4 +112,5 @@ def _show(value):
 
 
 if __name__ == "__main__":
-    run_command(main, after_interrupt="The same command goes on where this one stopped.")
+    command = shlex.join(["python", "-m", "glr_keras.fit", *sys.argv[1:]])
+    run_command(main, after_interrupt=f"It goes on where it stopped with: {command}")

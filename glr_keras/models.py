@@ -7,6 +7,7 @@ import keras
 from keras import layers
 
 from glr_keras.config import FitConfig
+from glr_keras.optimizers import make_loss, make_optimizer
 
 PACKAGE = "glr_keras"
 # PyTorch's defaults, as in the report. With Keras' momentum of .99 the averages that inference uses
@@ -56,6 +57,7 @@ class DropoutHead(keras.Model):
             "pooling": pooling,
             "seed": seed,
         }
+        self.num_landmarks = num_landmarks
         self.settings = {**branch, "normalize": normalize}
         self.normalization = feature_normalization(normalize)
         self.branch = perception_branch(**branch)
@@ -119,6 +121,7 @@ class ABN(keras.Model):
             "pooling": pooling,
             "seed": seed,
         }
+        self.num_landmarks = num_landmarks
         self.settings = {
             **branch,
             "normalize": normalize,
@@ -195,6 +198,14 @@ class Recognizer(keras.Model):
         self.head = head
         self.landmarks = list(landmarks)
 
+    @property
+    def output_names_of_loss(self):
+        return self.head.output_names_of_loss
+
+    @property
+    def num_landmarks(self):
+        return self.head.num_landmarks
+
     def call(self, photos, training=None):
         return self.head(self.backbone(photos, training=False), training=training)
 
@@ -262,23 +273,30 @@ def build_head(config: FitConfig, num_landmarks: int, feature_shape: tuple[int, 
     return head
 
 
-def compile_model(head: keras.Model, config: FitConfig) -> None:
-    """Compiles a head: cross-entropy from logits per output, weighted alpha and beta.
+def compile_model(
+    model: keras.Model, config: FitConfig, steps_per_epoch: int, jit_compile: bool | str = "auto"
+) -> None:
+    """Compiles a head, or a `Recognizer`: cross-entropy per output, weighted alpha and beta.
 
     The optimised loss is `alpha * loss(attention) + beta * loss(perception)` (Fukui et al., eq. 1,
     with weights). Each output reports "accuracy" (top 1) and "top5" (of as many landmarks as there
     are, if fewer).
+
+    Args:
+        model: `DropoutHead`, `ABN` or `Recognizer`.
+        config: FitConfig.
+        steps_per_epoch: Int, for the schedule of the learning rate.
+        jit_compile: As Keras takes it.
     """
     weights = {"attention": config.alpha, "perception": config.beta}
-    outputs = head.output_names_of_loss
-    top = min(5, head.settings["num_landmarks"])
-    head.compile(
-        optimizer=_optimizer(config),
-        loss={
-            name: keras.losses.SparseCategoricalCrossentropy(from_logits=True) for name in outputs
-        },
+    outputs = model.output_names_of_loss
+    top = min(5, model.num_landmarks)
+    model.compile(
+        optimizer=make_optimizer(config, steps_per_epoch),
+        loss={name: make_loss(config) for name in outputs},
         loss_weights={name: weights[name] for name in outputs},
         metrics={name: _metrics(name, top, alone=len(outputs) == 1) for name in outputs},
+        jit_compile=jit_compile,
     )
 
 
@@ -293,9 +311,3 @@ def _metrics(output, top, alone):
         loss = keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name=f"{prefix}loss")
         metrics.append(loss)
     return metrics
-
-
-def _optimizer(config):
-    if config.optimizer == "adam":
-        return keras.optimizers.Adam(config.learning_rate)
-    return keras.optimizers.SGD(config.learning_rate, momentum=config.momentum)

@@ -8,31 +8,41 @@ import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
+import filelock
 import numpy as np
 
 from glr_keras import config as config_file
 from glr_keras.config import FitConfig
 from tfrecords.console import UserError
 
+LOCK = ".lock"
+
 
 @dataclasses.dataclass
 class TrainingState:
-    """Where training stands after a whole epoch: all that going on exactly needs.
+    """Where training stands: all that going on exactly needs.
 
     Attributes:
-        epoch: Epochs done.
+        step: Training steps done, over all epochs.
         history: One dict per epoch done.
-        best_epoch: Index of the best epoch so far; its weights are kept apart.
-        variables: Values of the head's and the optimizer's variables, in order.
+        best_epoch: Index of the best epoch so far; -1 before the first one ends.
+        finished: Whether training is over, and only the best weights still count.
+        variables: Values of all variables that training changes, in order; those of the metrics,
+            too, which carry the sums of an epoch that is not over.
+        best: Values of the weights after the best epoch.
     """
 
-    epoch: int
-    history: list[dict]
-    best_epoch: int
-    variables: list[np.ndarray]
+    step: int = 0
+    history: list[dict] = dataclasses.field(default_factory=list)
+    best_epoch: int = -1
+    finished: bool = False
+    variables: list[np.ndarray] = dataclasses.field(default_factory=list)
+    best: list[np.ndarray] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,8 +126,29 @@ class RunDir:
                 "it can't go on exactly. Name another --run-dir, or delete this one."
             )
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds the directory; the system lets go of it when this process ends, however it does.
+
+        Raises:
+            UserError: another process holds it.
+        """
+        lock = filelock.FileLock(self.path / LOCK, timeout=0)
+        try:
+            lock.acquire()
+        except filelock.Timeout as error:
+            raise UserError(
+                f"Another process is at work in {self.path}. Wait for it to end, or name another "
+                "--run-dir."
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
     def _strangers(self):
-        return sorted(p.name for p in self.path.iterdir() if p.name != "config.json.tmp")
+        ours = ("config.json.tmp", LOCK)
+        return sorted(path.name for path in self.path.iterdir() if path.name not in ours)
 
     def write_text(self, name: str, text: str) -> None:
         temporary = self.path / f"{name}.tmp"
@@ -134,36 +165,40 @@ class RunDir:
         writer.writerows(rows)
         self.write_text("history.csv", out.getvalue())
 
-    def save_state(self, state: TrainingState, best: list[np.ndarray] | None) -> None:
-        """Keeps `state` in place of the last one, and `best` weights if this epoch has them.
+    def save_state(self, state: TrainingState, variables: Iterable[np.ndarray]) -> None:
+        """Keeps `state` in place of the last one.
 
         Everything new is on disk under its own name before `state.json` names it, so a kill at
         any moment leaves either the last state whole or this one.
+
+        Args:
+            state: What to keep; the best weights are written where they are new.
+            variables: In place of `state.variables`, one by one: all at once may fill the memory.
         """
         folder = self.path / "checkpoint"
         folder.mkdir(exist_ok=True)
-        if best is not None:
-            _save_arrays(folder / f"best-{state.best_epoch}.npz", best)
-        _save_arrays(folder / f"state-{state.epoch}.npz", state.variables)
-        summary = {"epoch": state.epoch, "best_epoch": state.best_epoch, "history": state.history}
+        files = _state_files(state)
+        if "best" in files and not (folder / files["best"]).exists():
+            _save_arrays(folder / files["best"], state.best)
+        if "variables" in files:
+            _save_arrays(folder / files["variables"], variables)
+        summary = {
+            name: getattr(state, name) for name in ("step", "history", "best_epoch", "finished")
+        }
         self.write_json("checkpoint/state.json", summary)
-        current = {"state.json", f"state-{state.epoch}.npz", f"best-{state.best_epoch}.npz"}
         for path in folder.iterdir():
-            if path.name not in current:
+            if path.name not in {"state.json", *files.values()}:
                 path.unlink()
 
-    def load_state(self) -> TrainingState | None:
-        """Returns the last state saved, or None for a run that has finished no epoch."""
-        path = self.path / "checkpoint" / "state.json"
-        if not path.exists():
-            return None
-        summary = json.loads(path.read_text(encoding="utf-8"))
-        variables = _load_arrays(path.with_name(f"state-{summary['epoch']}.npz"))
-        return TrainingState(variables=variables, **summary)
-
-    def load_best(self, epoch: int) -> list[np.ndarray]:
-        """Returns the weights that `save_state` kept of the best epoch."""
-        return _load_arrays(self.path / "checkpoint" / f"best-{epoch}.npz")
+    def load_state(self) -> TrainingState:
+        """Returns the last state saved; that of a run which has not begun where there is none."""
+        folder = self.path / "checkpoint"
+        if not (folder / "state.json").exists():
+            return TrainingState()
+        state = TrainingState(**json.loads((folder / "state.json").read_text(encoding="utf-8")))
+        for name, file in _state_files(state).items():
+            setattr(state, name, _load_arrays(folder / file))
+        return state
 
     def save_model(self, model) -> None:
         temporary = self.path / "model.tmp.keras"
@@ -202,13 +237,28 @@ def _commit():
         return None  # installed from a wheel
 
 
-def _save_arrays(path, arrays):
+def _state_files(state):
+    files = {}
+    if not state.finished:
+        files["variables"] = f"state-{state.step}.npys"
+    if state.best_epoch >= 0:
+        files["best"] = f"best-{state.best_epoch}.npys"
+    return files
+
+
+def _save_arrays(path, arrays: Iterable[np.ndarray]):
+    """Writes .npy after .npy into one file: an .npz would need all of them in memory, twice."""
     temporary = path.with_name(path.name + ".tmp")
     with open(temporary, "wb") as file:
-        np.savez(file, *arrays)
+        for array in arrays:
+            np.save(file, array)
     os.replace(temporary, path)
 
 
 def _load_arrays(path):
-    with np.load(path) as stored:
-        return [stored[name] for name in stored.files]
+    arrays = []
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        while file.tell() < size:
+            arrays.append(np.load(file))
+    return arrays

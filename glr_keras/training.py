@@ -1,35 +1,27 @@
-"""Trains a head on stored features and leaves a complete run directory."""
+"""Trains a model on stored features, or live, and leaves a complete run directory."""
 
 import dataclasses
 import sys
 import textwrap
+from contextlib import nullcontext
 from pathlib import Path
 
 import keras
-import numpy as np
+import tensorflow as tf
 
-from glr_keras.backbones import (
-    WeightsUnreachableError,
-    build_backbone,
-    choose_precision,
-    hash_weights,
-)
+from glr_keras.backbones import WeightsUnreachableError, build_backbone, hash_weights
+from glr_keras.batches import LivePhotos, Source, StoredFeatures, steps_per_epoch
+from glr_keras.checkpoint import Checkpoint, assign, values
 from glr_keras.config import FitConfig
-from glr_keras.data import SPLITS, Records, open_records
-from glr_keras.features import (
-    FeatureViews,
-    eval_batches,
-    feature_views,
-    steps_per_epoch,
-    train_batches,
-)
+from glr_keras.data import Records, open_records
+from glr_keras.distribution import make_strategy, synchronize_norms
+from glr_keras.extraction import feature_views
+from glr_keras.finetuning import load_base
 from glr_keras.metrics import confusion_matrix, measure
 from glr_keras.models import Recognizer, build_head, compile_model
+from glr_keras.precision import choose_precision
 from glr_keras.report import draw_figures
 from glr_keras.run import RunDir, TrainingState
-
-OBJECTIVE = "val_perception_accuracy"  # the best epoch is the one where this is highest
-EVAL_BATCH = 256  # photos; only speed and memory depend on it
 
 
 def train(config: FitConfig, is_demo: bool = False) -> dict:
@@ -44,53 +36,38 @@ def train(config: FitConfig, is_demo: bool = False) -> dict:
         What `metrics.json` holds.
 
     Raises:
-        UserError: no records, a run of another config, unusable weights.
+        UserError: no records, a run of another config, unusable weights, a run in use, a training
+            that broke down.
     """
     records = open_records(Path(config.data_dir))
     run = RunDir(Path(config.run_dir))
     run.check(config)
-    backbone, warning = load_backbone(config, fall_back=is_demo)
+    strategy = make_strategy(config.distribute)
+    settled = choose_precision(config, records.data_dir / "features")
+    with strategy.scope() if config.is_live else nullcontext():
+        recognizer, warning = build_recognizer(settled, records, fall_back=is_demo)
     run.start(config)  # only now: a mistake in the flags leaves no directory behind
-    weights_hash = hash_weights(backbone)
-    run.bind(records.fingerprint, weights_hash, choose_precision(config.precision))
-    run.write_text("labels.txt", "\n".join(records.landmarks) + "\n")
+    with run.locked():
+        frozen = recognizer if config.finetune_from else recognizer.backbone
+        weights_hash = hash_weights(frozen)
+        run.bind(records.fingerprint, weights_hash, settled.precision)
+        run.write_text("labels.txt", "\n".join(records.landmarks) + "\n")
+        source = open_source(recognizer, records, weights_hash, settled)
+        state = fit_recognizer(recognizer, source, strategy, settled, run)
+        return complete_run(recognizer, source, records, config, run, state, is_demo, warning)
 
-    views = {s: feature_views(records, s, backbone, weights_hash, config) for s in SPLITS}
-    head, state = fit_head(views, len(records.landmarks), config, run)
+
+def build_recognizer(
+    config: FitConfig, records: Records, fall_back: bool
+) -> tuple[Recognizer, str]:
+    """Builds the model of a run before its first step; returns it and a warning, perhaps empty."""
+    if config.finetune_from:
+        return load_base(config, records.landmarks)
+    backbone, warning = load_backbone(config, fall_back)
+    head = build_head(config, len(records.landmarks), backbone.output_shape[1:])
     recognizer = Recognizer(backbone, head, records.landmarks)
     recognizer.build(backbone.input_shape)
-    run.save_model(recognizer)
-
-    logits = {s: predict_logits(head, views[s]) for s in ("validation", "test")}
-    metrics = describe_run(config, is_demo, warning, records, state)
-    for split, outputs in logits.items():
-        labels, photo_ids = views[split].labels, views[split].photo_ids
-        metrics[split] = measure(outputs, labels, photo_ids, records.landmarks)
-    predicted = logits["test"]["perception"].argmax(1)
-    matrix = confusion_matrix(views["test"].labels, predicted, len(records.landmarks))
-    draw_figures(run, recognizer, records, config, state, matrix, metrics)
-    run.write_json("metrics.json", metrics)
-    run.forget_state()
-    return metrics
-
-
-def describe_run(
-    config: FitConfig, is_demo: bool, warning: str, records: Records, state: TrainingState
-) -> dict:
-    """Returns what a reader of the numbers must know first, for the head of `metrics.json`."""
-    data = "demo: photos drawn by a program, no real landmarks" if is_demo else config.data_dir
-    return {
-        **({"warning": warning} if warning else {}),
-        "demo": is_demo,
-        "data": data,
-        "backbone": config.backbone,
-        "weights": "random" if warning else config.weights,
-        "head": config.head,
-        "landmarks": len(records.landmarks),
-        "train_photos": records.num_photos("train"),
-        "epochs": state.epoch,
-        "best_epoch": state.best_epoch + 1,
-    }
+    return recognizer, warning
 
 
 def load_backbone(config: FitConfig, fall_back: bool) -> tuple[keras.Model, str]:
@@ -114,74 +91,109 @@ def load_backbone(config: FitConfig, fall_back: bool) -> tuple[keras.Model, str]
         return build_backbone(random), warning
 
 
-def fit_head(
-    views: dict[str, FeatureViews], num_landmarks: int, config: FitConfig, run: RunDir
-) -> tuple[keras.Model, TrainingState]:
-    """Trains a head, from the run's last whole epoch if there is one; returns it at its best."""
-    head = build_head(config, num_landmarks, views["train"].shape)
-    compile_model(head, config)
-    head.optimizer.build(head.trainable_variables)
-    keeper = StateKeeper(head, run)
-    if keeper.state.epoch:
-        print(f"Going on after epoch {keeper.state.epoch} of {config.epochs}.")
-    if keeper.state.epoch < config.epochs:
-        head.fit(
-            train_batches(views["train"], head.output_names_of_loss, config, keeper.state.epoch),
-            shuffle=False,  # the batches come shuffled
-            steps_per_epoch=steps_per_epoch(len(views["train"]), config.batch_size),
-            initial_epoch=keeper.state.epoch,
-            epochs=config.epochs,
-            validation_data=eval_batches(
-                views["validation"], head.output_names_of_loss, EVAL_BATCH
-            ),
-            callbacks=[keeper, keras.callbacks.TensorBoard(run.logs)],
-        )
-    _assign(head.weights, run.load_best(keeper.state.best_epoch))
-    return head, keeper.state
+def open_source(
+    recognizer: Recognizer, records: Records, weights_hash: str, config: FitConfig
+) -> Source:
+    """Opens what the run learns from; features that are missing are computed first."""
+    outputs, landmarks = recognizer.output_names_of_loss, len(records.landmarks)
+    if config.is_live:
+        return LivePhotos(records, outputs, landmarks, config)
+    views = feature_views(records, recognizer.backbone, weights_hash, config)
+    return StoredFeatures(views, outputs, landmarks, config)
 
 
-def predict_logits(head: keras.Model, views: FeatureViews) -> dict[str, np.ndarray]:
-    """Returns each output's logits `(photos, landmarks)` for a split, in its order."""
-    return head.predict(eval_batches(views, head.output_names_of_loss, EVAL_BATCH), verbose=0)
+def fit_recognizer(
+    recognizer: Recognizer,
+    source: Source,
+    strategy: tf.distribute.Strategy,
+    config: FitConfig,
+    run: RunDir,
+) -> TrainingState:
+    """Trains what of `recognizer` is to learn, from where the run stands; leaves it at its best."""
+    photos = len(source.index("train")[0])
+    steps = steps_per_epoch(photos, config.batch_size)
+    with strategy.scope():
+        model = _trained_model(recognizer, strategy, config)
+        synchronize_norms(model, strategy.num_replicas_in_sync > 1)
+        compile_model(model, config, steps)
+        model.optimizer.build(model.trainable_variables)
+        checkpoint = Checkpoint(model, run, config, steps)
+    state = checkpoint.state
+    if state.step and not state.finished:
+        epoch, step = divmod(state.step, steps)
+        print(f"Going on after step {step} of {steps} in epoch {epoch + 1} of {config.epochs}.")
+    while not (state.finished or checkpoint.is_over):
+        epoch, done = divmod(state.step, steps)
+        with source.telling():
+            model.fit(
+                source.train_batches(state.step),
+                shuffle=False,  # the batches come shuffled
+                # One number for all epochs, so the rest of an interrupted one is fitted by itself.
+                steps_per_epoch=steps - done,
+                initial_epoch=epoch,
+                epochs=epoch + 1 if done else config.epochs,
+                validation_data=source.eval_batches("validation"),
+                callbacks=[checkpoint, keras.callbacks.TensorBoard(run.logs)],
+            )
+    checkpoint.finish()
+    synchronize_norms(model, False)
+    if model not in (recognizer, recognizer.head):
+        assign(recognizer.head.variables, values(model.variables))
+    return state
 
 
-class StateKeeper(keras.callbacks.Callback):
-    """Keeps, after each epoch, all that going on exactly needs; starts from what is kept.
-
-    Keras' own BackupAndRestore replays an interrupted epoch on weights that have seen half of it.
-    """
-
-    def __init__(self, head: keras.Model, run: RunDir):
-        super().__init__()
-        self.run = run
-        self.variables = head.variables + head.optimizer.variables
-        self.weights = head.weights
-        self.state = run.load_state() or TrainingState(0, [], 0, [])
-        if self.state.epoch:
-            _assign(self.variables, self.state.variables)
-            self.state.variables = []
-
-    def on_epoch_end(self, epoch, logs=None):
-        history = [*self.state.history, _row(epoch, logs)]
-        # max() keeps the first of equals: the earliest epoch that reached the best.
-        best_epoch = max(range(len(history)), key=lambda e: history[e][OBJECTIVE])
-        is_best = best_epoch == epoch
-        self.state = TrainingState(epoch + 1, history, best_epoch, [])
-        state = dataclasses.replace(self.state, variables=_values(self.variables))
-        self.run.save_state(state, best=_values(self.weights) if is_best else None)
-        self.run.write_history(history)
+def _trained_model(recognizer, strategy, config):
+    """Returns what is fitted: on stored features the head, made again where a strategy needs it."""
+    if config.is_live:
+        return recognizer
+    if strategy.num_replicas_in_sync == 1:
+        return recognizer.head
+    return build_head(config, recognizer.num_landmarks, recognizer.backbone.output_shape[1:])
 
 
-def _values(variables):
-    return [keras.ops.convert_to_numpy(variable) for variable in variables]
+def complete_run(
+    recognizer: Recognizer,
+    source: Source,
+    records: Records,
+    config: FitConfig,
+    run: RunDir,
+    state: TrainingState,
+    is_demo: bool,
+    warning: str,
+) -> dict:
+    """Writes the trained model, what it reaches and its figures; `metrics.json` comes last."""
+    print("Measuring on validation and test photos.", flush=True)
+    model = recognizer if config.is_live else recognizer.head
+    metrics = describe_run(config, is_demo, warning, records, state)
+    predictions = {}
+    for split in ("validation", "test"):
+        with source.telling():
+            predictions[split] = model.predict(source.eval_batches(split), verbose=0)
+        metrics[split] = measure(predictions[split], *source.index(split), records.landmarks)
+    print("Writing model and figures.", flush=True)
+    run.save_model(recognizer)
+    predicted = predictions["test"]["perception"].argmax(1)
+    matrix = confusion_matrix(source.index("test")[0], predicted, len(records.landmarks))
+    draw_figures(run, recognizer, records, config, state, matrix, metrics)
+    run.write_json("metrics.json", metrics)
+    run.forget_state()
+    return metrics
 
 
-def _assign(variables, values):
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)
-
-
-def _row(epoch, logs):
-    """A row of history.csv: floats with the digits that float32 has, so that they are exact."""
-    values = {name: float(str(np.float32(value))) for name, value in logs.items()}
-    return {"epoch": epoch + 1} | {name: values[name] for name in sorted(values)}
+def describe_run(
+    config: FitConfig, is_demo: bool, warning: str, records: Records, state: TrainingState
+) -> dict:
+    """Returns what a reader of the numbers must know first, for the head of `metrics.json`."""
+    data = "demo: photos drawn by a program, no real landmarks" if is_demo else config.data_dir
+    return {
+        **({"warning": warning} if warning else {}),
+        "demo": is_demo,
+        "data": data,
+        "backbone": config.backbone,
+        "weights": "random" if warning else config.weights,
+        "head": config.head,
+        "landmarks": len(records.landmarks),
+        "train_photos": records.num_photos("train"),
+        "epochs": len(state.history),
+        "best_epoch": state.best_epoch + 1,
+    }

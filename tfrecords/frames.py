@@ -44,6 +44,43 @@ def write_records(path: Path, records: Iterable[bytes]) -> int:
     return num_bytes
 
 
+def record_offsets(path: Path) -> list[int]:
+    """Returns where each record's frame begins in a shard, in bytes; reads the lengths only.
+
+    Raises:
+        ValueError: a length is damaged, or the file ends early.
+    """
+    size = path.stat().st_size
+    offsets, end = [], 0
+    with open(path, "rb") as file:
+        while end < size:
+            offsets.append(end)
+            file.seek(end)
+            header = file.read(HEADER.size)
+            if len(header) < HEADER.size or not _is_header(header):
+                raise ValueError(f"{path}, record {len(offsets)}: its length is damaged")
+            end += HEADER.size + HEADER.unpack(header)[0] + FOOTER.size
+    if end != size:
+        raise ValueError(f"{path} ends within record {len(offsets)}")
+    return offsets
+
+
+def read_record(path: Path, offset: int) -> bytes:
+    """Returns the record whose frame begins at `offset`.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    with open(path, "rb", buffering=0) as file:
+        file.seek(offset)
+        header = file.read(HEADER.size)
+        if len(header) == HEADER.size and _is_header(header):
+            data = file.read(HEADER.unpack(header)[0])
+            if file.read(FOOTER.size) == FOOTER.pack(masked_crc(data)):
+                return data
+    raise ValueError(f"{path}: the record at byte {offset} is damaged")
+
+
 def read_frames(path: Path) -> Iterator[Frame]:
     """Yields every record of a shard; the last may say why nothing after it can be read.
 

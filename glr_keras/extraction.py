@@ -1,0 +1,208 @@
+"""Computes features: the frozen backbone over every photo and view, once."""
+
+import errno
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import groupby
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+from glr_keras.config import FitConfig
+from glr_keras.data import SPLITS, Records, photo_batches, photo_index
+from glr_keras.feature_files import BLOCK, ViewFile, tell_damage
+from glr_keras.features import FeatureFolder, FeatureViews, show_bytes
+from tfrecords.console import UserError
+
+FORMAT = 2  # of features on disk; another number is another folder
+MANY_BYTES = 2**30  # to check; fewer take no second and need no progress bar
+SPARE_BYTES = 2**26  # that a disk keeps free
+
+
+@dataclass(frozen=True)
+class _Missing:
+    """Blocks of a view that must be computed."""
+
+    split: str
+    view: int | None
+    file: ViewFile
+    blocks: list[int]
+
+    @property
+    def nbytes(self):
+        return sum(map(self.file.block_bytes, self.blocks))
+
+    @property
+    def photos(self):
+        return sum(min(BLOCK, self.file.shape[0] - block * BLOCK) for block in self.blocks)
+
+
+def feature_views(
+    records: Records,
+    backbone: keras.Model,
+    weights_hash: str,
+    config: FitConfig,
+    splits: Sequence[str] = SPLITS,
+) -> dict[str, FeatureViews]:
+    """Opens the features of some splits; what is missing is computed first, with a progress bar.
+
+    Train photos have `config.num_views` augmented views, validation and test photos one eval view.
+    They lie in `DATA/features/`, in a folder named after a hash of all they depend on: features
+    that were made otherwise can't be read by mistake. All are read against their checksums; what
+    does not fit is named and computed again, and a killed extraction goes on where it was.
+
+    Args:
+        records: From `data.open_records`.
+        backbone: From `backbones.build_backbone` with the same `config`.
+        weights_hash: Of the backbone, from `backbones.hash_weights`.
+        config: FitConfig; its precision is not "auto" (see `precision.choose_precision`).
+        splits: Names among "train", "validation" and "test".
+
+    Returns:
+        Dict from split to its features.
+
+    Raises:
+        UserError: the folder can't be written, has no room, or a feature is too large for float16.
+    """
+    parent = records.data_dir / "features"
+    keys = [features_key(records, split, weights_hash, config) for split in splits]
+    folders = [FeatureFolder(parent, key) for key in keys]
+    with ExitStack() as locks:
+        for folder in folders:
+            _start(folder)
+            locks.enter_context(folder.locked())
+        views = [_open_views(folder, records, backbone, config) for folder in folders]
+        missing = _find_missing(views)
+        if missing:
+            _tell_space(missing, parent)
+            _extract_all(missing, records, backbone, config)
+    return dict(zip(splits, views, strict=True))
+
+
+def features_key(records: Records, split: str, weights_hash: str, config: FitConfig) -> dict:
+    """Returns all that the features of a split depend on."""
+    names = ["backbone", "cut_layer", "image_size", "precision"]
+    if split == "train":  # eval views have no randomness, so another seed finds them again
+        names += ["seed", "rotation", "min_crop_area", "brightness", "flip"]
+    return {
+        "format": FORMAT,
+        "split": split,
+        "records": records.fingerprint,
+        "weights": weights_hash,
+        **{name: getattr(config, name) for name in names},
+    }
+
+
+def _start(folder):
+    try:
+        folder.start()
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        raise UserError(
+            f"Can't write features to {folder.path} ({error.strerror}). Make the folder writable, "
+            "or copy the records to a place that is."
+        ) from error
+
+
+def _open_views(folder, records, backbone, config):
+    split = folder.key["split"]
+    index = folder.load_index()
+    if index is None:
+        index = photo_index(records, split)
+        folder.save_index(*index)
+    numbers = range(config.num_views) if split == "train" else [None]
+    shape = (len(index[0]), *backbone.output_shape[1:])
+    return FeatureViews(split, {view: folder.view(view, shape) for view in numbers}, *index)
+
+
+def _find_missing(views: Iterable[FeatureViews]) -> list[_Missing]:
+    """Reads all features that there are; names those that are damaged."""
+    found = []
+    total = sum(file.nbytes for one in views for file in one.files.values())
+    with tqdm(
+        total=total,
+        desc="Checking features",
+        unit="B",
+        unit_scale=True,
+        disable=total < MANY_BYTES,
+    ) as bar:
+        for one in views:
+            for view, file in one.files.items():
+                missing, damaged = file.check(bar)
+                if damaged:
+                    remedy = f"{len(damaged)} of {file.num_blocks} blocks are computed again"
+                    tell_damage(file.path, remedy)
+                if missing:
+                    found.append(_Missing(one.split, view, file, missing))
+    return found
+
+
+def _tell_space(missing, folder):
+    """Says what room the features take, and refuses where it is not there."""
+    needed = sum(one.nbytes for one in missing)
+    free = shutil.disk_usage(folder).free
+    photos = sum(one.photos for one in missing)
+    height, width, channels = missing[0].file.shape[1:]
+    account = (
+        f"{photos:,} views of photos x {height} x {width} x {channels} x 2 bytes = "
+        f"{show_bytes(needed)}; {show_bytes(free)} are free in {folder}."
+    )
+    if needed + SPARE_BYTES > free:
+        raise UserError(
+            f"No room for the features: {account} Free some space, see what is stored with "
+            f"python -m glr_keras.features list {folder.parent}, keep fewer --views, or train "
+            "with --live, which stores none."
+        )
+    print(f"Features to compute: {account}", flush=True)
+
+
+def _extract_all(missing, records, backbone, config):
+    for split, ones in groupby(missing, key=lambda one: one.split):
+        ones = list(ones)
+        there = sum(one.file.shape[0] - one.photos for one in ones)
+        total = sum(one.file.shape[0] for one in ones)
+        with tqdm(total=total, initial=there, desc=f"Features of {split}", unit=" photos") as bar:
+            for one in ones:
+                _extract(one, records, backbone, config, bar)
+
+
+def _extract(missing, records, backbone, config, bar):
+    for start, stop in _runs(missing.blocks):
+        batches = photo_batches(
+            records, missing.split, missing.view, config, BLOCK, skip=start * BLOCK
+        )
+        read = 0
+        for block, batch in enumerate(batches.take(stop - start), start):
+            features = backbone.predict_on_batch(batch["photo"])
+            missing.file.write_block(block, _to_float16(features, missing.file.path))
+            bar.update(len(features))
+            read += 1
+        if read != stop - start:
+            raise UserError(
+                f"{missing.split}: expected {missing.file.shape[0]} photos in the records, found "
+                f"fewer. See what is wrong with: python -m tfrecords.check {records.data_dir}"
+            )
+
+
+def _runs(blocks: list[int]) -> Iterator[tuple[int, int]]:
+    """Yields (start, stop) of the longest runs of successive numbers."""
+    start = 0
+    for i in range(1, len(blocks) + 1):
+        if i == len(blocks) or blocks[i] != blocks[i - 1] + 1:
+            yield blocks[start], blocks[i - 1] + 1
+            start = i
+
+
+def _to_float16(features, path):
+    with np.errstate(over="ignore"):  # infinities are reported below, with advice
+        stored = features.astype(np.float16)
+    if not np.isfinite(stored).all():
+        raise UserError(
+            f"{path.parent.name}: features up to {np.abs(features).max():g} do not fit float16 "
+            "(65504). Are these the right weights for this backbone?"
+        )
+    return stored

@@ -1,65 +1,79 @@
 """How near feature extraction comes to the bare forward pass: python benchmarks/extraction.py
 
 Both are measured in one process on the same photos, batch size and precision, turn by turn, so that
-a noisy machine disturbs both alike. Prints photos/s of each and their ratio.
+a noisy machine disturbs both alike. The bare pass runs the backbone on one batch in memory again
+and again; extraction also reads, decodes, augments and writes.
 """
 
 import argparse
+import statistics
 import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
 
+from show import show
+
 from glr_keras.config import FitConfig
 from tfrecords.console import start_tensorflow
+
+PHOTOS_PER_LANDMARK = {"vgg16": 5, "mobilenet_v2": 45}  # of 10 demo landmarks; 70 % are extracted
+VIEWS = 3  # of each, as a run of 3 epochs has
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--backbone", default="vgg16")
-    parser.add_argument("--photos-per-landmark", type=int, default=13, help="of 10 demo landmarks")
+    parser.add_argument("--backbones", nargs="+", default=list(PHOTOS_PER_LANDMARK))
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     start_tensorflow()
-    with tempfile.TemporaryDirectory() as folder:
-        measure(Path(folder), args)
+    rows = []
+    for backbone in args.backbones:
+        with tempfile.TemporaryDirectory() as folder:
+            ratios = measure(Path(folder), backbone, args.rounds)
+        rows.append((f"{backbone}, 224 pixels", statistics.median(ratios)))
+    title = "Feature extraction against the bare forward pass"
+    show("extraction", title, "ratio of photos per second, median", rows, goal=0.9)
 
 
-def measure(folder, args):
+def measure(folder, backbone_name, rounds):
     import numpy as np
 
-    from glr_keras.backbones import build_backbone, choose_precision
+    from glr_keras.backbones import build_backbone
     from glr_keras.data import open_records
-    from glr_keras.features import EXTRACT_BATCH, feature_views
+    from glr_keras.extraction import feature_views
+    from glr_keras.feature_files import BLOCK
+    from glr_keras.precision import choose_precision
     from tfrecords.build import BuildOptions, build
     from tfrecords.demo import write_photos
 
-    write_photos(folder / "photos", photos_per_landmark=args.photos_per_landmark)
+    write_photos(folder / "photos", photos_per_landmark=PHOTOS_PER_LANDMARK[backbone_name])
     build(BuildOptions(photos=folder / "photos", out=folder / "data"))
     records = open_records(folder / "data")
-    config = FitConfig(backbone=args.backbone, weights="random", views=1)
+    config = FitConfig(backbone=backbone_name, weights="random", views=VIEWS)
+    config = choose_precision(config, folder / "data" / "features")
     backbone = build_backbone(config)
-    photos = np.random.default_rng(0).uniform(0, 255, (EXTRACT_BATCH, 224, 224, 3)).astype("f4")
-    backbone.predict_on_batch(photos)  # traces, and fills the caches
     num_photos = records.num_photos("train")
-    batches = -(-num_photos // EXTRACT_BATCH)
+    sizes = [min(BLOCK, num_photos - start) for start in range(0, num_photos, BLOCK)] * VIEWS
+    photos = np.random.default_rng(0).uniform(0, 255, (BLOCK, 224, 224, 3)).astype("f4")
+    for size in set(sizes):  # traces, and fills the caches
+        backbone.predict_on_batch(photos[:size])
     ratios = []
-    for turn in range(args.rounds):
+    for turn in range(rounds):
         started = time.perf_counter()
-        for _ in range(batches):
-            backbone.predict_on_batch(photos)
-        bare = batches * EXTRACT_BATCH / (time.perf_counter() - started)
+        for size in sizes:
+            backbone.predict_on_batch(photos[:size])
+        bare = sum(sizes) / (time.perf_counter() - started)
         started = time.perf_counter()
-        feature_views(records, "train", backbone, "none", replace(config, seed=turn))
-        extraction = num_photos / (time.perf_counter() - started)
+        feature_views(records, backbone, "none", replace(config, seed=turn), ["train"])
+        extraction = sum(sizes) / (time.perf_counter() - started)
         ratios.append(extraction / bare)
-        print(f"round {turn + 1}: bare forward {bare:.2f} photos/s, extraction {extraction:.2f}")
-    precision = choose_precision("auto")
-    print(
-        f"{args.backbone}, 224 pixels, batch {EXTRACT_BATCH}, {precision}: "
-        f"extraction reaches {np.median(ratios):.2f} of the bare forward pass "
-        f"(median of {args.rounds}; {min(ratios):.2f} to {max(ratios):.2f})."
-    )
+        print(
+            f"{backbone_name}, {config.precision}, round {turn + 1}: bare forward {bare:.2f} "
+            f"photos/s, extraction {extraction:.2f}, ratio {ratios[-1]:.2f}",
+            flush=True,
+        )
+    return ratios
 
 
 if __name__ == "__main__":

@@ -116,6 +116,11 @@ def _resample(photo, center_x, center_y, width, height, angle, direction, image_
         interpolation="BILINEAR",
         fill_mode="REFLECT",
     )
-    factor = tf.cast(factor, tf.int32)
-    square = tf.reshape(square, [image_size, factor, image_size, factor, 3])
-    return tf.reduce_mean(square, [1, 3])
+    return tf.cond(factor > 1, lambda: _average(square, image_size), lambda: square[0])
+
+
+def _average(square, image_size):
+    """Averages cells of samples to pixels: rows first, in whose order they lie in memory."""
+    factor = tf.shape(square)[1] // image_size
+    rows = tf.reduce_mean(tf.reshape(square, [image_size, factor, -1]), 1)
+    return tf.reduce_mean(tf.reshape(rows, [image_size, image_size, factor, 3]), 2)

@@ -179,6 +179,7 @@ class LivePhotos(Carrier):
         steps = steps_per_epoch(photos, config.batch_size)
         first_epoch, first_batch = divmod(first_step, steps)
         reader = RandomAccess(self._records, "train")
+        weights = self._weights  # read here: the functions below are traced, where nothing can be
 
         def rows_of_epoch(epoch):
             start = first_batch * config.batch_size if epoch == first_epoch else 0
@@ -197,7 +198,7 @@ class LivePhotos(Carrier):
             (data,) = tf.numpy_function(self._carry(reader.read), [row], [tf.string])
             data.set_shape([])
             record = show_record(parse_record(data), view, config)
-            return record["photo"], *_targets(record["label"], self._outputs, self._weights)
+            return record["photo"], *_targets(record["label"], self._outputs, weights)
 
         epochs = tf.data.Dataset.range(first_epoch, config.epochs)
         return without_autotune(epochs.flat_map(show_epoch).prefetch(2))

@@ -86,7 +86,9 @@ class FitConfig:
     views: int = option(0, "augmented views of each photo, used in turn; 0: one per epoch")
     seed: int = option(0, "of weights, views, order and dropout")
     live: bool = option(False, "run the backbone in every epoch instead of storing its features")
-    finetune_from: str = option("", "complete run whose backbone and head are trained on, live")
+    finetune_from: str = option(
+        "", "complete run whose backbone and head are trained on, live; without it, a new head is"
+    )
     trainable_blocks: int = option(
         0, "last blocks of the backbone that learn (with --finetune-from: 1)"
     )

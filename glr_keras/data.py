@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -108,6 +109,42 @@ def photo_batches(
         deterministic=True,
     )
     return without_autotune(photos.batch(batch_size).prefetch(2))
+
+
+def block_batches(
+    records: Records,
+    split: str,
+    runs: Sequence[tuple[int | None, int, int]],
+    config: FitConfig,
+    batch_size: int,
+) -> tf.data.Dataset:
+    """Yields the photos of some runs, one run after the other, as if they were one.
+
+    The first batch of a run is prepared while the last one of the run before is in use.
+
+    Args:
+        records, split, config, batch_size: As in `photo_batches`.
+        runs: (view, first photo, number of photos) of each; the view is None for all or none.
+    """
+    views, firsts, counts = zip(*runs, strict=True)
+    is_eval = views[0] is None
+    raw = _raw_records(records, split)
+
+    def read(view, first, count):
+        photos = (
+            raw.skip(first)
+            .take(count)
+            .map(
+                lambda record: show_record(record, None if is_eval else view, config),
+                num_parallel_calls=os.cpu_count(),
+                deterministic=True,
+            )
+        )
+        return photos.batch(batch_size)
+
+    columns = ([view or 0 for view in views], firsts, counts)
+    rows = tf.data.Dataset.from_tensor_slices(tuple(np.array(c, np.int64) for c in columns))
+    return without_autotune(rows.flat_map(read).prefetch(2))
 
 
 def show_record(record: dict, view: int | tf.Tensor | None, config: FitConfig) -> dict:

@@ -12,13 +12,14 @@ import numpy as np
 from tqdm import tqdm
 
 from glr_keras.config import FitConfig
-from glr_keras.data import SPLITS, Records, photo_batches, photo_index
+from glr_keras.data import SPLITS, Records, block_batches, photo_index
 from glr_keras.feature_files import BLOCK, ViewFile, tell_damage
 from glr_keras.features import FeatureFolder, FeatureViews, show_bytes
 from tfrecords.console import UserError
 
 FORMAT = 2  # of features on disk; another number is another folder
 MANY_BYTES = 2**30  # to check; fewer take no second and need no progress bar
+ROUNDED_TO_INFINITY = 65520  # by float16; from here on
 SPARE_BYTES = 2**26  # that a disk keeps free
 
 
@@ -75,7 +76,7 @@ def feature_views(
             _start(folder)
             locks.enter_context(folder.locked())
         views = [_open_views(folder, records, backbone, config) for folder in folders]
-        missing = _find_missing(views)
+        missing = find_missing(views)
         if missing:
             _tell_space(missing, parent)
             _extract_all(missing, records, backbone, config)
@@ -119,7 +120,7 @@ def _open_views(folder, records, backbone, config):
     return FeatureViews(split, {view: folder.view(view, shape) for view in numbers}, *index)
 
 
-def _find_missing(views: Iterable[FeatureViews]) -> list[_Missing]:
+def find_missing(views: Iterable[FeatureViews]) -> list[_Missing]:
     """Reads all features that there are; names those that are damaged."""
     found = []
     total = sum(file.nbytes for one in views for file in one.files.values())
@@ -166,26 +167,27 @@ def _extract_all(missing, records, backbone, config):
         there = sum(one.file.shape[0] - one.photos for one in ones)
         total = sum(one.file.shape[0] for one in ones)
         with tqdm(total=total, initial=there, desc=f"Features of {split}", unit=" photos") as bar:
-            for one in ones:
-                _extract(one, records, backbone, config, bar)
+            _extract(split, ones, records, backbone, config, bar)
 
 
-def _extract(missing, records, backbone, config, bar):
-    for start, stop in _runs(missing.blocks):
-        batches = photo_batches(
-            records, missing.split, missing.view, config, BLOCK, skip=start * BLOCK
-        )
-        read = 0
-        for block, batch in enumerate(batches.take(stop - start), start):
+def _extract(split, missing, records, backbone, config, bar):
+    runs = [
+        (one.view, start * BLOCK, min(stop * BLOCK, one.file.shape[0]) - start * BLOCK)
+        for one in missing
+        for start, stop in _runs(one.blocks)
+    ]
+    batches = iter(block_batches(records, split, runs, config, BLOCK))
+    for one in missing:
+        for block in one.blocks:
+            batch = next(batches, None)
+            if batch is None:
+                raise UserError(
+                    f"{split}: the records end before photo {one.file.shape[0]}. See what is wrong "
+                    f"with: python -m tfrecords.check {records.data_dir}"
+                )
             features = backbone.predict_on_batch(batch["photo"])
-            missing.file.write_block(block, _to_float16(features, missing.file.path))
+            one.file.write_block(block, _to_float16(features, one.file.path))
             bar.update(len(features))
-            read += 1
-        if read != stop - start:
-            raise UserError(
-                f"{missing.split}: expected {missing.file.shape[0]} photos in the records, found "
-                f"fewer. See what is wrong with: python -m tfrecords.check {records.data_dir}"
-            )
 
 
 def _runs(blocks: list[int]) -> Iterator[tuple[int, int]]:
@@ -198,11 +200,10 @@ def _runs(blocks: list[int]) -> Iterator[tuple[int, int]]:
 
 
 def _to_float16(features, path):
-    with np.errstate(over="ignore"):  # infinities are reported below, with advice
-        stored = features.astype(np.float16)
-    if not np.isfinite(stored).all():
+    largest = np.abs(features).max()
+    if not largest < ROUNDED_TO_INFINITY:
         raise UserError(
-            f"{path.parent.name}: features up to {np.abs(features).max():g} do not fit float16 "
-            "(65504). Are these the right weights for this backbone?"
+            f"{path.parent.name}: features up to {largest:g} do not fit float16 (65504). Are these "
+            "the right weights for this backbone?"
         )
-    return stored
+    return keras.ops.convert_to_numpy(keras.ops.cast(features, "float16"))  # numpy's takes longer

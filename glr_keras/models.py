@@ -232,9 +232,15 @@ class Recognizer(keras.Model):
 
 
 def feature_normalization(normalize):
-    """Batch norm that gives each channel of the features mean 0 and deviation 1, or nothing."""
+    """Batch norm that gives each channel of the features mean 0 and deviation 1, or nothing.
+
+    Without scale and shift: the next layer has its own, and the gradient with respect to the
+    features, which only these would need, takes half of a step through a 4096-unit layer.
+    """
     if normalize:
-        return layers.BatchNormalization(**BATCH_NORM, name="normalization")
+        return layers.BatchNormalization(
+            center=False, scale=False, **BATCH_NORM, name="normalization"
+        )
     return layers.Identity(name="normalization")
 
 

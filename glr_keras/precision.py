@@ -11,7 +11,7 @@ import numpy as np
 
 from glr_keras.backbones import build_backbone
 from glr_keras.config import FitConfig
-from glr_keras.feature_files import write_atomically
+from glr_keras.feature_files import tell_damage, write_atomically
 
 PHOTOS = 8  # in a measured batch: a second of VGG16 on two cores
 SURE = 1.1  # times faster that bfloat16 must be: it rounds more
@@ -34,7 +34,7 @@ def choose_precision(config: FitConfig, features: Path) -> FitConfig:
     if known:
         return dataclasses.replace(config, precision=known)
     path = features / "precision.json"
-    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    kept = _load_choices(path)
     case = f"{config.backbone} at {config.image_size} pixels on {_processor()}"
     if case not in kept:
         seconds = measure_precisions(config)
@@ -45,6 +45,19 @@ def choose_precision(config: FitConfig, features: Path) -> FitConfig:
         features.mkdir(parents=True, exist_ok=True)
         write_atomically(path, json.dumps(kept, indent=2) + "\n")
     return dataclasses.replace(config, precision=kept[case])
+
+
+def _load_choices(path):
+    if not path.exists():
+        return {}
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if set(kept.values()) <= {"float32", "bfloat16"}:
+            return kept
+    except (ValueError, TypeError, AttributeError):
+        pass  # told below
+    tell_damage(path, "the precision is measured again")
+    return {}
 
 
 def measure_precisions(config: FitConfig) -> dict[str, float]:

@@ -17,6 +17,7 @@ import filelock
 import numpy as np
 
 from glr_keras import config as config_file
+from glr_keras.arrays import StoredArray, load_arrays, save_arrays
 from glr_keras.config import FitConfig
 from tfrecords.console import UserError
 
@@ -34,15 +35,13 @@ class TrainingState:
         finished: Whether training is over, and only the best weights still count.
         variables: Values of all variables that training changes, in order; those of the metrics,
             too, which carry the sums of an epoch that is not over.
-        best: Values of the weights after the best epoch.
     """
 
     step: int = 0
     history: list[dict] = dataclasses.field(default_factory=list)
     best_epoch: int = -1
     finished: bool = False
-    variables: list[np.ndarray] = dataclasses.field(default_factory=list)
-    best: list[np.ndarray] = dataclasses.field(default_factory=list)
+    variables: list[StoredArray] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,22 +171,19 @@ class RunDir:
         any moment leaves either the last state whole or this one.
 
         Args:
-            state: What to keep; the best weights are written where they are new.
+            state: What to keep; `save_best` has written the weights of its best epoch.
             variables: In place of `state.variables`, one by one: all at once may fill the memory.
         """
         folder = self.path / "checkpoint"
         folder.mkdir(exist_ok=True)
-        files = _state_files(state)
-        if "best" in files and not (folder / files["best"]).exists():
-            _save_arrays(folder / files["best"], state.best)
-        if "variables" in files:
-            _save_arrays(folder / files["variables"], variables)
+        if not state.finished:
+            save_arrays(folder / _state_file(state), variables)
         summary = {
             name: getattr(state, name) for name in ("step", "history", "best_epoch", "finished")
         }
         self.write_json("checkpoint/state.json", summary)
         for path in folder.iterdir():
-            if path.name not in {"state.json", *files.values()}:
+            if path.name not in ("state.json", _state_file(state), _best_file(state.best_epoch)):
                 path.unlink()
 
     def load_state(self) -> TrainingState:
@@ -196,9 +192,22 @@ class RunDir:
         if not (folder / "state.json").exists():
             return TrainingState()
         state = TrainingState(**json.loads((folder / "state.json").read_text(encoding="utf-8")))
-        for name, file in _state_files(state).items():
-            setattr(state, name, _load_arrays(folder / file))
+        if not state.finished:
+            state.variables = load_arrays(folder / _state_file(state))
         return state
+
+    def save_best(self, epoch: int, weights: Iterable[np.ndarray]) -> None:
+        """Writes the weights after `epoch`, the best so far; `save_state` drops older ones.
+
+        On disk, since a third copy of 120 million weights has no room in 3 GiB of memory.
+        """
+        folder = self.path / "checkpoint"
+        folder.mkdir(exist_ok=True)
+        save_arrays(folder / _best_file(epoch), weights)
+
+    def load_best(self, epoch: int) -> list[StoredArray]:
+        """Returns the weights that `save_best` wrote."""
+        return load_arrays(self.path / "checkpoint" / _best_file(epoch))
 
     def save_model(self, model) -> None:
         temporary = self.path / "model.tmp.keras"
@@ -237,28 +246,9 @@ def _commit():
         return None  # installed from a wheel
 
 
-def _state_files(state):
-    files = {}
-    if not state.finished:
-        files["variables"] = f"state-{state.step}.npys"
-    if state.best_epoch >= 0:
-        files["best"] = f"best-{state.best_epoch}.npys"
-    return files
+def _state_file(state):
+    return f"state-{state.step}.npys"
 
 
-def _save_arrays(path, arrays: Iterable[np.ndarray]):
-    """Writes .npy after .npy into one file: an .npz would need all of them in memory, twice."""
-    temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "wb") as file:
-        for array in arrays:
-            np.save(file, array)
-    os.replace(temporary, path)
-
-
-def _load_arrays(path):
-    arrays = []
-    size = path.stat().st_size
-    with open(path, "rb") as file:
-        while file.tell() < size:
-            arrays.append(np.load(file))
-    return arrays
+def _best_file(epoch):
+    return f"best-{epoch}.npys"

@@ -41,15 +41,35 @@ TYPED = {
     "beta": ("2", 2.0),
     "optimizer": ("adam", "adam"),
     "learning_rate": ("1e-2", 0.01),
+    "schedule": ("cosine", "cosine"),
+    "warmup_epochs": ("0.5", 0.5),
+    "step_epochs": ("2", 2),
+    "step_factor": ("0.5", 0.5),
     "momentum": ("0", 0.0),
+    "weight_decay": ("0.01", 0.01),
+    "clip_norm": ("1", 1.0),
+    "ema": ("0.99", 0.99),
+    "label_smoothing": ("0.1", 0.1),
+    "balance": ("0.5", 0.5),
+    "patience": ("4", 4),
     "batch_size": ("8", 8),
     "epochs": ("5", 5),
     "views": ("2", 2),
     "seed": ("7", 7),
+    "live": (None, True),
+    "finetune_from": ("runs/base", "runs/base"),
+    "trainable_blocks": ("2", 2),
+    "distribute": ("mirrored", "mirrored"),
     "rotation": ("10", 10.0),
     "min_crop_area": ("0.8", 0.8),
     "brightness": ("0.1", 0.1),
     "flip": (None, False),
+}
+# What a field can't be set without.
+NEEDED = {
+    "warmup_epochs": {"epochs": 100_000},
+    "finetune_from": {"trainable_blocks": 1},
+    "trainable_blocks": {"finetune_from": "runs/base"},
 }
 
 
@@ -97,6 +117,8 @@ def test_each_field_has_a_flag_that_tells_its_help_and_default(field):
 @pytest.mark.parametrize("name", TYPED)
 def test_a_typed_flag_overrides_and_the_others_keep_the_base(name):
     base = FitConfig(seed=3, views=9)
+    if name in ("finetune_from", "trainable_blocks"):
+        base = dataclasses.replace(base, finetune_from="runs/first", trainable_blocks=1)
     flags = vars(parser_with_flags().parse_args(typed_flag(name)))
     assert list(flags) == [name]
     assert from_flags(flags, base) == dataclasses.replace(base, **{name: TYPED[name][1]})
@@ -115,6 +137,12 @@ def test_head_units_without_a_number_are_none():
 def test_a_view_per_epoch_unless_views_are_named():
     assert FitConfig(epochs=4).num_views == 4
     assert FitConfig(epochs=4, views=2).num_views == 2
+
+
+def test_photos_go_through_the_backbone_where_it_is_asked_for_or_learns():
+    assert not FitConfig().is_live
+    assert FitConfig(live=True).is_live
+    assert FitConfig(finetune_from="runs/base", trainable_blocks=1).is_live
 
 
 def test_demo_defaults_hold_without_a_data_dir():
@@ -213,8 +241,10 @@ def test_numbers_out_of_their_range_are_refused(name, low, high):
 
 @pytest.mark.parametrize(("name", "low", "high"), config_file._RANGES)
 def test_both_ends_of_a_range_are_allowed(name, low, high):
+    others = NEEDED.get(name, {})
+    low = 1 if name == "trainable_blocks" else low  # 0 is for runs that are not fine-tuned
     for value in (low, high):
-        assert getattr(FitConfig(**{name: value}), name) == value
+        assert getattr(FitConfig(**others, **{name: value}), name) == value
 
 
 @pytest.mark.parametrize("units", [(0,), (64, -1)])
@@ -233,6 +263,20 @@ def test_alpha_and_beta_both_0_are_refused():
 def test_beta_0_is_refused_where_nothing_else_learns():
     with pytest.raises(UserError, match="--beta"):
         FitConfig(head="dropout", alpha=0.25, beta=0.0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"optimizer": "adamw"}, "adamw is adam until --weight-decay is set, e.g. to 0.01"),
+        ({"warmup_epochs": 3.5}, "--warmup-epochs must be at most --epochs 3, got 3.5"),
+        ({"trainable_blocks": 1}, "--trainable-blocks needs --finetune-from RUN"),
+        ({"finetune_from": "runs/base"}, "--trainable-blocks must be 1 or more with --finetune-fr"),
+    ],
+)
+def test_settings_that_make_no_sense_together_are_refused(settings, message):
+    with pytest.raises(UserError, match=message):
+        FitConfig(**settings)
 
 
 @pytest.mark.parametrize("name", [field.name for field in FIELDS if field.metadata["choices"]])

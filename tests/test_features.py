@@ -1,171 +1,257 @@
-"""Features computed once, kept on disk, and fed to training."""
+"""The folder of stored features, and the command that lists and deletes what is in it."""
 
-import dataclasses
 import json
+import subprocess
+import sys
+from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 
-from glr_keras.backbones import build_backbone, hash_weights
-from glr_keras.config import FitConfig
-from glr_keras.data import open_records, photo_batches
-from glr_keras.features import (
-    EXTRACT_BATCH,
-    FeatureViews,
-    eval_batches,
-    feature_views,
-    train_batches,
-)
+from glr_keras import features
+from glr_keras.features import FeatureFolder, FeatureViews, show_bytes
 from tfrecords.console import UserError
 
-CONFIG = FitConfig(weights="random", image_size=32, epochs=2, batch_size=8, precision="float32")
+REPOSITORY = Path(__file__).parents[1]
+KEY = {"format": 2, "split": "train", "records": "ab", "backbone": "vgg16", "image_size": 32}
+LABELS, IDS = np.array([2, 0, 1]), ["a/1.jpg", "b/2.jpg", "Köln/3.jpg"]
+SHAPE = (3, 1, 1, 4)
 
 
-@pytest.fixture(scope="module")
-def backbone():
-    return build_backbone(CONFIG)
+def folder_of(data, **changes):
+    return FeatureFolder(data / "features", KEY | changes)
 
 
-class Counting:
-    """The backbone, with a count of the photos it is shown, and a switch that interrupts it."""
-
-    def __init__(self, backbone, stop_at=None):
-        self.backbone, self.photos, self.stop_at = backbone, 0, stop_at
-        self.output_shape = backbone.output_shape
-
-    def predict_on_batch(self, photos):
-        if self.stop_at is not None and self.photos >= self.stop_at:
-            raise KeyboardInterrupt
-        self.photos += len(photos)
-        return self.backbone.predict_on_batch(photos)
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with two whole views of three photos."""
+    folder = folder_of(tmp_path)
+    fill(folder)
+    return folder
 
 
-def views_of(records, backbone, split="train", config=CONFIG):
-    return feature_views(records, split, backbone, "weights", config)
+def fill(folder, views=(0, 1)):
+    folder.start()
+    folder.save_index(LABELS, IDS)
+    for view in views:
+        folder.view(view, SHAPE).write_block(0, np.zeros(SHAPE))
 
 
-def test_features_are_what_the_backbone_says_of_each_view(records, backbone):
-    views = views_of(records, backbone)
-    assert [array.shape for array in views.arrays] == [(30, 1, 1, 512)] * 2
-    assert views.arrays[0].dtype == np.float16
-    assert isinstance(views.arrays[0], np.memmap)
-    for view, array in enumerate(views.arrays):
-        batches = list(photo_batches(records, "train", view, CONFIG, EXTRACT_BATCH))
-        expected = np.concatenate([backbone.predict_on_batch(batch["photo"]) for batch in batches])
-        np.testing.assert_array_equal(array, expected.astype(np.float16))
-        ids = [i.decode() for batch in batches for i in batch["photo_id"].numpy()]
-        assert views.photo_ids == ids
-    assert (views.arrays[0] != views.arrays[1]).any()
+def run(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["features", *map(str, arguments)])
+    features.main()
 
 
-def test_the_backbone_sees_each_photo_and_view_once_ever(records, backbone):
-    counting = Counting(backbone)
-    views_of(records, counting)
-    assert counting.photos == 60
-    for head in ("dropout", "abn"):
-        changed = dataclasses.replace(CONFIG, head=head, alpha=0.5, learning_rate=0.1, batch_size=3)
-        views_of(records, counting, config=changed)
-    assert counting.photos == 60
-    views_of(records, counting, config=dataclasses.replace(CONFIG, epochs=3))
-    assert counting.photos == 90  # one more view, the others are reused
+def test_a_folder_is_named_after_all_it_depends_on(tmp_path):
+    names = {
+        folder_of(tmp_path, **change).path.name
+        for change in ({}, {"image_size": 64}, {"records": "cd"}, {"format": 3}, {"seed": 0})
+    }
+    assert len(names) == 5
+    assert all(name.startswith("train-vgg16-") for name in names)
+    assert folder_of(tmp_path).path == folder_of(tmp_path).path
+    assert folder_of(tmp_path, split="test").path.name.startswith("test-vgg16-")
 
 
-def test_eval_features_do_not_depend_on_the_seed_or_the_augmentation(records, backbone):
-    counting = Counting(backbone)
-    views_of(records, counting, "test")
-    changed = dataclasses.replace(CONFIG, seed=5, rotation=0.0)
-    views_of(records, counting, "test", changed)
-    assert counting.photos == 10
-    views_of(records, counting, "train", changed)
-    views_of(records, counting, "train")
-    assert counting.photos == 10 + 60 + 60
+def test_views_have_a_file_each(folder):
+    assert folder.view(3, SHAPE).path == folder.path / "view-3.npy"
+    assert folder.view(None, SHAPE).path == folder.path / "eval.npy"
 
 
-def test_other_records_or_weights_never_read_these_features(records, backbone):
-    counting = Counting(backbone)
-    views_of(records, counting, "test")
-    feature_views(records, "test", counting, "other weights", CONFIG)
-    assert counting.photos == 20
-    path = records.data_dir / "manifest.json"
-    manifest = json.loads(path.read_text())
-    manifest["shards"][0]["sha256"] = "0" * 64
-    path.write_text(json.dumps(manifest))
-    views_of(open_records(records.data_dir), counting, "test")
-    assert counting.photos == 30
+def test_feature_views_tell_their_size_and_shape(folder):
+    views = FeatureViews("train", {0: folder.view(0, SHAPE)}, LABELS, IDS)
+    assert (len(views), views.shape) == (3, (1, 1, 4))
 
 
-def test_an_interrupted_extraction_goes_on_and_ends_the_same(
-    records, backbone, monkeypatch, tmp_path
-):
-    monkeypatch.setattr("glr_keras.features.EXTRACT_BATCH", 4)
-    monkeypatch.setattr("glr_keras.features.SAVE_EVERY", 2)
-    with pytest.raises(KeyboardInterrupt):
-        views_of(records, Counting(backbone, stop_at=12))  # 12 photos seen, 8 of them noted
-    counting = Counting(backbone)
-    resumed = [np.array(array) for array in views_of(records, counting).arrays]
-    assert counting.photos == 60 - 8
-    for path in (records.data_dir / "features").rglob("view-*.npy"):
-        path.unlink()
-    for array, again in zip(resumed, views_of(records, backbone).arrays, strict=True):
-        np.testing.assert_array_equal(array, again)
-    leftovers = [p.name for p in (records.data_dir / "features").rglob("*") if p.is_file()]
-    assert not [name for name in leftovers if name.endswith((".part", ".journal", ".tmp"))]
+def test_the_manifest_says_what_made_the_features(folder, capsys):
+    path = folder.path / "manifest.json"
+    assert json.loads(path.read_text()) == KEY
+    written = path.stat().st_mtime_ns
+    folder.start()
+    assert path.stat().st_mtime_ns == written
+    assert capsys.readouterr() == ("", "")
 
 
-def test_features_too_large_for_float16_are_refused(records):
-    photos = keras.Input((32, 32, 3))
-    loud = keras.Model(photos, keras.layers.Rescaling(1e6)(photos))
-    with pytest.raises(UserError, match=r"do not fit float16 \(65504\)"):
-        views_of(records, loud, "test")
+def harm(path, kind):
+    data = path.read_bytes()
+    path.write_bytes(
+        {
+            "cut": data[:-1],
+            "empty": b"",
+            "flip": data[:20] + bytes([data[20] ^ 1]) + data[21:],
+            "top bit": data[:20] + bytes([data[20] ^ 128]) + data[21:],
+            "list": b"[]",
+            "more": data + b"\n",
+        }[kind]
+    )
 
 
-def numbered_views(photos=10, views=2):
-    """Views whose features tell their photo and view: photo + 100 * view."""
-    arrays = [np.arange(photos).reshape(-1, 1, 1, 1) + 100.0 * view for view in range(views)]
-    ids = [str(photo) for photo in range(photos)]
-    return FeatureViews([a.astype(np.float16) for a in arrays], np.arange(photos), ids)
+HARMS = ["cut", "empty", "flip", "top bit", "list", "more"]
 
 
-def shown(batches):
-    return [
-        (features.numpy().ravel(), labels["perception"].numpy()) for features, labels in batches
-    ]
+@pytest.mark.parametrize("kind", HARMS)
+def test_a_harmed_manifest_is_named_and_written_again(folder, kind, capsys):
+    path = folder.path / "manifest.json"
+    whole = path.read_bytes()
+    harm(path, kind)
+    folder.start()
+    assert path.read_bytes() == whole
+    assert capsys.readouterr().err == f"warning: {path} was damaged; it is written again.\n"
 
 
-def test_each_epoch_shows_every_photo_once_in_another_order_and_the_next_view():
-    config = FitConfig(epochs=4, batch_size=4, seed=1)
-    batches = shown(train_batches(numbered_views(), ["perception"], config))
-    assert [len(labels) for _, labels in batches] == [4, 4, 2] * 4
-    orders = []
-    for epoch in range(4):
-        features, labels = map(
-            np.concatenate, zip(*batches[3 * epoch : 3 * epoch + 3], strict=True)
-        )
-        assert sorted(labels) == list(range(10))
-        np.testing.assert_array_equal(features, labels + 100 * (epoch % 2))
-        orders.append(tuple(labels))
-    assert len(set(orders)) == 4
+def test_the_index_comes_back(folder, tmp_path):
+    labels, photo_ids = folder.load_index()
+    assert labels.dtype == np.int64
+    np.testing.assert_array_equal(labels, LABELS)
+    assert photo_ids == IDS
+    assert folder_of(tmp_path, seed=1).load_index() is None
 
 
-def test_training_can_start_at_any_epoch_and_sees_the_same():
-    config = FitConfig(epochs=3, batch_size=4)
-    whole = shown(train_batches(numbered_views(), ["perception"], config))
-    rest = shown(train_batches(numbered_views(), ["perception"], config, first_epoch=2))
-    assert len(rest) == 3
-    for (features, labels), (expected, expected_labels) in zip(rest, whole[6:], strict=True):
-        np.testing.assert_array_equal(features, expected)
-        np.testing.assert_array_equal(labels, expected_labels)
+@pytest.mark.parametrize("kind", HARMS[:-1])  # white space at the end changes nothing in JSON
+def test_a_harmed_index_is_named_and_not_used(folder, kind, capsys):
+    path = folder.path / "photos.json"
+    harm(path, kind)
+    assert folder.load_index() is None
+    said = f"warning: {path} was damaged; it is read from the records again.\n"
+    assert capsys.readouterr().err == said
 
 
-def test_eval_sees_every_photo_once_in_order_also_in_the_last_partial_batch():
-    batches = list(eval_batches(numbered_views(), ["attention", "perception"], 4))
-    labels = np.concatenate([labels["attention"] for _, labels in batches])
-    np.testing.assert_array_equal(labels, np.arange(10))
-    assert [len(features) for features, _ in batches] == [4, 4, 2]
+def test_no_flipped_bit_of_the_index_changes_what_is_used(folder, capsys):
+    path = folder.path / "photos.json"
+    whole = path.read_bytes()
+    unseen = 0
+    for place in range(8 * len(whole)):
+        data = bytearray(whole)
+        data[place // 8] ^= 1 << place % 8
+        path.write_bytes(data)
+        loaded = folder.load_index()
+        if loaded is not None:  # one letter of ö, \\u00f6, may be large or small
+            assert (loaded[0].tolist(), loaded[1]) == (LABELS.tolist(), IDS)
+            unseen += 1
+    assert unseen <= 1
+    assert capsys.readouterr().err.count("was damaged") == 8 * len(whole) - unseen
 
 
-def test_the_weights_hash_tells_weights_apart(backbone):
-    assert hash_weights(backbone) == hash_weights(build_backbone(CONFIG))
-    other = build_backbone(dataclasses.replace(CONFIG, seed=1))
-    assert hash_weights(backbone) != hash_weights(other)
+TAKE = (
+    "import json, pathlib, sys\n"
+    "from glr_keras.features import FeatureFolder\n"
+    "with FeatureFolder(pathlib.Path(sys.argv[1]), json.loads(sys.argv[2])).locked():\n"
+    "    print('mine', flush=True)\n"
+    "    sys.stdin.read()\n"
+)
+
+
+def taking(folder):
+    """A process that takes the folder and holds it until its standard input is closed."""
+    arguments = [str(folder.parent), json.dumps(folder.key)]
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", TAKE, *arguments]
+    return subprocess.Popen(command, cwd=REPOSITORY, stdin=pipe, stdout=pipe, stderr=pipe)
+
+
+def test_a_second_process_says_that_it_waits_and_takes_its_turn(folder):
+    with taking(folder) as first:
+        assert first.stdout.readline() == b"mine\n"
+        with taking(folder) as second:
+            said = f"Another process computes {folder.path}; waiting for it.\n"
+            assert second.stderr.readline().decode() == said
+            assert first.poll() is None
+            first.stdin.close()
+            assert second.stdout.readline() == b"mine\n"
+            second.stdin.close()
+    assert (first.returncode, second.returncode) == (0, 0)
+
+
+def test_list_shows_size_views_photos_and_settings(folder, tmp_path, monkeypatch, capsys):
+    other = folder_of(tmp_path, image_size=64)
+    fill(other, views=[0])
+    run(monkeypatch, "list", tmp_path)
+    lines = capsys.readouterr().out.splitlines()
+    rows = {line.split()[-1]: line.split() for line in lines if "train-vgg16" in line}
+    sizes = {
+        one.path.name: sum(file.stat().st_size for file in one.path.iterdir())
+        for one in (folder, other)
+    }
+    for one, views in ((folder, "2"), (other, "1")):
+        name = one.path.name
+        assert rows[name] == [*show_bytes(sizes[name]).split(), views, "3", name]
+    assert (
+        "image_size 32" in lines[lines.index(next(x for x in lines if folder.path.name in x)) + 1]
+    )
+    assert lines[-2] == f"{show_bytes(sum(sizes.values())):>10}  in {tmp_path / 'features'}"
+    command = f"python -m glr_keras.features delete {tmp_path} NAME ..."
+    assert lines[-1] == f"Delete some with: {command}"
+
+
+def test_list_tells_what_is_not_whole(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(features, "BLOCK", 2)
+    monkeypatch.setattr("glr_keras.feature_files.BLOCK", 2)
+    folder = folder_of(tmp_path)
+    folder.start()
+    folder.view(0, SHAPE).write_block(0, np.zeros((2, 1, 1, 4)))
+    run(monkeypatch, "list", tmp_path)
+    assert " 1          ?  train-vgg16-" in capsys.readouterr().out
+    folder.save_index(LABELS, IDS)
+    (folder.path / "manifest.json").write_text("{")
+    run(monkeypatch, "list", tmp_path)
+    said = capsys.readouterr().out
+    assert " 1        2/3  train-vgg16-" in said
+    assert "(its manifest.json can't be read)" in said
+
+
+def test_delete_removes_what_is_named(folder, tmp_path, monkeypatch, capsys):
+    other = folder_of(tmp_path, split="test")
+    fill(other, views=[None])
+    size = sum(file.stat().st_size for file in folder.path.iterdir())
+    run(monkeypatch, "delete", tmp_path, folder.path.name)
+    assert capsys.readouterr().out == f"Deleted {folder.path} ({show_bytes(size)}).\n"
+    assert not folder.path.exists()
+    assert other.path.exists()
+    fill(folder)
+    run(monkeypatch, "delete", tmp_path, "--all")
+    assert list((tmp_path / "features").iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [[], ["train-vgg16-0", "--all"]])
+def test_delete_wants_names_or_all(folder, tmp_path, monkeypatch, arguments):
+    message = f"Expected names of stored features or --all.*features list {tmp_path}"
+    with pytest.raises(UserError, match=message):
+        run(monkeypatch, "delete", tmp_path, *arguments)
+    assert folder.path.exists()
+
+
+def test_delete_names_what_is_not_there(folder, tmp_path, monkeypatch):
+    with pytest.raises(UserError, match=f"holds no nothing, x; it holds: {folder.path.name}"):
+        run(monkeypatch, "delete", tmp_path, "nothing", folder.path.name, "x")
+    assert folder.path.exists()
+
+
+def test_features_that_are_being_computed_are_not_deleted(folder, tmp_path, monkeypatch):
+    with taking(folder) as other:
+        assert other.stdout.readline() == b"mine\n"
+        with pytest.raises(UserError, match=r"is being computed by another process\. Stop it"):
+            run(monkeypatch, "delete", tmp_path, "--all")
+        other.stdin.close()
+    assert folder.load_index() is not None
+
+
+def test_without_features_the_command_that_makes_some_is_named(run_python, tmp_path):
+    done = run_python("-m", "glr_keras.features", "list", tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"error: No stored features in {tmp_path}." in done.stderr
+    assert f"python -m glr_keras.fit --data-dir {tmp_path}" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (1_234_567, "1.2 MB"),
+        (18.5e9, "18.5 GB"),
+        (5e12, "5.0 TB"),
+    ],
+)
+def test_bytes_are_shown_for_people(count, text):
+    assert show_bytes(count) == text

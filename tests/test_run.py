@@ -2,6 +2,11 @@
 
 import dataclasses
 import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,9 +25,19 @@ def run(tmp_path):
     return run
 
 
-def state(epoch, best_epoch=0):
-    history = [{"epoch": e + 1, "loss": 0.1 * e} for e in range(epoch)]
-    return TrainingState(epoch, history, best_epoch, [np.full((2, 3), epoch, np.float32)])
+def state(step, best_epoch=-1, best=()):
+    history = [{"epoch": e + 1, "loss": 0.1 * e} for e in range(best_epoch + 1)]
+    return TrainingState(step, history, best_epoch, best=list(best))
+
+
+def save(run, step, best_epoch=-1, best=()):
+    """Saves two variables that tell the step."""
+    variables = [np.full((2, 3), step, np.float32), np.array(step)]
+    run.save_state(state(step, best_epoch, best), iter(variables))
+
+
+def checkpoint_files(run):
+    return sorted(path.name for path in (run.path / "checkpoint").iterdir())
 
 
 def test_config_is_written_first_and_read_back(run):
@@ -78,28 +93,98 @@ def test_history_has_one_row_per_epoch_and_exact_numbers(run):
     assert lines == ["epoch,loss", "1,0.1", f"2,{1 / 3!r}"]
 
 
+def test_a_run_that_has_not_begun_has_no_state(run):
+    assert run.load_state() == TrainingState(0, [], -1, False, [], [])
+
+
 def test_state_comes_back_and_only_the_last_and_the_best_are_kept(run):
-    assert run.load_state() is None
-    for epoch, best_epoch in ((1, 0), (2, 1), (3, 1)):
-        best = [np.arange(3.0) + epoch] if best_epoch == epoch - 1 else None
-        run.save_state(state(epoch, best_epoch), best)
+    save(run, 3)
+    save(run, 5, 0, [np.arange(3.0)])
+    save(run, 10, 1, [np.arange(3.0) + 1])
+    save(run, 12, 1, [np.arange(3.0) + 1])
     loaded = run.load_state()
-    assert (loaded.epoch, loaded.best_epoch, len(loaded.history)) == (3, 1, 3)
-    np.testing.assert_array_equal(loaded.variables[0], np.full((2, 3), 3))
-    np.testing.assert_array_equal(run.load_best(1)[0], np.arange(3.0) + 2)
-    kept = sorted(path.name for path in (run.path / "checkpoint").iterdir())
-    assert kept == ["best-1.npz", "state-3.npz", "state.json"]
+    assert (loaded.step, loaded.best_epoch, loaded.finished) == (12, 1, False)
+    assert loaded.history == [{"epoch": 1, "loss": 0.0}, {"epoch": 2, "loss": 0.1}]
+    assert [v.dtype for v in loaded.variables] == [np.float32, np.int64]
+    np.testing.assert_array_equal(loaded.variables[0], np.full((2, 3), 12))
+    assert loaded.variables[1] == 12
+    np.testing.assert_array_equal(loaded.best, [np.arange(3.0) + 1])
+    assert checkpoint_files(run) == ["best-1.npys", "state-12.npys", "state.json"]
 
 
-def test_a_kill_while_saving_leaves_the_last_state(run, monkeypatch):
-    run.save_state(state(1), [np.zeros(1)])
-
-    def killed(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(RunDir, "write_json", killed)
-    with pytest.raises(KeyboardInterrupt):
-        run.save_state(state(2, 1), [np.ones(1)])
+def test_only_the_best_is_kept_of_a_training_that_is_over(run):
+    save(run, 3, 0, [np.zeros(2)])
+    run.save_state(dataclasses.replace(state(5, 0, [np.zeros(2)]), finished=True), [])
     loaded = run.load_state()
-    assert loaded.epoch == 1
-    assert run.load_best(loaded.best_epoch)[0] == 0
+    assert (loaded.finished, loaded.variables) == (True, [])
+    np.testing.assert_array_equal(loaded.best, [np.zeros(2)])
+    assert checkpoint_files(run) == ["best-0.npys", "state.json"]
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("moment", range(5))
+def test_a_kill_at_any_moment_of_saving_leaves_the_last_state_or_this_one(run, monkeypatch, moment):
+    save(run, 5, 0, [np.zeros(1)])
+    replace, unlink, left = os.replace, Path.unlink, [moment]
+
+    def die_in_time(do):
+        def do_or_die(*arguments):
+            if not left[0]:
+                raise KilledError
+            left[0] -= 1
+            return do(*arguments)
+
+        return do_or_die
+
+    monkeypatch.setattr(os, "replace", die_in_time(replace))  # best, state, state.json
+    monkeypatch.setattr(Path, "unlink", die_in_time(unlink))  # the old best, the old state
+    with pytest.raises(KilledError):
+        save(run, 10, 1, [np.ones(1)])
+    monkeypatch.undo()
+    expected = 10 if moment >= 3 else 5
+    loaded = run.load_state()
+    assert (loaded.step, loaded.best_epoch) == (expected, expected // 5 - 1)
+    assert loaded.best == [expected // 5 - 1]
+    np.testing.assert_array_equal(loaded.variables[0], np.full((2, 3), expected))
+    save(run, 15, 2, [np.full(1, 2)])  # what a kill left over goes
+    assert checkpoint_files(run) == ["best-2.npys", "state-15.npys", "state.json"]
+
+
+def test_a_complete_run_keeps_no_checkpoint(run):
+    run.forget_state()
+    save(run, 3)
+    run.forget_state()
+    assert not (run.path / "checkpoint").exists()
+
+
+HOLD = (
+    "import pathlib, sys\n"
+    "from glr_keras.run import RunDir\n"
+    "with RunDir(pathlib.Path(sys.argv[1])).locked():\n"
+    "    print('held', flush=True)\n"
+    "    sys.stdin.read()\n"
+)
+
+
+def test_a_run_that_another_process_holds_is_refused_until_that_ends(run):
+    command = [sys.executable, "-c", HOLD, str(run.path)]
+    with subprocess.Popen(
+        command, cwd=Path(__file__).parents[1], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout.readline() == b"held\n"
+        message = f"Another process is at work in {re.escape(str(run.path))}. Wait for it to end"
+        with pytest.raises(UserError, match=message), run.locked():
+            pytest.fail("two at once")
+        other.kill()  # not a clean end: the system lets go all the same
+    with run.locked():
+        run.start(CONFIG)  # the lock is no stranger in the folder
+
+
+def test_what_a_start_that_was_killed_left_is_no_stranger(tmp_path):
+    for name in (".lock", "config.json.tmp"):
+        (tmp_path / name).write_text("")
+    RunDir(tmp_path).start(CONFIG)
+    assert read_json(tmp_path / "config.json") == CONFIG

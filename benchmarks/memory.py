@@ -1,0 +1,97 @@
+"""Peak memory of training on few and on many photos: python benchmarks/memory.py
+
+Two processes of their own train VGG16's 4096-4096 head on stored features of 4,000 and of 40,000
+photos (features of noise, repeated; 2.2 GB of disk): each builds the whole network, runs it on a
+batch, checks every stored byte, trains, measures on validation and saves a checkpoint.
+"""
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from show import show
+
+from glr_keras.config import FitConfig
+from tfrecords.console import start_tensorflow
+
+LANDMARKS = 27
+SHAPE = (7, 7, 512)
+STEPS = 30
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--photos", type=int, nargs="+", default=[4000, 40_000])
+    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.child:
+        train(Path(args.child[0]), int(args.child[1]))
+        return
+    rows = []
+    for photos in args.photos:
+        with tempfile.TemporaryDirectory() as folder:
+            command = [sys.executable, __file__, "--child", folder, str(photos)]
+            result = subprocess.run(command, check=True, capture_output=True, text=True)
+        rows.append((f"{photos:,} photos", float(result.stdout.split()[-1])))
+    show("memory", "Peak resident memory of training", "GiB", rows, goal=3)
+
+
+def train(folder, photos):
+    """Trains, and prints the peak of this process in GiB."""
+    start_tensorflow()
+    from glr_keras.backbones import build_backbone
+    from glr_keras.batches import StoredFeatures
+    from glr_keras.checkpoint import Checkpoint
+    from glr_keras.extraction import find_missing
+    from glr_keras.feature_files import BLOCK
+    from glr_keras.models import build_head, compile_model
+    from glr_keras.run import RunDir
+
+    config = FitConfig(head="dropout", weights="random", precision="float32", views=1)
+    backbone = build_backbone(config)
+    block = backbone.predict_on_batch(np.zeros((BLOCK, 224, 224, 3), np.float32))
+    views = {s: make_views(folder, s, n, block) for s, n in split(photos).items()}
+    if find_missing(views.values()):
+        raise RuntimeError("features that were just written are not found")
+    head = build_head(config, LANDMARKS, SHAPE)
+    compile_model(head, config, STEPS)
+    head.optimizer.build(head.trainable_variables)
+    run = RunDir(folder / "run")
+    run.start(config)
+    checkpoint = Checkpoint(head, run, config, STEPS)
+    source = StoredFeatures(views, head.output_names_of_loss, LANDMARKS, config)
+    head.fit(
+        source.train_batches(0),
+        steps_per_epoch=STEPS,
+        verbose=0,
+        validation_data=source.eval_batches("validation"),
+        validation_steps=4,
+        callbacks=[checkpoint],
+    )
+    checkpoint.finish()
+    unit = 1 if sys.platform == "darwin" else 1024
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30)
+
+
+def split(photos):
+    return {"train": photos, "validation": photos // 10}
+
+
+def make_views(folder, name, photos, block):
+    from glr_keras.feature_files import BLOCK, ViewFile
+    from glr_keras.features import FeatureViews
+
+    (folder / name).mkdir()
+    file = ViewFile(folder / name / "view-0.npy", (photos, *SHAPE))
+    for number in range(file.num_blocks):
+        file.write_block(number, block[: min(BLOCK, photos - number * BLOCK)])
+    labels = np.arange(photos) % LANDMARKS
+    return FeatureViews(name, {0: file}, labels, [str(n) for n in range(photos)])
+
+
+if __name__ == "__main__":
+    main()

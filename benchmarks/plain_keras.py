@@ -1,0 +1,105 @@
+"""Whole commands against the plain Keras way: python benchmarks/plain_keras.py
+
+The plain way is a frozen VGG16 inside `model.fit` on the same records, views and ABN head. Each way
+trains 3 epochs, then 3 epochs with another alpha; every process counts whole, with its start, its
+extraction and (ours only) its figures and checkpoints.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from show import show
+
+from glr_keras.config import FitConfig
+from tfrecords.console import start_tensorflow
+
+EPOCHS = 3
+ALPHAS = (0.25, 0.5)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--photos-per-landmark", type=int, default=12, help="of 10 demo landmarks")
+    parser.add_argument("--views", type=int, default=EPOCHS, help="of ours; the plain way has 3")
+    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.child:
+        train_plainly(Path(args.child[0]), float(args.child[1]))
+        return
+    from tfrecords.build import BuildOptions, build
+    from tfrecords.demo import write_photos
+
+    seconds = {"plain": [], "ours": []}
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "data"
+        write_photos(Path(folder) / "photos", photos_per_landmark=args.photos_per_landmark)
+        build(BuildOptions(photos=Path(folder) / "photos", out=data))
+        for alpha in ALPHAS:
+            plain = [__file__, "--child", data, alpha]
+            ours = ["-m", "glr_keras.fit", "--data-dir", data, "--weights", "random"]
+            ours += ["--run-dir", f"{folder}/run-{alpha}", "--alpha", alpha, "--views", args.views]
+            ours += ["--head-units", 512]
+            for way, command in (("plain", plain), ("ours", ours)):
+                seconds[way].append(time_command(command))
+                print(f"{way}, alpha {alpha}: {seconds[way][-1]:.0f} s", flush=True)
+    rows = [
+        ("first run", seconds["plain"][0] / seconds["ours"][0]),
+        ("second alpha", seconds["plain"][1] / seconds["ours"][1]),
+        ("both", sum(seconds["plain"]) / sum(seconds["ours"])),
+    ]
+    title = f"Whole commands: plain Keras against ours, VGG16, {EPOCHS} epochs, {args.views} views"
+    show("plain_keras", title, "times as fast", rows)
+
+
+def time_command(command):
+    started = time.perf_counter()
+    command = [sys.executable, *map(str, command)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return time.perf_counter() - started
+
+
+def train_plainly(data, alpha):
+    """What a Keras user writes: everything in one model, everything in every epoch."""
+    start_tensorflow()
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    from glr_keras.backbones import build_backbone
+    from glr_keras.data import open_records, show_record
+    from glr_keras.models import Recognizer, build_head, compile_model
+
+    config = FitConfig(
+        weights="random", precision="float32", alpha=alpha, head_units=(512,), epochs=EPOCHS
+    )
+    records = open_records(data)
+    backbone = build_backbone(config)
+    head = build_head(config, len(records.landmarks), backbone.output_shape[1:])
+    model = Recognizer(backbone, head, records.landmarks)
+    model.build(backbone.input_shape)
+    compile_model(model, config, steps_per_epoch=1)
+
+    def batches(split, view):
+        dataset = records.builder.as_dataset(
+            split=split, decoders={"image": tfds.decode.SkipDecoding()}
+        )
+        if view is not None:
+            dataset = dataset.shuffle(1000)
+
+        def show_labelled(record):
+            shown = show_record(record, view, config)
+            return shown["photo"], dict.fromkeys(model.output_names_of_loss, shown["label"])
+
+        dataset = dataset.map(show_labelled, num_parallel_calls=tf.data.AUTOTUNE)
+        return dataset.batch(config.batch_size).prefetch(tf.data.AUTOTUNE)
+
+    model.fit(
+        batches("train", 0), validation_data=batches("validation", None), epochs=EPOCHS, verbose=0
+    )
+
+
+if __name__ == "__main__":
+    main()

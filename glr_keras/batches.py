@@ -32,6 +32,10 @@ class Source(Protocol):
     def index(self, split: str) -> tuple[np.ndarray, Sequence[str]]:
         """Returns labels, int64 `(photos,)`, and photo ids of a split, in the order of records."""
 
+    @property
+    def steps_per_epoch(self) -> int:
+        """Number of batches of an epoch of training."""
+
     def train_batches(self, first_step: int) -> tf.data.Dataset:
         """Yields the batches of all epochs from step `first_step` on.
 
@@ -60,6 +64,32 @@ def label_weights(labels: np.ndarray, num_landmarks: int, balance: float) -> np.
     counts = np.bincount(labels, minlength=num_landmarks).astype(np.float64)
     weights = np.where(counts > 0, np.maximum(counts, 1) ** -balance, 0)
     return (weights * counts.sum() / (weights * counts).sum()).astype(np.float32)
+
+
+class Order:
+    """Which photos each step of training shows.
+
+    Args:
+        photos: Int, photos of the train split.
+        config: FitConfig; its seed and batch_size.
+        devices: As for `StoredFeatures`.
+    """
+
+    def __init__(self, photos: int, config: FitConfig, devices: int = 1):
+        self._photos, self._seed, self._batch_size = photos, config.seed, config.batch_size
+        self._shown = photos // devices * devices
+        self.steps = steps_per_epoch(self._shown, config.batch_size)
+        self.rows_of_epoch = functools.lru_cache(maxsize=2)(self._draw)
+
+    def rows_of_step(self, step: int) -> tuple[int, np.ndarray]:
+        """Returns the epoch of a step and the numbers of its photos, int64."""
+        epoch, batch = divmod(step, self.steps)
+        start = batch * self._batch_size
+        return epoch, self.rows_of_epoch(epoch)[start : start + self._batch_size]
+
+    def _draw(self, epoch):
+        order = np.random.default_rng([self._seed, epoch]).permutation(self._photos)
+        return order[: self._shown]
 
 
 class Carrier:
@@ -99,6 +129,8 @@ class StoredFeatures(Carrier):
         outputs: Names of the head's outputs; each gets the labels.
         num_landmarks: Int.
         config: FitConfig; its seed, batch_size, epochs and balance.
+        devices: Int that divides the batch size. An epoch then leaves out the photos, fewer than
+            that, which would make its last batch one that the devices can't halve.
     """
 
     def __init__(
@@ -107,10 +139,16 @@ class StoredFeatures(Carrier):
         outputs: Sequence[str],
         num_landmarks: int,
         config: FitConfig,
+        devices: int = 1,
     ):
         super().__init__()
         self._views, self._outputs, self._config = views, outputs, config
+        self._order = Order(len(views["train"]), config, devices)
         self._weights = _weights_of(views["train"].labels, num_landmarks, config)
+
+    @property
+    def steps_per_epoch(self):
+        return self._order.steps
 
     def index(self, split):
         return self._views[split].labels, self._views[split].photo_ids
@@ -120,11 +158,10 @@ class StoredFeatures(Carrier):
         files = list(views.files.values())
 
         def read(step):
-            epoch, rows = _rows_of_step(int(step), len(views), config)
+            epoch, rows = self._order.rows_of_step(int(step))
             return files[epoch % len(files)].rows(rows), views.labels[rows]
 
-        steps = steps_per_epoch(len(views), config.batch_size)
-        numbers = tf.data.Dataset.range(first_step, config.epochs * steps)
+        numbers = tf.data.Dataset.range(first_step, config.epochs * self.steps_per_epoch)
         return self._read_batches(numbers, read, views.shape, self._weights)
 
     def eval_batches(self, split):
@@ -154,16 +191,27 @@ class LivePhotos(Carrier):
 
     Args:
         records: From `data.open_records`.
-        outputs, num_landmarks, config: As for `StoredFeatures`, and the settings of the views.
+        outputs, num_landmarks, devices: As for `StoredFeatures`.
+        config: The same, and the settings of the views.
     """
 
     def __init__(
-        self, records: Records, outputs: Sequence[str], num_landmarks: int, config: FitConfig
+        self,
+        records: Records,
+        outputs: Sequence[str],
+        num_landmarks: int,
+        config: FitConfig,
+        devices: int = 1,
     ):
         super().__init__()
         self._records, self._outputs, self._config = records, outputs, config
         self._num_landmarks = num_landmarks
+        self._order = Order(records.num_photos("train"), config, devices)
         self._indices = {}
+
+    @property
+    def steps_per_epoch(self):
+        return self._order.steps
 
     def index(self, split):
         if split not in self._indices:
@@ -175,15 +223,14 @@ class LivePhotos(Carrier):
         return _weights_of(self.index("train")[0], self._num_landmarks, self._config)
 
     def train_batches(self, first_step):
-        config, photos = self._config, self._records.num_photos("train")
-        steps = steps_per_epoch(photos, config.batch_size)
-        first_epoch, first_batch = divmod(first_step, steps)
+        config = self._config
+        first_epoch, first_batch = divmod(first_step, self.steps_per_epoch)
         reader = RandomAccess(self._records, "train")
         weights = self._weights  # read here: the functions below are traced, where nothing can be
 
         def rows_of_epoch(epoch):
             start = first_batch * config.batch_size if epoch == first_epoch else 0
-            return _order(config.seed, int(epoch), photos)[start:]
+            return self._order.rows_of_epoch(int(epoch))[start:]
 
         def show_epoch(epoch):
             (rows,) = tf.numpy_function(rows_of_epoch, [epoch], [tf.int64])
@@ -212,19 +259,6 @@ class LivePhotos(Carrier):
 
 def _weights_of(labels, num_landmarks, config):
     return label_weights(labels, num_landmarks, config.balance) if config.balance else None
-
-
-def _rows_of_step(step, photos, config):
-    """Returns the epoch of a step and the numbers of its photos."""
-    epoch, batch = divmod(step, steps_per_epoch(photos, config.batch_size))
-    order = _order(config.seed, epoch, photos)
-    return epoch, order[batch * config.batch_size : (batch + 1) * config.batch_size]
-
-
-@functools.lru_cache(maxsize=2)
-def _order(seed, epoch, photos):
-    """Returns the photos' numbers in the order of that epoch, int64."""
-    return np.random.default_rng([seed, epoch]).permutation(photos)
 
 
 def _targets(labels, outputs, weights):

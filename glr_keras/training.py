@@ -1,20 +1,25 @@
 """Trains a model on stored features, or live, and leaves a complete run directory."""
 
 import dataclasses
+import functools
 import sys
 import textwrap
-from contextlib import nullcontext
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
 from glr_keras.backbones import WeightsUnreachableError, build_backbone, hash_weights
-from glr_keras.batches import LivePhotos, Source, StoredFeatures, steps_per_epoch
-from glr_keras.checkpoint import Checkpoint, assign, values
+from glr_keras.batches import LivePhotos, Source, StoredFeatures
+from glr_keras.checkpoint import Checkpoint
 from glr_keras.config import FitConfig
 from glr_keras.data import Records, open_records
-from glr_keras.distribution import make_strategy, synchronize_norms
+from glr_keras.distribution import (
+    OneDeviceValidation,
+    check_batch_size,
+    make_strategy,
+    mirror,
+)
 from glr_keras.extraction import feature_views
 from glr_keras.finetuning import load_base
 from glr_keras.metrics import confusion_matrix, measure
@@ -43,16 +48,17 @@ def train(config: FitConfig, is_demo: bool = False) -> dict:
     run = RunDir(Path(config.run_dir))
     run.check(config)
     strategy = make_strategy(config.distribute)
+    check_batch_size(config, strategy.num_replicas_in_sync)
     settled = choose_precision(config, records.data_dir / "features")
-    with strategy.scope() if config.is_live else nullcontext():
-        recognizer, warning = build_recognizer(settled, records, fall_back=is_demo)
+    recognizer, warning = build_recognizer(settled, records, fall_back=is_demo)
     run.start(config)  # only now: a mistake in the flags leaves no directory behind
     with run.locked():
         frozen = recognizer if config.finetune_from else recognizer.backbone
         weights_hash = hash_weights(frozen)
         run.bind(records.fingerprint, weights_hash, settled.precision)
         run.write_text("labels.txt", "\n".join(records.landmarks) + "\n")
-        source = open_source(recognizer, records, weights_hash, settled)
+        devices = strategy.num_replicas_in_sync
+        source = open_source(recognizer, records, weights_hash, settled, devices)
         state = fit_recognizer(recognizer, source, strategy, settled, run)
         return complete_run(recognizer, source, records, config, run, state, is_demo, warning)
 
@@ -92,14 +98,14 @@ def load_backbone(config: FitConfig, fall_back: bool) -> tuple[keras.Model, str]
 
 
 def open_source(
-    recognizer: Recognizer, records: Records, weights_hash: str, config: FitConfig
+    recognizer: Recognizer, records: Records, weights_hash: str, config: FitConfig, devices: int = 1
 ) -> Source:
     """Opens what the run learns from; features that are missing are computed first."""
     outputs, landmarks = recognizer.output_names_of_loss, len(records.landmarks)
     if config.is_live:
-        return LivePhotos(records, outputs, landmarks, config)
+        return LivePhotos(records, outputs, landmarks, config, devices)
     views = feature_views(records, recognizer.backbone, weights_hash, config)
-    return StoredFeatures(views, outputs, landmarks, config)
+    return StoredFeatures(views, outputs, landmarks, config, devices)
 
 
 def fit_recognizer(
@@ -110,14 +116,18 @@ def fit_recognizer(
     run: RunDir,
 ) -> TrainingState:
     """Trains what of `recognizer` is to learn, from where the run stands; leaves it at its best."""
-    photos = len(source.index("train")[0])
-    steps = steps_per_epoch(photos, config.batch_size)
+    steps, model = source.steps_per_epoch, recognizer if config.is_live else recognizer.head
+    is_mirrored = strategy.num_replicas_in_sync > 1
     with strategy.scope():
-        model = _trained_model(recognizer, strategy, config)
-        synchronize_norms(model, strategy.num_replicas_in_sync > 1)
+        trained = mirror(model, _input_shape(recognizer, config)) if is_mirrored else model
+        compile_model(trained, config, steps)
+        trained.optimizer.build(trained.trainable_variables)
+        checkpoint = Checkpoint(trained, run, config, steps)
+    callbacks = [checkpoint, keras.callbacks.TensorBoard(run.logs)]
+    if is_mirrored:
         compile_model(model, config, steps)
-        model.optimizer.build(model.trainable_variables)
-        checkpoint = Checkpoint(model, run, config, steps)
+        batches = functools.partial(source.eval_batches, "validation")
+        callbacks.insert(0, OneDeviceValidation(model, batches, checkpoint.on_test_begin))
     state = checkpoint.state
     if state.step and not state.finished:
         epoch, step = divmod(state.step, steps)
@@ -125,30 +135,25 @@ def fit_recognizer(
     while not (state.finished or checkpoint.is_over):
         epoch, done = divmod(state.step, steps)
         with source.telling():
-            model.fit(
+            trained.fit(
                 source.train_batches(state.step),
                 shuffle=False,  # the batches come shuffled
                 # One number for all epochs, so the rest of an interrupted one is fitted by itself.
                 steps_per_epoch=steps - done,
                 initial_epoch=epoch,
                 epochs=epoch + 1 if done else config.epochs,
-                validation_data=source.eval_batches("validation"),
-                callbacks=[checkpoint, keras.callbacks.TensorBoard(run.logs)],
+                validation_data=None if is_mirrored else source.eval_batches("validation"),
+                callbacks=callbacks,
             )
     checkpoint.finish()
-    synchronize_norms(model, False)
-    if model not in (recognizer, recognizer.head):
-        assign(recognizer.head.variables, values(model.variables))
+    if is_mirrored:
+        model.set_weights(trained.get_weights())
     return state
 
 
-def _trained_model(recognizer, strategy, config):
-    """Returns what is fitted: on stored features the head, made again where a strategy needs it."""
-    if config.is_live:
-        return recognizer
-    if strategy.num_replicas_in_sync == 1:
-        return recognizer.head
-    return build_head(config, recognizer.num_landmarks, recognizer.backbone.output_shape[1:])
+def _input_shape(recognizer, config):
+    backbone = recognizer.backbone
+    return backbone.input_shape if config.is_live else backbone.output_shape
 
 
 def complete_run(

@@ -25,15 +25,17 @@ def run(tmp_path):
     return run
 
 
-def state(step, best_epoch=-1, best=()):
+def state(step, best_epoch=-1):
     history = [{"epoch": e + 1, "loss": 0.1 * e} for e in range(best_epoch + 1)]
-    return TrainingState(step, history, best_epoch, best=list(best))
+    return TrainingState(step, history, best_epoch)
 
 
 def save(run, step, best_epoch=-1, best=()):
     """Saves two variables that tell the step."""
     variables = [np.full((2, 3), step, np.float32), np.array(step)]
-    run.save_state(state(step, best_epoch, best), iter(variables))
+    if best:
+        run.save_best(best_epoch, iter(best))
+    run.save_state(state(step, best_epoch), iter(variables))
 
 
 def checkpoint_files(run):
@@ -94,30 +96,30 @@ def test_history_has_one_row_per_epoch_and_exact_numbers(run):
 
 
 def test_a_run_that_has_not_begun_has_no_state(run):
-    assert run.load_state() == TrainingState(0, [], -1, False, [], [])
+    assert run.load_state() == TrainingState(0, [], -1, False, [])
 
 
 def test_state_comes_back_and_only_the_last_and_the_best_are_kept(run):
     save(run, 3)
     save(run, 5, 0, [np.arange(3.0)])
     save(run, 10, 1, [np.arange(3.0) + 1])
-    save(run, 12, 1, [np.arange(3.0) + 1])
+    save(run, 12, 1)
     loaded = run.load_state()
     assert (loaded.step, loaded.best_epoch, loaded.finished) == (12, 1, False)
     assert loaded.history == [{"epoch": 1, "loss": 0.0}, {"epoch": 2, "loss": 0.1}]
     assert [v.dtype for v in loaded.variables] == [np.float32, np.int64]
     np.testing.assert_array_equal(loaded.variables[0], np.full((2, 3), 12))
     assert loaded.variables[1] == 12
-    np.testing.assert_array_equal(loaded.best, [np.arange(3.0) + 1])
+    np.testing.assert_array_equal(list(run.load_best(1)), [np.arange(3.0) + 1])
     assert checkpoint_files(run) == ["best-1.npys", "state-12.npys", "state.json"]
 
 
 def test_only_the_best_is_kept_of_a_training_that_is_over(run):
     save(run, 3, 0, [np.zeros(2)])
-    run.save_state(dataclasses.replace(state(5, 0, [np.zeros(2)]), finished=True), [])
+    run.save_state(dataclasses.replace(state(5, 0), finished=True), [])
     loaded = run.load_state()
     assert (loaded.finished, loaded.variables) == (True, [])
-    np.testing.assert_array_equal(loaded.best, [np.zeros(2)])
+    np.testing.assert_array_equal(list(run.load_best(0)), [np.zeros(2)])
     assert checkpoint_files(run) == ["best-0.npys", "state.json"]
 
 
@@ -147,7 +149,7 @@ def test_a_kill_at_any_moment_of_saving_leaves_the_last_state_or_this_one(run, m
     expected = 10 if moment >= 3 else 5
     loaded = run.load_state()
     assert (loaded.step, loaded.best_epoch) == (expected, expected // 5 - 1)
-    assert loaded.best == [expected // 5 - 1]
+    assert list(run.load_best(loaded.best_epoch)) == [expected // 5 - 1]
     np.testing.assert_array_equal(loaded.variables[0], np.full((2, 3), expected))
     save(run, 15, 2, [np.full(1, 2)])  # what a kill left over goes
     assert checkpoint_files(run) == ["best-2.npys", "state-15.npys", "state.json"]

@@ -210,6 +210,10 @@ class RunDir:
         return load_arrays(self.path / "checkpoint" / _best_file(epoch))
 
     def save_model(self, model) -> None:
+        """Writes a `Recognizer`, without what it was trained with: that can't be used afterwards."""
+        for part in (model, model.head):
+            part.compiled = False
+            part.optimizer = None
         temporary = self.path / "model.tmp.keras"
         model.save(temporary)
         os.replace(temporary, self.model)

@@ -109,6 +109,7 @@ def assert_same_training(history, mirrored, weights, others):
         assert values == pytest.approx(expected, rel=1e-5, abs=1e-6)
 
 
+@pytest.mark.slow  # a minute: all is traced twice, for two devices
 def test_two_devices_give_the_losses_and_weights_of_one(tmp_path):
     assert_same_training(*train_both(tmp_path, photos=(30, 12)))
     model = keras.saving.load_model(tmp_path / "mirrored" / "model.keras")

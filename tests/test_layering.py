@@ -9,7 +9,7 @@ REPOSITORY = Path(__file__).parents[1]
 PACKAGES = ("tfrecords", "glr_keras", "tuning")
 # A module imports from lower ranks only.
 RANKS = {
-    "config": 0,
+    **dict.fromkeys(["config", "arrays"], 0),
     **dict.fromkeys(
         ["augment", "backbones", "distribution", "feature_files", "metrics", "optimizers"], 1
     ),

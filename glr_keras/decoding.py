@@ -87,7 +87,9 @@ def shrink(photo: tf.Tensor, short_side: int) -> tf.Tensor:
 
     def scale():
         factor = short_side / tf.reduce_min(sides)
-        size = tf.maximum(short_side, tf.cast(tf.round(tf.cast(sides, factor.dtype) * factor), "int32"))
+        size = tf.maximum(
+            short_side, tf.cast(tf.round(tf.cast(sides, factor.dtype) * factor), "int32")
+        )
         smaller = tf.image.resize(photo, size, "lanczos3", antialias=True)
         return tf.cast(tf.clip_by_value(tf.round(smaller), 0, 255), tf.uint8)
 
@@ -151,7 +153,7 @@ def _find_orientation(byte, tiff):
     entries = table + 2 + 12 * tf.range(number(table))
     found = tf.where(number(entries) == ORIENTATION, number(entries + 8), 0)
     orientation = tf.reduce_max(tf.concat([found, [0]], 0))
-    return tf.where((1 <= orientation) & (orientation <= 8), orientation, 1)
+    return tf.where((orientation >= 1) & (orientation <= 8), orientation, 1)
 
 
 def _decode_jpeg(contents, short_side):

@@ -5,6 +5,9 @@ from pathlib import Path
 from glr_keras.run import RunDir
 from tfrecords.console import UserError
 
+EXTRA = "assets.extra"  # a SavedModel's place for what its graph does not read
+DESCRIPTION, LABELS = "glr_keras.json", "labels.txt"  # in there
+
 
 def check_model(path: Path) -> None:
     """Finds whether `path` can be loaded: a complete run or a SavedModel.
@@ -12,14 +15,20 @@ def check_model(path: Path) -> None:
     Raises:
         UserError: it is neither; the message says how to finish an incomplete run.
     """
-    if find_saved_model(path):
-        return
-    if path.is_dir() and not (path / "config.json").exists():
+    if (folder := find_saved_model(path)) is not None:
+        if not is_our_export(path):
+            raise UserError(
+                f"{folder} holds a SavedModel that this project did not write (no {EXTRA}/"
+                f"{DESCRIPTION}). Expected one of: python -m glr_keras.export RUN --out DIR"
+            )
+    elif (path / "config.json").exists():
+        check_run(path)
+    else:
+        state = "is neither a run nor an export" if path.exists() else "does not exist"
         raise UserError(
-            f"{path} is neither a run nor an export. Expected a folder that glr_keras.fit "
-            "(--run-dir) or glr_keras.export (--out) has written."
+            f"{path} {state}. Expected a folder that glr_keras.fit (--run-dir) or "
+            "glr_keras.export (--out) has written."
         )
-    check_run(path)
 
 
 def check_run(path: Path) -> None:
@@ -42,6 +51,12 @@ def check_run(path: Path) -> None:
             f"The run {path} is not complete: it has no {missing}. Finish it with: "
             f"python -m glr_keras.fit --config {config} --run-dir {path}"
         )
+
+
+def is_our_export(path: Path) -> bool:
+    """Tells an export of this project from other SavedModels, and from what is none."""
+    folder = find_saved_model(path)
+    return folder is not None and (folder / EXTRA / DESCRIPTION).is_file()
 
 
 def find_saved_model(path: Path) -> Path | None:

@@ -133,7 +133,7 @@ def _as_pixels(array):
             f"expected a photo (height, width, 3) or (height, width), got shape {array.shape}"
         )
     low, high = float(array.min()), float(array.max())
-    if array.dtype.kind not in "uif" or not (0 <= low and high <= 255):
+    if array.dtype.kind not in "uif" or not (low >= 0 and high <= 255):
         raise ValueError(
             f"expected numbers in [0, 255], got {array.dtype} from {low:g} to {high:g}"
         )

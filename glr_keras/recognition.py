@@ -1,7 +1,9 @@
 """The library call: `glr_keras.load` a run or an export, then predict, explain and embed photos."""
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +76,7 @@ class LandmarkModel:
         self.short_side = short_side
         self._endpoints = endpoints
         self._owner = owner  # of the endpoints' variables
+        self._readers = ThreadPoolExecutor(os.cpu_count())
         self._decode = tf.function(
             lambda image_bytes: decode_views(image_bytes, image_size, short_side),
             input_signature=[tf.TensorSpec([None], tf.string)],
@@ -148,7 +151,7 @@ class LandmarkModel:
 
     def _ask(self, endpoint, photos, make):
         """Sends a batch to an endpoint; returns `make(answer, row, file)` or a reason for each."""
-        results = [_try(read_photo, photo, self.short_side) for photo in photos]
+        results = list(self._readers.map(self._read, photos))
         try:
             answer = self._call(endpoint, results)
         except tf.errors.InvalidArgumentError:
@@ -162,6 +165,9 @@ class LandmarkModel:
             contents if isinstance(contents, str) else make(answer, next(rows), contents)
             for contents in results
         ]
+
+    def _read(self, photo):
+        return _try(read_photo, photo, self.short_side)
 
     def _call(self, endpoint, results):
         files = [contents for contents in results if not isinstance(contents, str)]

@@ -8,15 +8,13 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from glr_keras.model_dir import find_saved_model
+from glr_keras.model_dir import DESCRIPTION, EXTRA, LABELS, check_model, find_saved_model
 from glr_keras.models import Recognizer
 from glr_keras.serving import build_endpoints
 from tfrecords.console import UserError
 
 FORMAT = 1  # of the description; another number, another reader
 VERSION = "1"  # the sub-folder that TensorFlow Serving looks for
-EXTRA = "assets.extra"  # a SavedModel's place for what its graph does not read
-DESCRIPTION, LABELS = "glr_keras.json", "labels.txt"
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ def write_export(recognizer: Recognizer, description: Description, folder: Path)
     In half precision, the kernels are kept so on disk and in memory, and turned to float32 for each
     call: it computes in float32 all the same, on any processor.
     """
-    large = [v for v in recognizer.weights if len(v.shape) > 1]
+    large = large_weights(recognizer)
     module = tf.Module()
     if description.precision == "float32":
         endpoints = build_endpoints(recognizer, description.short_side)
@@ -93,6 +91,17 @@ def write_export(recognizer: Recognizer, description: Description, folder: Path)
     (extra / DESCRIPTION).write_text(text, encoding="utf-8")
 
 
+def large_weights(recognizer: Recognizer) -> list[keras.Variable]:
+    """Returns the kernels. Biases and the averages of batch norm are few, and need their digits."""
+    return [variable for variable in recognizer.weights if len(variable.shape) > 1]
+
+
+def round_weights(recognizer: Recognizer, precision: str) -> None:
+    """Gives the kernels the values that an export in `precision` has of them."""
+    for variable in large_weights(recognizer):
+        variable.assign(tf.cast(tf.cast(variable.value, precision), variable.dtype))
+
+
 def open_export(path: Path) -> Export:
     """Loads an export.
 
@@ -102,23 +111,19 @@ def open_export(path: Path) -> Export:
     Raises:
         UserError: it is no export of this project, or is damaged.
     """
-    folder = find_saved_model(path)
-    again = f"Export again with: python -m glr_keras.export RUN --out {path} --overwrite"
+    check_model(path)
+    extra = find_saved_model(path) / EXTRA
     try:
-        text = (folder / EXTRA / DESCRIPTION).read_text(encoding="utf-8")
-        landmarks = (folder / EXTRA / LABELS).read_text(encoding="utf-8").split("\n")[:-1]
-    except FileNotFoundError as error:
-        raise UserError(
-            f"{folder} holds a SavedModel that this project did not write ({error.filename} is "
-            "missing). Expected one of: python -m glr_keras.export RUN --out DIR"
-        ) from error
-    try:
-        description = Description(**json.loads(text))
+        description = Description(**json.loads((extra / DESCRIPTION).read_text(encoding="utf-8")))
+        landmarks = (extra / LABELS).read_text(encoding="utf-8").split("\n")[:-1]
         if description.format != FORMAT:
             raise ValueError(f"format {description.format}, expected {FORMAT}")
-        saved_model = tf.saved_model.load(folder)
+        saved_model = tf.saved_model.load(extra.parent)
         endpoints = dict(saved_model.signatures)
     except (ValueError, TypeError, OSError, tf.errors.OpError, AttributeError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{folder} can't be loaded: {reason}. {again}") from error
+        raise UserError(
+            f"{path} can't be loaded: {reason}\nIt is damaged, or of another version of this "
+            f"project. Export again with: python -m glr_keras.export RUN --out {path} --overwrite"
+        ) from error
     return Export(endpoints, landmarks, description, saved_model)

@@ -166,22 +166,19 @@ def _decode_jpeg(contents, short_side):
 
 
 def _decode_other(contents):
-    is_png = tf.strings.substr(contents, 0, 4) == b"\x89PNG"
-    is_webp = tf.strings.substr(contents, 8, 4) == b"WEBP"
-    decode = partial(tf.io.decode_image, contents, expand_animations=False)
-    return tf.cond(
-        is_png | is_webp,
-        lambda: _on_white(decode(channels=4)),
-        lambda: decode(channels=3),
-    )
+    # Asked for more channels than there are, TensorFlow 2.21 refuses a WebP, and gives a palette of
+    # few colours another transparency: so the channels are those of the file.
+    photo = tf.io.decode_image(contents, expand_animations=False)
+    channels = tf.shape(photo)[2]
+    is_grey = channels < 3
+    color = tf.cond(is_grey, lambda: tf.repeat(photo[..., :1], 3, axis=-1), lambda: photo[..., :3])
+    # The fourth byte of a BMP's pixel is hardly ever its opacity, and often 0.
+    is_bmp = tf.strings.substr(contents, 0, 2) == b"BM"
+    has_alpha = (channels % 2 == 0) & ~is_bmp
+    return tf.cond(has_alpha, lambda: _on_white(color, photo[..., -1:]), lambda: color)
 
 
-def _on_white(rgba):
+def _on_white(color, alpha):
     """What is transparent becomes white, as in the records."""
-
-    def blend():
-        color, alpha = tf.split(tf.cast(rgba, tf.float32), [3, 1], axis=-1)
-        return tf.cast(tf.round(255 + (color - 255) * alpha / 255), tf.uint8)
-
-    is_opaque = tf.reduce_min(rgba[..., 3]) == 255
-    return tf.cond(is_opaque, lambda: rgba[..., :3], blend)
+    color, alpha = tf.cast(color, tf.float32), tf.cast(alpha, tf.float32)
+    return tf.cast(tf.round(255 + (color - 255) * alpha / 255), tf.uint8)

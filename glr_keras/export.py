@@ -1,4 +1,4 @@
-"""Writes a run as a SavedModel that takes files of photos: python -m glr_keras.export RUN --out DIR"""
+"""Writes a run as a SavedModel that takes photo files: python -m glr_keras.export RUN --out DIR"""
 
 import argparse
 import os

@@ -61,8 +61,8 @@ class Findings:
         load_seconds: To load it.
         milliseconds: Per photo, by batch size.
         photos: How many test photos the rest is about.
-        error: Largest difference of a probability, and of a map cell, from Keras with these weights.
-        rounding: The same from Keras with the weights of the run; `error`, where these are the same.
+        error: Largest difference of a probability, and of a map cell, from Keras with its weights.
+        rounding: The same from Keras with the run's weights, which half precision rounds.
         same_first: Photos of which it says the same landmark first as Keras with the run's weights.
         accuracy: Its own.
         keras_accuracy: Of Keras with the run's weights.

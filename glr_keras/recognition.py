@@ -111,7 +111,7 @@ class LandmarkModel:
         return np.array(self._one_or_many(photos, embed_batch))
 
     def try_predict(self, photos: Sequence, top: int = 5) -> list[Prediction | str]:
-        """Predicts one batch; a photo that can't be read gives a key of `tfrecords.photos.REASONS`."""
+        """Predicts one batch; a photo that can't be read gives a key of `photos.REASONS`."""
 
         def predict(answer, row, _):
             return Prediction(**self._describe(answer, row, top))

@@ -98,7 +98,7 @@ def _check_list(path):
     if missing:
         raise UserError(
             f"{path} lists {paths:,} photos, of which {num_missing:,} are not there: "
-            f"{', '.join(missing)}{', ...' if num_missing > len(missing) else ''}. Paths are seen "
+            f"{', '.join(missing)}{' and others' if num_missing > len(missing) else ''}. Paths are seen "
             "from the current folder. To go on without them, feed the list to standard input: "
             f"{STDIN} < {path}"
         )
@@ -132,11 +132,11 @@ def _as_pixels(array):
         raise ValueError(
             f"expected a photo (height, width, 3) or (height, width), got shape {array.shape}"
         )
+    if array.dtype.kind not in "uif":
+        raise ValueError(f"expected numbers in [0, 255], got {array.dtype}")
     low, high = float(array.min()), float(array.max())
-    if array.dtype.kind not in "uif" or not (low >= 0 and high <= 255):
-        raise ValueError(
-            f"expected numbers in [0, 255], got {array.dtype} from {low:g} to {high:g}"
-        )
+    if not (low >= 0 and high <= 255):
+        raise ValueError(f"expected numbers in [0, 255], got {low:g} to {high:g}")
     if array.dtype.kind == "f" and 0 < high <= 1:
         raise ValueError("expected numbers in [0, 255], got none above 1; multiply by 255")
     return np.rint(array).astype(np.uint8)

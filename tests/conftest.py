@@ -48,3 +48,43 @@ def records(demo_data, tmp_path):
 
     shutil.copytree(demo_data, tmp_path / "data", ignore=shutil.ignore_patterns("features"))
     return open_records(tmp_path / "data")
+
+
+@pytest.fixture(scope="session")
+def demo_photos(demo_data):
+    """The photos of those records, sorted."""
+    return sorted((demo_data.parent / "photos").glob("*/*.jpg"))
+
+
+@pytest.fixture(scope="session")
+def small_run(demo_data, tmp_path_factory):
+    """A complete run of an ABN that sees 32 pixels, with maps of 4 x 4."""
+    return train_small(demo_data, tmp_path_factory.mktemp("small") / "run")
+
+
+@pytest.fixture(scope="session")
+def small_export(small_run, demo_data):
+    """Its export."""
+    from glr_keras.export import export
+
+    out = small_run.with_name("export")
+    export(small_run, out, demo_data, "float32", 256)
+    return out
+
+
+def train_small(data_dir, run_dir, **settings):
+    from glr_keras.config import FitConfig
+    from glr_keras.training import train
+
+    small = {
+        "weights": "random",
+        "image_size": 32,
+        "cut_layer": "block3_pool",
+        "head_units": (16,),
+        "attention_channels": 8,
+        "batch_size": 6,
+        "optimizer": "adam",
+        "views": 1,
+    }
+    train(FitConfig(data_dir=str(data_dir), run_dir=str(run_dir), **(small | settings)))
+    return run_dir

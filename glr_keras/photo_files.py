@@ -96,11 +96,11 @@ def _check_list(path):
     if not paths:
         raise UserError(f"{path} lists no photos. Expected one path per line.")
     if missing:
+        others = " and others" if num_missing > len(missing) else ""
         raise UserError(
             f"{path} lists {paths:,} photos, of which {num_missing:,} are not there: "
-            f"{', '.join(missing)}{' and others' if num_missing > len(missing) else ''}. Paths are seen "
-            "from the current folder. To go on without them, feed the list to standard input: "
-            f"{STDIN} < {path}"
+            f"{', '.join(missing)}{others}. Paths are seen from the current folder. To go on "
+            f"without them, feed the list to standard input: {STDIN} < {path}"
         )
 
 

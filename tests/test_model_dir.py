@@ -52,9 +52,9 @@ def test_other_folders_are_refused(folder, files, message):
 
 
 def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(UserError, match="none does not exist. Expected a folder that"):
+    with pytest.raises(UserError, match=r"none does not exist. Expected a folder that"):
         check_model(tmp_path / "none")
-    with pytest.raises(UserError, match="No folder .*none. Train with: python -m glr_keras.fit"):
+    with pytest.raises(UserError, match=r"No folder .*none. Train with: python -m glr_keras.fit"):
         check_run(tmp_path / "none")
-    with pytest.raises(UserError, match="is no run: it has no config.json"):
+    with pytest.raises(UserError, match=r"is no run: it has no config.json"):
         check_run(tmp_path)

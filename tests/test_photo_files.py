@@ -141,7 +141,10 @@ def test_a_list_is_read_as_it_is_needed(album):
         ("nowhere", "No file or folder nowhere. Expected photos, folders of photos, lists of"),
         ("empty", "The folder empty holds no photos."),
         ("empty.txt", "empty.txt lists no photos. Expected one path per line."),
-        ("gone.txt", r"gone.txt lists 6 photos, of which 5 are not there: 0, 1, 2 and others. Paths are"),
+        (
+            "gone.txt",
+            r"gone.txt lists 6 photos, of which 5 are not there: 0, 1, 2 and others.",
+        ),
     ],
 )
 def test_missing_sources_are_named(album, source, message):

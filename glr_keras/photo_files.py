@@ -72,12 +72,18 @@ def read_photo(photo: Any, short_side: int) -> bytes:
     Raises:
         PhotoError: it can't be read; `reason` is a key of `tfrecords.photos.REASONS`.
         ValueError: an array of another shape or range.
+        TypeError: none of these.
     """
     if isinstance(photo, Image.Image):
         return _to_bmp(_upright_copy(photo))
     if isinstance(photo, np.ndarray):
         return _to_bmp(Image.fromarray(_as_pixels(photo)).convert("RGB"))
-    contents = _read_file(photo) if isinstance(photo, str | os.PathLike) else bytes(photo)
+    if isinstance(photo, str | os.PathLike):
+        contents = _read_file(photo)
+    elif isinstance(photo, bytes | bytearray | memoryview):
+        contents = bytes(photo)
+    else:
+        raise TypeError(f"expected a path, bytes, an image or an array, got {type(photo).__name__}")
     if contents.startswith(DECODED_BY_TENSORFLOW) or contents[8:12] == b"WEBP":
         return contents
     return prepare_photo(contents, short_side)

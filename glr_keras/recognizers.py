@@ -16,6 +16,20 @@ from tfrecords.console import UserError
 
 SHORT_SIDE = 256  # pixels; what `tfrecords.build` makes of photos where it is told nothing else
 
+# What Keras raises on a file that was not written by `save`, or not by ours.
+UNLOADABLE = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ImportError,
+    OSError,
+    EOFError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
 
 def build_model(config: FitConfig, num_landmarks: int) -> Recognizer:
     """Builds an untrained recogniser: a frozen backbone with its weights, and a new head.
@@ -57,7 +71,7 @@ def load_recognizer(run_dir: Path) -> Recognizer:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
         if not isinstance(model, Recognizer):
             raise TypeError(f"a {type(model).__name__}, not a Recognizer")
-    except _UNLOADABLE as error:
+    except UNLOADABLE as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise UserError(
             f"{path} can't be loaded: {reason[0]}\nIt is damaged, or was changed after training. "
@@ -78,18 +92,3 @@ def short_side_of(run_dir: Path) -> int:
     if not manifest.is_file():
         return SHORT_SIDE
     return json.loads(manifest.read_text(encoding="utf-8")).get("short_side", SHORT_SIDE)
-
-
-# What Keras raises on a file that was not written by `save`, or not by ours.
-_UNLOADABLE = (
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    ImportError,
-    OSError,
-    EOFError,
-    RuntimeError,
-    zipfile.BadZipFile,
-    zlib.error,
-)

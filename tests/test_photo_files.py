@@ -88,6 +88,12 @@ def test_arrays_that_are_no_photos_are_refused(array, message):
         read_photo(array, 32)
 
 
+@pytest.mark.parametrize("photo", [None, 5, iter([])])
+def test_what_is_no_photo_at_all_is_refused(photo):
+    with pytest.raises(TypeError, match="expected a path, bytes, an image or an array, got"):
+        read_photo(photo, 32)
+
+
 def test_what_cannot_be_read_has_a_reason(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     damaged = Image.open(io.BytesIO(encode(picture(400, 400), "PNG")[:3000]))

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from photo_app import make_app, running
 from PIL import Image
 
 import glr_keras
-from tests.photo_app import make_app, running
 
 CLIENTS = 16
 

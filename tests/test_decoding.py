@@ -12,7 +12,11 @@ from glr_keras.augment import eval_view
 from glr_keras.decoding import decode_views, exif_orientation, shrink, turn_upright, view_of
 from tfrecords.photos import prepare_photo
 
-DECODE = tf.function(decode_views)  # as an export has it
+# As an export has them.
+DECODE = tf.function(
+    lambda files: decode_views(files, image_size=32, short_side=64),
+    input_signature=[tf.TensorSpec([None], tf.string)],
+)
 ORIENTATION = tf.function(exif_orientation, input_signature=[tf.TensorSpec([], tf.string)])
 
 
@@ -28,18 +32,18 @@ def encode(photo, style="JPEG", **settings):
     return out.getvalue()
 
 
-def views(*files, image_size=32, short_side=64):
-    return DECODE(tf.constant(files, tf.string, [len(files)]), image_size, short_side)
+def views(*files):
+    return DECODE(tf.constant(files, tf.string, [len(files)]))
 
 
-def recorded(contents, image_size=32, short_side=64):
+def recorded(contents):
     """The view of the record that `tfrecords.build` makes of a file."""
-    return evaluated(prepare_photo(contents, short_side), image_size)
+    return evaluated(prepare_photo(contents, short_side=64))
 
 
-def evaluated(jpeg, image_size=32):
+def evaluated(jpeg):
     photo = tf.io.decode_jpeg(jpeg, channels=3, dct_method="INTEGER_ACCURATE")
-    return eval_view(photo, image_size).numpy()
+    return eval_view(photo, 32).numpy()
 
 
 def exif(orientation, order="<", entries=()):

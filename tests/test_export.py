@@ -318,13 +318,16 @@ def test_it_runs_through_saved_model_cli_which_is_a_session_as_in_a_server(
 ):
     tool = Path(sys.executable).with_name("saved_model_cli")
     command = [tool, "run", "--dir", small_export / "1", "--tag_set", "serve"]
-    command += ["--signature_def", "serving_default", "--outdir", tmp_path, "--input_exprs"]
-    files = ",".join(f"open({str(photo)!r},'rb').read()" for photo in demo_photos[:2])
-    subprocess.run([*command, f"image_bytes=[{files}]"], check=True, capture_output=True)
+    command += ["--signature_def", "serving_default", "--outdir", tmp_path, "--inputs"]
+    files = [photo.read_bytes() for photo in demo_photos[:2]]
+    np.save(tmp_path / "good.npy", files)
+    np.save(tmp_path / "bad.npy", [*files, b"x"])
+    good = f"image_bytes={tmp_path / 'good.npy'}"
+    subprocess.run([*command, good], check=True, capture_output=True)
     expected = glr_keras.load(small_export).predict(demo_photos[:2])
     scores = np.load(tmp_path / "scores.npy")
     np.testing.assert_allclose(scores, [p.scores for p in expected], atol=1e-5)
-    failing = [*command, f"image_bytes=[{files}, b'x']", "--overwrite"]
+    failing = [*command, f"image_bytes={tmp_path / 'bad.npy'}", "--overwrite"]
     done = subprocess.run(failing, capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "do not decode as JPEG, PNG, WebP, GIF or BMP:] [2]" in done.stderr

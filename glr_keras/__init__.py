@@ -13,6 +13,8 @@ _MODULE_OF = {
     "ABN": "models",
     "DropoutHead": "models",
     "Recognizer": "models",
+    "build_model": "recognizers",
+    "load": "recognition",
 }
 __all__ = sorted(_MODULE_OF)
 

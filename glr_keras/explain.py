@@ -19,14 +19,18 @@ def explain(recognizer: Recognizer, photos: np.ndarray) -> tuple[np.ndarray, np.
         maps: float32 `(batch, height, width)` on the grid of the features, in [0, 1]: the ABN's
             attention map, else Grad-CAM of the predicted landmark.
     """
-    features = recognizer.backbone(photos, training=False)
-    if isinstance(recognizer.head, ABN):
-        outputs = recognizer.head.explain(features)
-        maps = outputs["attention_map"][..., 0]
-    else:
-        outputs, maps = grad_cam(recognizer.head, features)
+    logits, maps = look(recognizer.head, recognizer.backbone(photos, training=False))
     to_numpy = keras.ops.convert_to_numpy
-    return to_numpy(outputs["perception"]), to_numpy(maps)
+    return to_numpy(logits), to_numpy(maps)
+
+
+def look(head: keras.Model, features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Does the same from the features of a backbone, as tensors; an export holds it."""
+    if isinstance(head, ABN):
+        outputs = head.explain(features)
+        return outputs["perception"], outputs["attention_map"][..., 0]
+    outputs, maps = grad_cam(head, features)
+    return outputs["perception"], maps
 
 
 def grad_cam(head: keras.Model, features: tf.Tensor) -> tuple[dict, tf.Tensor]:

@@ -1,5 +1,6 @@
 """What several test files share."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -48,3 +49,44 @@ def records(demo_data, tmp_path):
 
     shutil.copytree(demo_data, tmp_path / "data", ignore=shutil.ignore_patterns("features"))
     return open_records(tmp_path / "data")
+
+
+@pytest.fixture(scope="session")
+def demo_photos(demo_data):
+    """The photos of those records, sorted."""
+    return sorted((demo_data.parent / "photos").glob("*/*.jpg"))
+
+
+@pytest.fixture(scope="session")
+def small_run(demo_data, tmp_path_factory):
+    """A complete run of an ABN that sees 32 pixels, with maps of 8 x 8."""
+    from glr_keras.config import FitConfig
+    from glr_keras.training import train
+
+    run_dir = tmp_path_factory.mktemp("small") / "run"
+    small = {
+        "weights": "random",
+        "image_size": 32,
+        "cut_layer": "block2_pool",
+        "head_units": (16,),
+        "attention_channels": 8,
+        "batch_size": 6,
+        "optimizer": "adam",
+        "views": 1,
+    }
+    train(FitConfig(data_dir=str(demo_data), run_dir=str(run_dir), **small))
+    return run_dir
+
+
+@pytest.fixture(scope="session")
+def small_export(small_run, demo_data):
+    """Its export; beside it in `export.txt`, what was printed of it."""
+    from glr_keras.export import export
+
+    out = small_run.with_name("export")
+    with (
+        open(out.with_suffix(".txt"), "w", encoding="utf-8") as said,
+        contextlib.redirect_stdout(said),
+    ):
+        export(small_run, out, demo_data, "float32", 256)
+    return out

@@ -7,19 +7,20 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[1]
 PACKAGES = ("tfrecords", "glr_keras", "tuning")
-# A module imports from lower ranks only.
-RANKS = {
-    **dict.fromkeys(["config", "arrays"], 0),
-    **dict.fromkeys(
-        ["augment", "backbones", "distribution", "feature_files", "metrics", "optimizers"], 1
-    ),
-    **dict.fromkeys(["run", "figures"], 1),
-    **dict.fromkeys(["data", "features", "models", "precision", "checkpoint"], 2),
-    **dict.fromkeys(["extraction", "random_access", "explain", "finetuning"], 3),
-    **dict.fromkeys(["batches", "report"], 4),
-    "training": 5,
-    "fit": 6,
-}
+# A module imports from the layers above its own only.
+LAYERS = [
+    ["arrays", "config", "feature_files", "figures", "metrics", "photo_files"],
+    ["augment", "backbones", "distribution", "features", "optimizers", "run"],
+    ["checkpoint", "data", "decoding", "model_dir", "models", "precision"],
+    ["explain", "extraction", "finetuning", "random_access", "recognizers"],
+    ["batches", "report", "serving"],
+    ["saved_model", "training"],
+    ["export_check", "fit", "recognition"],
+    ["export", "predict"],
+]
+RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+# Photos that users hand in are read as the build reads them, and refused for the same reasons.
+READ_PHOTOS = ("photo_files", "recognition", "predict")
 HEAVY = {"beam", "builder"}  # of tfrecords: these import TensorFlow Datasets when they are imported
 LIGHT = [
     *sorted(
@@ -33,6 +34,10 @@ LIGHT = [
     "glr_keras.features",
     "glr_keras.fit",
     "glr_keras.run",
+    "glr_keras.photo_files",
+    "glr_keras.model_dir",
+    "glr_keras.export",
+    "glr_keras.predict",
 ]
 
 
@@ -75,6 +80,7 @@ def test_tfrecords_knows_no_other_package(module):
 @pytest.mark.parametrize("module", GLR_KERAS)
 def test_glr_keras_takes_little_but_the_console_from_tfrecords(module):
     more = {"fit": {"tfrecords.build", "tfrecords.demo"}, "random_access": {"tfrecords.frames"}}
+    more |= dict.fromkeys(READ_PHOTOS, {"tfrecords.index", "tfrecords.photos"})
     allowed = {"tfrecords.console"} | more.get(module, set())
     others = {name for name in our_imports(GLR_KERAS[module]) if name.split(".")[0] != "glr_keras"}
     assert others <= allowed

@@ -126,7 +126,7 @@ def read_boxes(path: Path) -> dict[str, tuple[float, float, float, float]]:
 
 
 def files_below(folder: Path):
-    """Yields the path of every file below `folder` that may be a photo; each folder once."""
+    """Yields the path of every file below `folder` that may be a photo, by name; folders once."""
     seen = set()
     for parent, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(parent)
@@ -135,7 +135,7 @@ def files_below(folder: Path):
             continue
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in files:
+        for name in sorted(files):
             if not name.startswith(".") and name.lower() not in NOT_PHOTOS:
                 yield Path(parent, name)
 

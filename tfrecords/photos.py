@@ -72,7 +72,7 @@ def prepare_photo(data: bytes, short_side: int) -> bytes:
         if photo.mode in ("RGB", "L"):
             photo.draft(photo.mode, (2 * short_side, 2 * short_side))
         photo.load()
-        photo = _shrink(_to_rgb(_upright(photo)), short_side)
+        photo = _shrink(upright_rgb(photo), short_side)
     except (OSError, SyntaxError, ValueError, EOFError, MemoryError, RuntimeError) as error:
         raise PhotoError("damaged") from error
     if max(photo.size) > MAX_SIDE:
@@ -81,6 +81,11 @@ def prepare_photo(data: bytes, short_side: int) -> bytes:
     out = io.BytesIO()
     photo.save(out, "JPEG", quality=JPEG_QUALITY)
     return out.getvalue()
+
+
+def upright_rgb(photo: Image.Image) -> Image.Image:
+    """Turns a photo by its EXIF and makes it RGB, whatever its mode; what is transparent, white."""
+    return _to_rgb(_upright(photo))
 
 
 def _open(data):

@@ -1,0 +1,91 @@
+"""How near `predict` comes to the bare forward pass: python benchmarks/predict.py
+
+Photo files in, rows out, against the same model on ready views in batches of the same size, in one
+process, turn by turn, so that a noisy machine disturbs both alike. Prints photos/s of each and
+their ratio.
+"""
+
+import argparse
+import io
+import tempfile
+import time
+from pathlib import Path
+
+from glr_keras.config import FitConfig
+from glr_keras.predict import predict_batches, start_rows
+from tfrecords.console import start_tensorflow
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--backbone", default="vgg16")
+    parser.add_argument("--head", default="abn")
+    parser.add_argument("--photos", type=Path, help="folder of photos (default: the demo's)")
+    parser.add_argument("--photos-per-landmark", type=int, default=10, help="of 10 demo landmarks")
+    parser.add_argument("--rounds", type=int, default=3)
+    args = parser.parse_args()
+    start_tensorflow()
+    with tempfile.TemporaryDirectory() as folder:
+        measure(args, args.photos or draw_photos(Path(folder), args.photos_per_landmark))
+
+
+def draw_photos(folder, photos_per_landmark):
+    from tfrecords.demo import write_photos
+
+    write_photos(folder, photos_per_landmark=photos_per_landmark)
+    return folder
+
+
+def measure(args, folder):
+    import numpy as np
+
+    from glr_keras.recognition import BATCH, LandmarkModel
+    from glr_keras.recognizers import SHORT_SIDE, build_model
+    from glr_keras.serving import build_endpoints
+    from tfrecords.index import files_below
+
+    config = FitConfig(
+        backbone=args.backbone, head=args.head, weights="random", precision="float32"
+    )
+    recognizer = build_model(config, 27)
+    endpoints = build_endpoints(recognizer, SHORT_SIDE)
+    model = LandmarkModel(endpoints, recognizer.landmarks, config.image_size, SHORT_SIDE)
+    paths = list(map(str, files_below(folder)))
+    paths = paths[: len(paths) // BATCH * BATCH]  # whole batches, as the bare pass has them
+    views = np.random.default_rng(0).uniform(0, 255, (BATCH, *recognizer.backbone.input_shape[1:]))
+    views = views.astype("float32")
+    recognizer.predict_on_batch(views)  # traces, and fills the caches
+    model.predict(paths[:BATCH])
+    ratios = []
+    for turn in range(args.rounds):
+        bare = measure_bare(recognizer, views, len(paths) // BATCH)
+        whole = measure_whole(model, paths)
+        ratios.append(whole / bare)
+        print(f"round {turn + 1}: bare forward {bare:.2f} photos/s, predict {whole:.2f}")
+    print(
+        f"{args.backbone}, {args.head}, {config.image_size} pixels, batch {BATCH}: predict reaches "
+        f"{np.median(ratios):.2f} of the bare forward pass on {len(paths)} photos (median of "
+        f"{args.rounds}; {min(ratios):.2f} to {max(ratios):.2f})."
+    )
+
+
+def measure_bare(recognizer, views, batches):
+    """Photos/s of the model alone."""
+    started = time.perf_counter()
+    for _ in range(batches):
+        recognizer.predict_on_batch(views)
+    return batches * len(views) / (time.perf_counter() - started)
+
+
+def measure_whole(model, paths):
+    """Photos/s from files to rows, as the command makes them."""
+    write_row = start_rows("csv", 5, io.StringIO(), has_maps=False)
+    started = time.perf_counter()
+    for batch, outcomes in predict_batches(model.try_predict, paths):
+        for path, outcome in zip(batch, outcomes, strict=True):
+            write_row(path, outcome, "")
+    return len(paths) / (time.perf_counter() - started)
+
+
+if __name__ == "__main__":
+    main()

@@ -210,7 +210,7 @@ class RunDir:
         return load_arrays(self.path / "checkpoint" / _best_file(epoch))
 
     def save_model(self, model) -> None:
-        """Writes a `Recognizer`, without what it was trained with: that can't be used afterwards."""
+        """Writes a `Recognizer` without what it was trained with, and takes that off it."""
         for part in (model, model.head):
             part.compiled = False
             part.optimizer = None

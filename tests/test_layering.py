@@ -7,7 +7,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[1]
 PACKAGES = ("tfrecords", "glr_keras", "tuning")
-# A module imports from the layers above its own only.
+# A module imports from layers listed before its own only.
 LAYERS = [
     ["arrays", "config", "feature_files", "figures", "metrics", "photo_files"],
     ["augment", "backbones", "distribution", "features", "optimizers", "run"],
@@ -80,7 +80,7 @@ def test_tfrecords_knows_no_other_package(module):
 @pytest.mark.parametrize("module", GLR_KERAS)
 def test_glr_keras_takes_little_but_the_console_from_tfrecords(module):
     more = {"fit": {"tfrecords.build", "tfrecords.demo"}, "random_access": {"tfrecords.frames"}}
-    more |= dict.fromkeys(READ_PHOTOS, {"tfrecords.index", "tfrecords.photos"})
+    more |= {name: {"tfrecords.index", "tfrecords.photos"} for name in READ_PHOTOS}
     allowed = {"tfrecords.console"} | more.get(module, set())
     others = {name for name in our_imports(GLR_KERAS[module]) if name.split(".")[0] != "glr_keras"}
     assert others <= allowed

@@ -110,7 +110,8 @@ def test_state_comes_back_and_only_the_last_and_the_best_are_kept(run):
     assert [v.dtype for v in loaded.variables] == [np.float32, np.int64]
     np.testing.assert_array_equal(loaded.variables[0].read(), np.full((2, 3), 12))
     assert loaded.variables[1].read() == 12
-    np.testing.assert_array_equal([array.read() for array in run.load_best(1)], [np.arange(3.0) + 1])
+    (best,) = run.load_best(1)
+    np.testing.assert_array_equal(best.read(), np.arange(3.0) + 1)
     assert checkpoint_files(run) == ["best-1.npys", "state-12.npys", "state.json"]
 
 

@@ -13,11 +13,12 @@ from glr_keras.backbones import build_backbone
 from glr_keras.config import FitConfig
 from glr_keras.feature_files import tell_damage, write_atomically
 
+FILE = "precision.json"
 PHOTOS = 8  # in a measured batch: a second of VGG16 on two cores
 SURE = 1.1  # times faster that bfloat16 must be: it rounds more
 
 
-def choose_precision(config: FitConfig, features: Path) -> FitConfig:
+def choose_precision(config: FitConfig, features: Path | None = None) -> FitConfig:
     """Returns `config` with a precision in place of "auto", and says which.
 
     A processor without bfloat16 instructions emulates them, which takes many times as long, and
@@ -26,15 +27,14 @@ def choose_precision(config: FitConfig, features: Path) -> FitConfig:
 
     Args:
         config: FitConfig.
-        features: Folder to keep the choice in.
+        features: Folder to keep the choice in; None for nowhere.
     """
     if config.precision != "auto":
         return config
     known = _known_precision()
     if known:
         return dataclasses.replace(config, precision=known)
-    path = features / "precision.json"
-    kept = _load_choices(path)
+    kept = _load_choices(features) if features else {}
     case = f"{config.backbone} at {config.image_size} pixels on {_processor()}"
     if case not in kept:
         seconds = measure_precisions(config)
@@ -42,12 +42,14 @@ def choose_precision(config: FitConfig, features: Path) -> FitConfig:
         kept[case] = "bfloat16" if faster else "float32"
         shown = ", ".join(f"{name} {PHOTOS / s:.1f} photos/s" for name, s in seconds.items())
         print(f"Precision of the backbone: {kept[case]} (measured here: {shown}).")
-        features.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, json.dumps(kept, indent=2) + "\n")
+        if features:
+            features.mkdir(parents=True, exist_ok=True)
+            write_atomically(features / FILE, json.dumps(kept, indent=2) + "\n")
     return dataclasses.replace(config, precision=kept[case])
 
 
-def _load_choices(path):
+def _load_choices(features):
+    path = features / FILE
     if not path.exists():
         return {}
     try:

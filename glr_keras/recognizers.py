@@ -11,6 +11,7 @@ from glr_keras.backbones import build_backbone
 from glr_keras.config import FitConfig, read_json
 from glr_keras.model_dir import check_run
 from glr_keras.models import Recognizer, build_head
+from glr_keras.precision import choose_precision
 from glr_keras.run import RunDir
 from tfrecords.console import UserError
 
@@ -48,6 +49,7 @@ def build_model(config: FitConfig, num_landmarks: int) -> Recognizer:
     Raises:
         UserError: weights that can't be had or don't fit, an unknown `cut_layer`.
     """
+    config = choose_precision(config)
     backbone = build_backbone(config)
     head = build_head(config, num_landmarks, backbone.output_shape[1:])
     recognizer = Recognizer(backbone, head, [str(label) for label in range(num_landmarks)])

@@ -120,7 +120,7 @@ def test_a_new_model_learns_photos(demo_photos):
     assert model.landmarks == ["0", "1"]
     photos = np.stack([eval_view(np.asarray(Image.open(p)), 32) for p in demo_photos[:10]])
     labels = np.repeat([0, 1], 5)
-    compile_model(model.head, config)
+    compile_model(model.head, config, steps_per_epoch=1)
     features = model.backbone(photos)
     for _ in range(30):
         model.head.train_on_batch(features, {"perception": labels})

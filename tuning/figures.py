@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 from glr_keras.figures import PERCEPTION
 from tuning.directory import SearchDir, SearchPlan
@@ -17,7 +18,7 @@ from tuning.trials import Trial, best_first, show_value
 DPI = 120
 MOST_CELLS = 8  # along a side of the heat map; more values are put together
 BINS = 5
-FAILED = "#d55e00"  # vermilion of Okabe and Ito
+BEST = FAILED = "#d55e00"  # vermilion of Okabe and Ito
 MAP = "cividis"
 
 
@@ -47,10 +48,10 @@ def draw_best_so_far(trials: Sequence[Trial], plan: SearchPlan, path: Path) -> N
     if failed := [number for number, one in enumerate(trials, 1) if one.status == "failed"]:
         low = min(scores) - 0.05 * (max(scores) - min(scores) or 1)
         axes.plot(failed, [low] * len(failed), "x", ms=7, color=FAILED, label="failed")
-    axes.set(
-        xlabel="trial", ylabel=_readable(plan.objective), title=f"Best of {len(trials)} trials"
-    )
+    axes.set(xlabel="trial", ylabel=_readable(plan.objective), title=f"{len(trials)} trials")
     axes.xaxis.get_major_locator().set_params(integer=True)
+    if plan.direction == "max":
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="best")
@@ -83,7 +84,7 @@ def draw_parallel_coordinates(
         axes.plot(
             range(len(heights)),
             heights,
-            color=FAILED if is_best else colours(norm(scores.values[row])),
+            color=BEST if is_best else colours(norm(scores.values[row])),
             lw=2.5 if is_best else 1.2,
             alpha=1.0 if is_best else 0.75,
             label="best" if is_best else None,
@@ -100,7 +101,7 @@ def draw_parallel_coordinates(
     axes.set_yticks([])
     axes.set(xlim=(-0.1, len(names) + 0.6), ylim=(-0.2, 1.06))
     axes.spines[:].set_visible(False)
-    axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, -0.02))
+    axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, -0.02), fontsize=9)
     axes.set_title(f"{len(scored)} trials; bright lines are good ones" if plan.direction == "max"
                    else f"{len(scored)} trials; dark lines are good ones")  # fmt: skip
     _save(figure, path)
@@ -112,8 +113,7 @@ def draw_alpha_beta(scored: Sequence[Trial], plan: SearchPlan, path: Path) -> No
     With an alpha-beta grid the trials of a cell differ in their seeds; in another search in
     everything else, too, and the title says so.
     """
-    alphas = _bins([one.values["alpha"] for one in scored], is_log=False)
-    betas = _bins([one.values["beta"] for one in scored], is_log=True)
+    alphas, betas = (_bins(scored, plan, name) for name in ("alpha", "beta"))
     cells = {}
     for one in scored:
         place = _bin_of(one.values["beta"], betas), _bin_of(one.values["alpha"], alphas)
@@ -124,9 +124,10 @@ def draw_alpha_beta(scored: Sequence[Trial], plan: SearchPlan, path: Path) -> No
     figure = Figure(
         figsize=(2.6 + 1.25 * len(alphas), 1.9 + 0.8 * len(betas)), layout="constrained"
     )
-    axes = figure.add_subplot()
+    axes = figure.add_subplot(facecolor="0.9")  # where nothing was tried
     image = axes.imshow(means, cmap=MAP, aspect="auto", origin="lower")
-    figure.colorbar(image, ax=axes, label=f"mean {_readable(plan.objective)}")
+    style = PercentFormatter(1) if plan.direction == "max" else None
+    figure.colorbar(image, ax=axes, label=f"mean {_readable(plan.objective)}", format=style)
     middle = (np.nanmin(means) + np.nanmax(means)) / 2
     for (row, column), scores in cells.items():
         colour = "black" if means[row, column] > middle else "white"
@@ -187,12 +188,13 @@ class _Column:
         return self._low + height * (self._high - self._low)
 
 
-def _bins(values, is_log):
-    """Returns (low, high) of each cell: single values where there are few."""
-    distinct = sorted(set(values))
-    if len(distinct) <= MOST_CELLS:
+def _bins(scored, plan, name):
+    """Returns (low, high) of each row or column: single values where those are few and chosen."""
+    distinct = sorted({one.values[name] for one in scored})
+    dimension = next(one for one in plan.dimensions if one.name == name)
+    if len(distinct) == 1 or (dimension.values and len(distinct) <= MOST_CELLS):
         return [(value, value) for value in distinct]
-    space = np.geomspace if is_log and distinct[0] > 0 else np.linspace
+    space = np.geomspace if dimension.sampling == "log" else np.linspace
     edges = space(distinct[0], distinct[-1], BINS + 1)
     return list(itertools.pairwise(edges))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import keras_tuner
 import numpy as np
 from keras_tuner import oracles
+from threadpoolctl import threadpool_limits
 
 from glr_keras.feature_files import write_atomically
 from tuning.directory import SearchDir, SearchPlan
@@ -65,10 +66,12 @@ class Steady:
     def reload(self):
         """Goes on from what was saved; trials that had begun are repeated first."""
         super().reload()
-        waiting = set(self._retry_queue)
-        for trial_id in sorted(set(self.trials) - set(self.start_order)):
-            del self.trials[trial_id]
+        # The file is written before a trial that has ended is struck off those at work.
+        waiting = set(self._retry_queue) - set(self.end_order)
+        for trial_id in set(self.trials) - set(self.start_order):
             shutil.rmtree(self._get_trial_dir(trial_id))
+        # In their order: the Gaussian process rounds otherwise with its rows in another.
+        self.trials = {trial_id: self.trials[trial_id] for trial_id in sorted(self.start_order)}
         for trial_id in waiting:
             self.trials[trial_id].metrics.metrics.clear()
         self._retry_queue = sorted(waiting, reverse=True)  # taken from its end
@@ -79,7 +82,11 @@ class RandomOracle(Steady, oracles.RandomSearchOracle):
 
 
 class BayesianOracle(Steady, oracles.BayesianOptimizationOracle):
-    pass
+    def populate_space(self, trial_id):
+        # Its matrices have a few dozen rows. Threads that wait for each other made a draw take a
+        # third more processor time, and far longer where other processes want the cores.
+        with threadpool_limits(1):
+            return super().populate_space(trial_id)
 
 
 class HyperbandOracle(Steady, oracles.HyperbandOracle):

@@ -65,6 +65,7 @@ TUNING_RANKS = {
     "workers": 2,
     "board": 2,
     "figures": 3,
+    "grid": 3,
     "hypermodel": 3,
     "oracles": 3,
     "progress": 3,

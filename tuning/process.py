@@ -18,6 +18,7 @@ from tuning.chief import serve
 from tuning.confirm import confirm_best
 from tuning.directory import SearchDir, SearchPlan
 from tuning.figures import draw_search
+from tuning.grid import GRID, alpha_effects, print_effects
 from tuning.hypermodel import HeadHyperModel, StoredPhotos
 from tuning.oracles import MOST_FAILURES, make_oracle
 from tuning.progress import Progress
@@ -80,8 +81,10 @@ def run_worker(search: SearchDir, plan: SearchPlan, tuner_id: str) -> int:
         The exit code, 0.
     """
     records = open_records(Path(plan.base.data_dir))
+    if not search.plan.exists():
+        print(f"{tuner_id} waits for the chief, which computes the features.", flush=True)
     while not search.plan.exists():
-        time.sleep(WAIT)  # the chief computes the features first
+        time.sleep(WAIT)
     is_demo = search.read_plan()["is_demo"]
     photos, settled = open_photos(search, plan, records, is_demo)
     oracle = make_oracle(settled, search, None)
@@ -177,6 +180,8 @@ def finish(
         return 1
     draw_search(search, plan, trials)
     print_result(search, plan, trials)
+    if {dimension.name for dimension in plan.dimensions} == GRID:
+        print_effects(alpha_effects(best), plan.objective)
     if settings.confirm and not is_stopped:
         confirm_best(search, plan, photos, best, settings.confirm, settings.is_demo)
     return 1 if is_stopped else 0

@@ -54,17 +54,17 @@ def without_seconds(rows):
 
 @pytest.fixture(scope="module")
 def done(demo_data, tmp_path_factory):
-    """A search of three trials, of which one checkpoint is kept."""
+    """A search of two trials, of which one checkpoint is kept."""
     out = tmp_path_factory.mktemp("search") / "done"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tuner, "KEPT", 1)
-        assert search(demo_data, out, 3, *SPACE) == 0
+        assert search(demo_data, out, 2, *SPACE) == 0
     return out
 
 
 def test_a_table_tells_every_trial(done):
     rows = read_table(done)
-    assert [row["trial"] for row in rows] == ["0000", "0001", "0002"]
+    assert [row["trial"] for row in rows] == ["0000", "0001"]
     for row in rows:
         assert row["status"] == "completed"
         assert {row["alpha"], row["beta"], row["learning_rate"]}.isdisjoint({""})
@@ -91,7 +91,9 @@ def test_fit_reproduces_the_best_trial_exactly(done, demo_data, tmp_path):
     (kept,) = trial.glob("checkpoint/best-*")
     with open(kept, "rb") as file:
         for variable in weights:
-            np.testing.assert_array_equal(np.load(file), variable)
+            array = np.load(file)
+            if "seed_generator" not in variable.path:  # of dropout; a saved model begins it anew
+                np.testing.assert_array_equal(array, variable)
 
 
 def test_checkpoints_are_kept_of_the_best_only(done, demo_data):
@@ -135,10 +137,10 @@ def test_an_interrupted_search_ends_the_same(done, demo_data, tmp_path, monkeypa
     with monkeypatch.context() as patch:
         patch.setattr(Progress, "tell", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            search(demo_data, tmp_path / "out", 3, *SPACE)
+            search(demo_data, tmp_path / "out", 2, *SPACE)
     finished = tmp_path / "out" / "trials" / "trial_0000" / "result.json"
     before = finished.read_bytes()
-    assert search(demo_data, tmp_path / "out", 3, *SPACE) == 0
+    assert search(demo_data, tmp_path / "out", 2, *SPACE) == 0
     assert finished.read_bytes() == before
     assert without_seconds(read_table(tmp_path / "out")) == without_seconds(read_table(done))
 

@@ -37,6 +37,7 @@ def main() -> int:
     if is_demo and not is_worker:
         search.check(plan)
         build_demo(DEMO_DATA)
+    check_records(Path(plan.base.data_dir))
     if args.workers and not role:
         from tuning.workers import launch
 
@@ -124,6 +125,19 @@ def plan_search(args: argparse.Namespace, flags: dict) -> tuple[SearchPlan, int 
     _check_objective(plan)
     _check_hyperband(plan)
     return plan, limit
+
+
+def check_records(data_dir: Path) -> None:
+    """Finds whether records are there, before any process is started for them.
+
+    Raises:
+        UserError: they are not.
+    """
+    if not (data_dir / "manifest.json").exists():
+        raise UserError(
+            f"No landmark records in {data_dir}. Build them first with: "
+            f"python -m tfrecords.build --photos PHOTOS --out {data_dir}"
+        )
 
 
 def check_extra() -> None:

@@ -102,7 +102,8 @@ def end_with_launcher() -> None:
     """Ends this process when the launcher does, however that ends: its pipe breaks then."""
 
     def watch():
-        sys.stdin.buffer.read()
+        while os.read(0, 1):  # not sys.stdin, whose lock would make an ordinary exit abort
+            pass
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -54,7 +54,7 @@ def draw_best_so_far(trials: Sequence[Trial], plan: SearchPlan, path: Path) -> N
         axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="best")
+    figure.legend(frameon=False, loc="outside right upper")
     _save(figure, path)
 
 
@@ -214,7 +214,8 @@ def _cell_text(scores, plan):
     if len(scores) == 1:
         return f"{mean}\n(1)"
     spread = np.std(scores, ddof=1)
-    return f"{mean}\n± {100 * spread if is_share else spread:.2g} ({len(scores)})"
+    shown = f"{100 * spread:.1f}" if is_share else f"{spread:.3f}"
+    return f"{mean}\n± {shown} ({len(scores)})"
 
 
 def _short(value):

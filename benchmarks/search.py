@@ -135,6 +135,7 @@ def search_plainly(args):
     )
     config = choose_precision(config, args.plain.with_suffix(".precision"))
     source = LivePhotos(records, ("attention", "perception"), len(records.landmarks), config)
+    source.index("train")  # read now: inside tf.data it can't be
     steps = steps_per_epoch(records.num_photos("train"), config.batch_size)
     times = []
 

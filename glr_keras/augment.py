@@ -81,7 +81,7 @@ def train_view(
 def _uniforms(photo_id, view, config):
     """Seven numbers in [0, 1) that depend on the photo, the view and the seed alone."""
     photo_key = tf.strings.to_hash_bucket_fast(photo_id, 2**63 - 1)
-    view_key = tf.constant(config.seed * 2**32, tf.int64) + tf.cast(view, tf.int64)
+    view_key = tf.constant(config.seed_of_features * 2**32, tf.int64) + tf.cast(view, tf.int64)
     return tf.random.stateless_uniform([7], tf.stack([photo_key, view_key]), alg="philox")
 
 

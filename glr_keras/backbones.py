@@ -86,13 +86,13 @@ def build_backbone(config: FitConfig) -> keras.Model:
     backbone = BACKBONES[config.backbone]
     path = _weights_path(config)
     if path is None:
-        keras.utils.set_random_seed(config.seed)
+        keras.utils.set_random_seed(config.seed_of_features)
     with _dtype_policy(config.precision):
         network = backbone.build(
             include_top=False, weights=None, input_shape=(config.image_size, config.image_size, 3)
         )
     if path is None:
-        randomize(network, config.seed)
+        randomize(network, config.seed_of_features)
     else:
         _load_weights(network, path, config)
     network = _cut(network, config.cut_layer)

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import types
 import typing
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,6 +86,9 @@ class FitConfig:
     epochs: int = option(3, "passes over the training photos")
     views: int = option(0, "augmented views of each photo, used in turn; 0: one per epoch")
     seed: int = option(0, "of weights, views, order and dropout")
+    feature_seed: int = option(
+        -1, "of views and random backbone weights where it differs from --seed; -1: the same"
+    )
     live: bool = option(False, "run the backbone in every epoch instead of storing its features")
     finetune_from: str = option(
         "", "complete run whose backbone and head are trained on, live; without it, a new head is"
@@ -134,6 +138,11 @@ class FitConfig:
         return self.live or bool(self.finetune_from)
 
     @property
+    def seed_of_features(self) -> int:
+        """The seed of all that stored features depend on."""
+        return self.seed if self.feature_seed < 0 else self.feature_seed
+
+    @property
     def num_views(self) -> int:
         """How many augmented views of each training photo are made."""
         return self.views or self.epochs
@@ -162,6 +171,7 @@ _RANGES = (
     ("epochs", 1, 100_000),
     ("views", 0, 100_000),
     ("seed", 0, 2**31 - 1),
+    ("feature_seed", -1, 2**31 - 1),
     ("rotation", 0, 180),
     ("min_crop_area", 0.01, 1),
     ("brightness", 0, 0.99),
@@ -182,9 +192,11 @@ DEMO = {
 }
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
+def add_flags(parser: argparse.ArgumentParser, leave_out: Collection[str] = ()) -> None:
     """Gives `parser` one flag per field; a flag that is not typed leaves no trace in the result."""
     for field in dataclasses.fields(FitConfig):
+        if field.name in leave_out:
+            continue
         default = field.default
         shown = " ".join(map(str, default)) if isinstance(default, tuple) else str(default)
         text = field.metadata["help"] + (f" (default: {shown})" if shown else "")

@@ -85,14 +85,16 @@ def feature_views(
 
 def features_key(records: Records, split: str, weights_hash: str, config: FitConfig) -> dict:
     """Returns all that the features of a split depend on."""
-    names = ["backbone", "cut_layer", "image_size", "precision"]
+    names, seed = ["backbone", "cut_layer", "image_size", "precision"], {}
     if split == "train":  # eval views have no randomness, so another seed finds them again
-        names += ["seed", "rotation", "min_crop_area", "brightness", "flip"]
+        names += ["rotation", "min_crop_area", "brightness", "flip"]
+        seed = {"seed": config.seed_of_features}
     return {
         "format": FORMAT,
         "split": split,
         "records": records.fingerprint,
         "weights": weights_hash,
+        **seed,
         **{name: getattr(config, name) for name in names},
     }
 

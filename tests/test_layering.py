@@ -38,6 +38,10 @@ LIGHT = [
     "glr_keras.model_dir",
     "glr_keras.export",
     "glr_keras.predict",
+    "tuning",
+    "tuning.search",
+    "tuning.space",
+    "tuning.workers",
 ]
 
 
@@ -61,6 +65,26 @@ def our_imports(tree):
 
 GLR_KERAS = modules_of("glr_keras")
 TFRECORDS = modules_of("tfrecords")
+TUNING = modules_of("tuning")
+# As RANKS, for tuning.
+TUNING_RANKS = {
+    "intervals": 0,
+    "space": 0,
+    "directory": 1,
+    "trials": 2,
+    "workers": 2,
+    "board": 2,
+    "figures": 3,
+    "grid": 3,
+    "hypermodel": 3,
+    "oracles": 3,
+    "progress": 3,
+    "chief": 3,
+    "tuner": 4,
+    "confirm": 5,
+    "process": 6,
+    "search": 7,
+}
 
 
 def test_imports_are_seen_wherever_they_stand():
@@ -103,6 +127,29 @@ def test_arrows_go_one_way(module):
     ours = [n for n in our_imports(GLR_KERAS[module]) if n.startswith("glr_keras.")]
     imported = [name.split(".")[1] for name in ours]
     assert [name for name in imported if RANKS[name] >= RANKS[module]] == []
+
+
+@pytest.mark.parametrize("module", [*TFRECORDS, *GLR_KERAS])
+def test_nothing_imports_tuning(module):
+    imported = our_imports((TFRECORDS | GLR_KERAS)[module])
+    assert [name for name in imported if name.split(".")[0] == "tuning"] == []
+
+
+def test_every_module_of_tuning_has_a_rank():
+    assert set(TUNING) - {"__init__"} == set(TUNING_RANKS)
+
+
+@pytest.mark.parametrize("module", TUNING_RANKS)
+def test_arrows_of_tuning_go_one_way(module):
+    ours = [n for n in our_imports(TUNING[module]) if n.startswith("tuning.")]
+    imported = [name.split(".")[1] for name in ours]
+    assert [name for name in imported if TUNING_RANKS[name] >= TUNING_RANKS[module]] == []
+
+
+@pytest.mark.parametrize("module", TUNING)
+def test_tuning_takes_only_the_console_from_tfrecords(module):
+    others = [n for n in our_imports(TUNING[module]) if n.startswith("tfrecords")]
+    assert set(others) <= {"tfrecords.console"}
 
 
 def test_light_modules_start_neither_tensorflow_nor_keras(run_python):

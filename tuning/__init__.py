@@ -1,0 +1,1 @@
+"""Searches FitConfig on stored features: python -m tuning.search"""

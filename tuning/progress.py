@@ -1,0 +1,73 @@
+"""The live table of a search: a line per trial that has ended, and how far the next one is."""
+
+import sys
+import time
+
+from tuning.directory import SearchPlan
+from tuning.trials import Trial, best_first, show_value
+
+WIDTH = 100  # characters of the line that is written over
+
+
+class Progress:
+    """Prints the table.
+
+    Args:
+        plan: SearchPlan.
+        limit: Number of trials the search will have, None where it is not known.
+    """
+
+    def __init__(self, plan: SearchPlan, limit: int | None):
+        self._plan, self._limit = plan, limit
+        self._started, self._ended = time.monotonic(), 0
+        self._over = sys.stdout.isatty()
+        self._has_header = False
+
+    def show(self, trials: list[Trial], trial: Trial) -> None:
+        """Adds the line of a trial that has just ended."""
+        if not self._has_header:
+            print(f"{'trial':>9}  {'score':>7}  {'best':>7}  {'took':>6}  {'left':>7}", flush=True)
+            self._has_header = True
+        self._ended += 1
+        done = sum(one.status != "running" for one in trials)
+        best = best_first(trials, self._plan.direction)
+        cells = [
+            f"{done} of {self._limit}" if self._limit else str(done),
+            self._show_score(trial.score),
+            self._show_score(best[0].score if best else None),
+            show_seconds(trial.seconds),
+            self._show_left(done),
+        ]
+        line = "  ".join(f"{c:>{w}}" for c, w in zip(cells, (9, 7, 7, 6, 7), strict=True))
+        values = "  ".join(f"{name} {show_value(value)}" for name, value in trial.values.items())
+        if trial.status == "failed":
+            values = f"FAILED: {trial.result.get('reason', 'no reason noted')}  ({values})"
+        self._clear()
+        print(f"{line}  {values}", flush=True)
+
+    def tell(self, text: str) -> None:
+        """Shows how far a trial is, in a line that the next one replaces; terminals only."""
+        if self._over:
+            print(f"\r{text:<{WIDTH}.{WIDTH}}", end="", flush=True)
+
+    def _clear(self):
+        if self._over:
+            print("\r" + " " * WIDTH + "\r", end="")
+
+    def _show_score(self, score):
+        if score is None:
+            return "-"
+        return f"{score:.4f}" if self._plan.direction == "min" else f"{score:.2%}"
+
+    def _show_left(self, done):
+        if not self._limit:
+            return "?"
+        each = (time.monotonic() - self._started) / self._ended
+        return show_seconds(each * max(self._limit - done, 0))
+
+
+def show_seconds(seconds: float) -> str:
+    """Writes a duration for people: "4.2 s", "3 min", "2.5 h"."""
+    if seconds < 90:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

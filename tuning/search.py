@@ -1,0 +1,237 @@
+"""Searches alpha, beta and the rest on stored features: python -m tuning.search"""
+
+import argparse
+import dataclasses
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from glr_keras.config import DEMO, FitConfig, add_flags, from_flags, read_json
+from glr_keras.fit import DEMO_DATA, build_demo
+from tfrecords.console import UserError, run_command, start_tensorflow
+from tuning.directory import SearchDir, SearchPlan
+from tuning.space import DEFAULT, DIMENSIONS, alpha_beta_grid, choose_space
+
+MAX_TRIALS = 40
+GRID_SEEDS = 3
+TUNERS = ("random", "bayesian", "hyperband", "grid")
+# These decide what a trial cannot: it trains a head on features that are stored already.
+NOT_TRIALS = ("run_dir", "live", "finetune_from", "trainable_blocks", "distribute")
+BRANCH_MEASURES = ("accuracy", "top5", "loss")
+LEAST_HYPERBAND_EPOCHS = 3  # with fewer there is nothing to halve
+
+
+def main() -> int:
+    args, flags = parse_flags()
+    plan, limit = plan_search(args, flags)
+    name = Path(plan.base.data_dir).resolve().name
+    search = SearchDir(args.out or Path("searches") / name)
+    is_demo = plan.base.data_dir == str(DEMO_DATA)
+    if args.with_launcher:
+        from tuning.workers import end_with_launcher
+
+        end_with_launcher()
+    role = os.environ.get("KERASTUNER_TUNER_ID", "") if "KERASTUNER_ORACLE_IP" in os.environ else ""
+    is_worker = role and "chief" not in role
+    if is_demo and not is_worker:
+        search.check(plan)
+        build_demo(DEMO_DATA)
+    check_records(Path(plan.base.data_dir))
+    if args.workers and not role:
+        from tuning.workers import launch
+
+        return launch(sys.argv[1:], args.workers, search)
+    start_tensorflow()
+    check_extra()
+    from tuning.process import Settings, run_search, run_worker
+
+    if is_worker:
+        return run_worker(search, plan, role)
+    address = ""
+    if role:
+        address = f"{os.environ['KERASTUNER_ORACLE_IP']}:{os.environ['KERASTUNER_ORACLE_PORT']}"
+    settings = Settings(limit, args.confirm, is_demo, address)
+    return run_search(search, plan, settings)
+
+
+def parse_flags(argv=None) -> tuple[argparse.Namespace, dict]:
+    """Reads the flags: those of a search, and those of `FitConfig` that the user has typed."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tuning.search",
+        description="Searches hyperparameters of a head on stored features: the backbone runs once "
+        "for the whole search. Without --data-dir it searches the built-in demo. Typed again, the "
+        "same command goes on with an interrupted search; so does one with more --max-trials.",
+        epilog="What is not searched is set by the flags of glr_keras.fit, which follow here.",
+    )
+    parser.add_argument(
+        "--out", type=Path, help="folder of this search (default: searches/ and the data's name)"
+    )
+    parser.add_argument("--max-trials", type=int, metavar="N", help=f"default: {MAX_TRIALS}")
+    parser.add_argument("--tuner", choices=TUNERS, default="random", help="default: random")
+    parser.add_argument(
+        "--space", metavar="NAMES", help=f"with commas, of {', '.join(DIMENSIONS)} (default: "
+        f"{','.join(DEFAULT)}, without those set by a flag)"
+    )  # fmt: skip
+    parser.add_argument(
+        "--space-file", type=Path, metavar="FILE", help="TOML or JSON with other values or ranges"
+    )
+    parser.add_argument(
+        "--alpha-beta-grid",
+        action="store_true",
+        help="try exactly alpha in {0, .1, .25, .5, 1} with beta in {.5, 1, 2}, --seeds times",
+    )
+    parser.add_argument("--seeds", type=int, metavar="N", help=f"of the grid ({GRID_SEEDS})")
+    parser.add_argument(
+        "--objective",
+        default="val_perception_accuracy",
+        help="what is to be best, as Keras names it (default: val_perception_accuracy)",
+    )
+    parser.add_argument(
+        "--confirm", type=int, default=0, metavar="N",
+        help="train the best trials again with N seeds, and test the winner",
+    )  # fmt: skip
+    parser.add_argument(
+        "--workers", type=int, default=0, metavar="N", help="processes that run trials at once"
+    )
+    parser.add_argument("--with-launcher", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--config", type=Path, help="config.json of a run; flags go over it")
+    own = {action.dest for action in parser._actions}
+    add_flags(parser, leave_out=NOT_TRIALS)
+    args = parser.parse_args(argv)
+    return args, {name: value for name, value in vars(args).items() if name not in own}
+
+
+def plan_search(args: argparse.Namespace, flags: dict) -> tuple[SearchPlan, int | None]:
+    """Returns the plan and the largest number of trials.
+
+    Raises:
+        UserError: a flag is out of its range, or flags contradict each other.
+    """
+    _check_numbers(args)
+    base = _base_config(args.config, flags)
+    tuner, limit = args.tuner, args.max_trials
+    if args.alpha_beta_grid:
+        _check_grid(args, base)
+        seeds = range(base.seed, base.seed + (args.seeds or GRID_SEEDS))
+        dimensions, tuner = alpha_beta_grid(seeds), "grid"
+        whole = len(seeds) * len(dimensions[1].values) * len(dimensions[2].values)
+        limit = min(limit or whole, whole)
+    else:
+        names = None if args.space is None else [name.strip() for name in args.space.split(",")]
+        dimensions = choose_space(names, args.space_file, base, flags)
+        limit = limit or MAX_TRIALS
+    plan = SearchPlan(base, tuple(dimensions), tuner, args.objective)
+    _check_objective(plan)
+    _check_hyperband(plan)
+    return plan, limit
+
+
+def check_records(data_dir: Path) -> None:
+    """Finds whether records are there, before any process is started for them.
+
+    Raises:
+        UserError: they are not.
+    """
+    if not (data_dir / "manifest.json").exists():
+        raise UserError(
+            f"No landmark records in {data_dir}. Build them first with: "
+            f"python -m tfrecords.build --photos PHOTOS --out {data_dir}"
+        )
+
+
+def check_extra() -> None:
+    """Finds whether what only a search needs is installed.
+
+    Raises:
+        UserError: it is not.
+    """
+    try:
+        import keras_tuner  # noqa: F401
+        import sklearn  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            f'A search needs more packages ({error}): pip install -e ".[tuning]"'
+        ) from error
+
+
+def _check_numbers(args):
+    for name, least in (("max_trials", 1), ("seeds", 1), ("confirm", 0), ("workers", 0)):
+        value = getattr(args, name)
+        if value is not None and value < least:
+            flag = "--" + name.replace("_", "-")
+            raise UserError(f"{flag} must be {least} or more, got {value}.")
+
+
+def _base_config(path, flags):
+    data_dir = flags.get("data_dir", "")
+    base = read_json(path) if path else FitConfig()
+    if not path and (not data_dir or Path(data_dir) == DEMO_DATA):
+        base = from_flags(DEMO, base)
+    base = from_flags(flags, base)
+    if base.is_live or base.distribute != "none":
+        raise UserError(
+            f"{path}: a search trains on stored features in one process per trial. Leave out live, "
+            "finetune_from, trainable_blocks and distribute."
+        )
+    return dataclasses.replace(base, data_dir=base.data_dir or str(DEMO_DATA), run_dir="")
+
+
+def _check_grid(args, base):
+    if args.space is not None or args.space_file or args.tuner != "random":
+        raise UserError("--alpha-beta-grid is a space and a tuner: leave out --space and --tuner.")
+    if base.head != "abn":
+        raise UserError("--alpha-beta-grid needs --head abn: a dropout head has one loss only.")
+
+
+def _check_objective(plan):
+    heads = _values_of(plan, "head")
+    branches = ("perception",) if "dropout" in heads else ("attention", "perception")
+    known = [f"val_{branch}_{measure}" for branch in branches for measure in BRANCH_MEASURES]
+    if plan.objective == "val_loss":
+        raise UserError(
+            "val_loss is no objective: alpha and beta scale it, so the smallest weights would win. "
+            f"Expected one of {', '.join(known)}."
+        )
+    if plan.objective not in known:
+        raise UserError(
+            f"The model does not report {plan.objective!r}. Expected one of {', '.join(known)}."
+        )
+    if plan.objective.endswith("_loss") and len(_values_of(plan, "label_smoothing")) > 1:
+        raise UserError(
+            f"label_smoothing changes the scale of {plan.objective}. Take an accuracy as "
+            "--objective, or leave label_smoothing out of --space."
+        )
+
+
+def _check_hyperband(plan):
+    if plan.tuner != "hyperband":
+        return
+    if plan.base.epochs < LEAST_HYPERBAND_EPOCHS:
+        raise UserError(
+            f"--tuner hyperband needs --epochs {LEAST_HYPERBAND_EPOCHS} or more, got "
+            f"{plan.base.epochs}: it trains many for a few epochs, and the best of them for more."
+        )
+    if "epochs" in [one.name for one in plan.dimensions]:
+        raise UserError("--tuner hyperband chooses the epochs: leave epochs out of --space.")
+    longest = max(_values_of(plan, "warmup_epochs"))
+    if longest > 1:
+        raise UserError(
+            f"--tuner hyperband stops some trials after one epoch: warmup_epochs {longest:g} is "
+            "longer."
+        )
+
+
+def _values_of(plan, name):
+    found = [one for one in plan.dimensions if one.name == name]
+    return found[0].ends if found else (getattr(plan.base, name),)
+
+
+def _run():
+    if code := main():
+        sys.exit(code)
+
+
+if __name__ == "__main__":
+    command = shlex.join(["python", "-m", "tuning.search", *sys.argv[1:]])
+    run_command(_run, after_interrupt=f"It goes on where it stopped with: {command}")

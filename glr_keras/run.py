@@ -183,7 +183,8 @@ class RunDir:
         }
         self.write_json("checkpoint/state.json", summary)
         for path in folder.iterdir():
-            if path.name not in ("state.json", _state_file(state), _best_file(state.best_epoch)):
+            best = self.best_weights(state.best_epoch).name
+            if path.name not in ("state.json", _state_file(state), best):
                 path.unlink()
 
     def load_state(self) -> TrainingState:
@@ -201,13 +202,17 @@ class RunDir:
 
         On disk, since a third copy of 120 million weights has no room in 3 GiB of memory.
         """
-        folder = self.path / "checkpoint"
-        folder.mkdir(exist_ok=True)
-        save_arrays(folder / _best_file(epoch), weights)
+        path = self.best_weights(epoch)
+        path.parent.mkdir(exist_ok=True)
+        save_arrays(path, weights)
 
     def load_best(self, epoch: int) -> list[StoredArray]:
         """Returns the weights that `save_best` wrote."""
-        return load_arrays(self.path / "checkpoint" / _best_file(epoch))
+        return load_arrays(self.best_weights(epoch))
+
+    def best_weights(self, epoch: int) -> Path:
+        """Names the file of the weights after the best epoch."""
+        return self.path / "checkpoint" / f"best-{epoch}.npys"
 
     def save_model(self, model) -> None:
         """Writes a `Recognizer` without what it was trained with, and takes that off it."""
@@ -252,7 +257,3 @@ def _commit():
 
 def _state_file(state):
     return f"state-{state.step}.npys"
-
-
-def _best_file(epoch):
-    return f"best-{epoch}.npys"

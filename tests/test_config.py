@@ -56,6 +56,7 @@ TYPED = {
     "epochs": ("5", 5),
     "views": ("2", 2),
     "seed": ("7", 7),
+    "feature_seed": ("3", 3),
     "live": (None, True),
     "finetune_from": ("runs/base", "runs/base"),
     "trainable_blocks": ("2", 2),

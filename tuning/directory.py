@@ -145,13 +145,18 @@ class TrialDir(RunDir):
     def load_state(self) -> TrainingState:
         if self.parent is None:
             return TrainingState()
+        parent = RunDir(self.parent)
         try:
-            return RunDir(self.parent).load_state()
+            state = parent.load_state()
+            best = self.best_weights(state.best_epoch)
+            best.parent.mkdir(exist_ok=True)
+            shutil.copyfile(parent.best_weights(state.best_epoch), best)
+            return state
         except OSError:  # dropped meanwhile: from the first epoch on, to the same end
             return TrainingState()
 
     def save_state(self, state, variables):
-        """Keeps nothing: a trial that is killed is repeated."""
+        """Keeps nothing but the best weights: a trial that is killed is repeated."""
 
     @property
     def result(self) -> Path:

@@ -74,6 +74,7 @@ class SearchTuner(BaseTuner):
             run.forget_start()
             raise
         except Exception as error:
+            run.drop_checkpoint()
             raise self._fail(run, explain_failure(error)) from error
 
     def _train(self, trial, run):
@@ -147,6 +148,8 @@ class SearchTuner(BaseTuner):
         if len(better) < kept:
             run.keep_checkpoint(training.state, training.variables)
             ranked.insert(len(better), None)
+        else:
+            run.drop_checkpoint()
         for one in ranked[kept:]:
             TrialDir(Path(self.get_trial_dir(one.trial_id))).drop_checkpoint()
 

@@ -13,6 +13,8 @@ import keras
 import numpy as np
 import pytest
 
+import glr_keras
+
 KILLS = 6  # in each phase
 SECONDS = 600  # that one process may take to reach its phase
 # Everything with a state: optimizer, schedule, dropout, average of weights, early stopping.
@@ -60,7 +62,9 @@ def files_of(run_dir):
 
 
 def weights_of(run_dir):
-    return keras.saving.load_model(run_dir / "model.keras").get_weights()
+    model = keras.saving.load_model(run_dir / "model.keras")
+    assert isinstance(model, glr_keras.Recognizer)
+    return model.get_weights()
 
 
 @pytest.mark.slow

@@ -102,7 +102,7 @@ def photo_batches(
         int64 `(batch,)`, "photo_id" string `(batch,)`, "box" float32 `(batch, 4)` (ymin, xmin,
         ymax, xmax) in the whole photo.
     """
-    photos = _raw_records(records, split).skip(skip)
+    photos = raw_records(records, split).skip(skip)
     photos = photos.map(
         lambda record: show_record(record, view, config),
         num_parallel_calls=os.cpu_count(),
@@ -128,7 +128,7 @@ def block_batches(
     """
     views, firsts, counts = zip(*runs, strict=True)
     is_eval = views[0] is None
-    raw = _raw_records(records, split)
+    raw = raw_records(records, split)
 
     def read(view, first, count):
         photos = (
@@ -180,10 +180,20 @@ def without_autotune(dataset: tf.data.Dataset) -> tf.data.Dataset:
 def photo_index(records: Records, split: str) -> tuple[np.ndarray, list[str]]:
     """Returns labels, int64 `(photos,)`, and photo ids of a split, in the order of the records."""
     labels, photo_ids = [], []
-    for record in _raw_records(records, split).batch(1024).as_numpy_iterator():
+    for record in raw_records(records, split).batch(1024).as_numpy_iterator():
         labels.append(record["label"])
         photo_ids += [photo_id.decode() for photo_id in record["photo_id"]]
     return np.concatenate(labels), photo_ids
+
+
+def raw_records(records: Records, split: str) -> tf.data.Dataset:
+    """Yields the records of a split in their order, each photo as the bytes of its JPEG."""
+    return records.builder.as_dataset(
+        split=split,
+        shuffle_files=False,
+        decoders={"image": tfds.decode.SkipDecoding()},
+        read_config=tfds.ReadConfig(try_autocache=False),
+    )
 
 
 def _check_counts(manifest, info, data_dir):
@@ -199,12 +209,3 @@ def _check_counts(manifest, info, data_dir):
             f"in its shards, dataset_info.json {in_info}. See what is wrong with: "
             f"python -m tfrecords.check {data_dir}"
         )
-
-
-def _raw_records(records, split):
-    return records.builder.as_dataset(
-        split=split,
-        shuffle_files=False,
-        decoders={"image": tfds.decode.SkipDecoding()},
-        read_config=tfds.ReadConfig(try_autocache=False),
-    )

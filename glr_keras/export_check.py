@@ -9,11 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_datasets as tfds
 from tqdm import tqdm
 
 from glr_keras.config import FitConfig
-from glr_keras.data import Records, photo_batches
+from glr_keras.data import Records, photo_batches, raw_records
 from glr_keras.explain import explain
 from glr_keras.metrics import log_softmax
 from glr_keras.models import Recognizer
@@ -117,13 +116,7 @@ def examine(
 
 def read_test_photos(records: Records, count: int) -> tuple[list[bytes], np.ndarray]:
     """Returns the JPEGs and labels of the first `count` test photos; their order is shuffled."""
-    dataset = records.builder.as_dataset(
-        split=f"test[:{min(count, records.num_photos('test'))}]",
-        shuffle_files=False,
-        decoders={"image": tfds.decode.SkipDecoding()},
-        read_config=tfds.ReadConfig(try_autocache=False),
-    )
-    photos = list(dataset.as_numpy_iterator())
+    photos = list(raw_records(records, "test").take(count).as_numpy_iterator())
     return [one["image"] for one in photos], np.array([one["label"] for one in photos])
 
 

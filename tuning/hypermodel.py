@@ -39,7 +39,7 @@ class Training:
     """A head after its training.
 
     Attributes:
-        state: History, best epoch and best weights.
+        state: History and best epoch; the best weights lie in the directory of the trial.
         variables: Values of weights and optimizer after the last epoch, if it is to go on.
         seconds: Part -> seconds, of "building", "tracing" (up to the end of the first step) and
             "training" (the rest, with validation).

@@ -17,7 +17,7 @@ from show import show
 from glr_keras.config import FitConfig
 from tfrecords.console import start_tensorflow
 
-PHOTOS_PER_LANDMARK = {"vgg16": 5, "mobilenet_v2": 45}  # of 10 demo landmarks; 70 % are extracted
+PHOTOS_PER_LANDMARK = {"vgg16": 5, "mobilenet_v2": 70}  # of 10 demo landmarks; 70 % are extracted
 VIEWS = 3  # of each, as a run of 3 epochs has
 
 

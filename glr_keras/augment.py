@@ -2,11 +2,15 @@
 
 A training view is a pure function of (photo_id, view number, seed, settings): its random numbers
 come from a counter-based generator keyed by them, so any view can be made again, in any order, on
-any machine.
+any machine. Training views are resampled by OpenCV, in a tenth of the time that TensorFlow takes;
+eval views by TensorFlow, because an exported model makes them as well.
 """
 
+import functools
 import math
 
+import cv2
+import numpy as np
 import tensorflow as tf
 
 from glr_keras.config import FitConfig
@@ -37,7 +41,7 @@ def eval_view(photo: tf.Tensor, image_size: int) -> tf.Tensor:
     # Whole pixels, so that a view of the photo's own scale needs no interpolation.
     top = tf.floor((height - side) / 2)
     left = tf.floor((width - side) / 2)
-    return _resample(photo, left + side / 2, top + side / 2, side, side, 0.0, 1.0, image_size)
+    return _resample(photo, left, top, side, image_size)
 
 
 def train_view(
@@ -58,24 +62,13 @@ def train_view(
     Returns:
         float32 Tensor `(image_size, image_size, 3)` in [0, 255].
     """
-    area, ratio, across, down, turn, mirror, light = tf.unstack(_uniforms(photo_id, view, config))
-    height, width = _sides(photo)
-    area = (config.min_crop_area + area * (1 - config.min_crop_area)) * height * width
-    # Only shapes of that area that fit into the photo are drawn; cutting others off would make
-    # crops smaller than promised. A panorama has none, and there the crop is smaller.
-    low = tf.clip_by_value(area / height**2, *ASPECT_RATIOS)
-    high = tf.clip_by_value(width**2 / area, *ASPECT_RATIOS)
-    ratio = low * (high / low) ** ratio  # log-uniform, as torchvision's
-    crop_width = tf.minimum(tf.sqrt(area * ratio), width)
-    crop_height = tf.minimum(tf.sqrt(area / ratio), height)
-    center_x = crop_width / 2 + across * (width - crop_width)
-    center_y = crop_height / 2 + down * (height - crop_height)
-    angle = (2 * turn - 1) * math.radians(config.rotation)
-    direction = tf.where((mirror < 0.5) & config.flip, -1.0, 1.0)
-    square = _resample(
-        photo, center_x, center_y, crop_width, crop_height, angle, direction, config.image_size
+    square = tf.numpy_function(
+        functools.partial(_train_view, config=config),
+        [photo, _uniforms(photo_id, view, config)],
+        tf.float32,
+        stateful=False,
     )
-    return tf.clip_by_value(square * (1 + (2 * light - 1) * config.brightness), 0, 255)
+    return tf.ensure_shape(square, [config.image_size, config.image_size, 3])
 
 
 def _uniforms(photo_id, view, config):
@@ -85,29 +78,58 @@ def _uniforms(photo_id, view, config):
     return tf.random.stateless_uniform([7], tf.stack([photo_key, view_key]), alg="philox")
 
 
+def _train_view(photo: np.ndarray, uniforms: np.ndarray, config: FitConfig) -> np.ndarray:
+    area, ratio, across, down, turn, mirror, light = uniforms.tolist()
+    height, width = photo.shape[:2]
+    area = (config.min_crop_area + area * (1 - config.min_crop_area)) * height * width
+    # Only shapes of that area that fit into the photo are drawn; cutting others off would make
+    # crops smaller than promised. A panorama has none, and there the crop is smaller.
+    low, high = np.clip([area / height**2, width**2 / area], *ASPECT_RATIOS).tolist()
+    ratio = low * (high / low) ** ratio  # log-uniform, as torchvision's
+    crop_width = min(math.sqrt(area * ratio), width)
+    crop_height = min(math.sqrt(area / ratio), height)
+    center_x = crop_width / 2 + across * (width - crop_width)
+    center_y = crop_height / 2 + down * (height - crop_height)
+    angle = (2 * turn - 1) * math.radians(config.rotation)
+    direction = -1 if config.flip and mirror < 0.5 else 1
+    size = config.image_size
+    factor = min(max(round(max(crop_width, crop_height) / size), 1), MAX_OVERSAMPLING)
+    step_x, step_y = direction * crop_width / (factor * size), crop_height / (factor * size)
+    cos, sin = math.cos(angle), math.sin(angle)
+    turned = np.array([[cos * step_x, -sin * step_y], [sin * step_x, cos * step_y]])
+    # Sample (i, j) has its centre at i + 1/2; the window's centre is sample number samples / 2.
+    offset = np.array([center_x, center_y]) - 0.5 - turned.sum(1) * (factor * size - 1) / 2
+    square = cv2.warpAffine(
+        photo.astype(np.float32),
+        np.column_stack([turned, offset]),
+        (factor * size, factor * size),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REFLECT,
+    )
+    if factor > 1:  # averages cells of samples to pixels
+        square = cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA)
+    square *= 1 + (2 * light - 1) * config.brightness
+    return np.minimum(square, 255, out=square)
+
+
 def _sides(photo):
     shape = tf.cast(tf.shape(photo), tf.float32)
     return shape[0], shape[1]
 
 
-def _resample(photo, center_x, center_y, width, height, angle, direction, image_size):
-    """Shows the turned window of `photo` as a square, with one interpolation.
+def _resample(photo, left, top, side, image_size):
+    """Shows a square window of `photo`, `side` pixels wide, with one interpolation.
 
-    The window is centred at (center_x, center_y), `width` by `height` photo pixels, turned by
-    `angle` radians; `direction` -1 mirrors it. A window larger than the view is sampled several
-    times per pixel and averaged, which stands in for the low-pass filter.
+    A window larger than the view is sampled several times per pixel and averaged, which stands in
+    for the low-pass filter.
     """
-    factor = tf.clip_by_value(tf.round(tf.maximum(width, height) / image_size), 1, MAX_OVERSAMPLING)
+    factor = tf.clip_by_value(tf.round(side / image_size), 1, MAX_OVERSAMPLING)
     samples = tf.cast(factor, tf.int32) * image_size
-    step_x = direction * width / tf.cast(samples, tf.float32)
-    step_y = height / tf.cast(samples, tf.float32)
-    cos, sin = tf.cos(angle), tf.sin(angle)
-    matrix = [cos * step_x, -sin * step_y, sin * step_x, cos * step_y]
-    # Sample (i, j) has its centre at i + 1/2; the window's centre is sample number samples / 2.
-    middle = (tf.cast(samples, tf.float32) - 1) / 2
-    offset_x = center_x - 0.5 - (matrix[0] + matrix[1]) * middle
-    offset_y = center_y - 0.5 - (matrix[2] + matrix[3]) * middle
-    transform = tf.stack([*matrix[:2], offset_x, *matrix[2:], offset_y, 0.0, 0.0])
+    step = side / tf.cast(samples, tf.float32)
+    # Sample i has its centre at i + 1/2.
+    offset = step / 2 - 0.5
+    zero = tf.zeros_like(step)
+    transform = tf.stack([step, zero, left + offset, zero, step, top + offset, zero, zero])
     square = tf.raw_ops.ImageProjectiveTransformV3(
         images=tf.cast(photo, tf.float32)[None],
         transforms=transform[None],

@@ -111,40 +111,34 @@ def photo_batches(
     return without_autotune(photos.batch(batch_size).prefetch(2))
 
 
-def block_batches(
+def view_batches(
     records: Records,
     split: str,
-    runs: Sequence[tuple[int | None, int, int]],
+    views: Sequence[int | None],
+    first: int,
+    count: int,
     config: FitConfig,
     batch_size: int,
 ) -> tf.data.Dataset:
-    """Yields the photos of some runs, one run after the other, as if they were one.
-
-    The first batch of a run is prepared while the last one of the run before is in use.
+    """Yields several views of successive photos, each of which is decoded once.
 
     Args:
         records, split, config, batch_size: As in `photo_batches`.
-        runs: (view, first photo, number of photos) of each; the view is None for all or none.
+        views: Numbers of augmented views, or None for the eval view.
+        first: Int, number of the first photo.
+        count: Int, number of photos.
+
+    Returns:
+        Dataset of tuples: for each view, float32 `(batch, image_size, image_size, 3)` in [0, 255].
     """
-    views, firsts, counts = zip(*runs, strict=True)
-    is_eval = views[0] is None
-    raw = raw_records(records, split)
 
-    def read(view, first, count):
-        photos = (
-            raw.skip(first)
-            .take(count)
-            .map(
-                lambda record: show_record(record, None if is_eval else view, config),
-                num_parallel_calls=os.cpu_count(),
-                deterministic=True,
-            )
-        )
-        return photos.batch(batch_size)
+    def show(record):
+        photo = _decode(record)
+        return tuple(_view(photo, record["photo_id"], view, config) for view in views)
 
-    columns = ([view or 0 for view in views], firsts, counts)
-    rows = tf.data.Dataset.from_tensor_slices(tuple(np.array(c, np.int64) for c in columns))
-    return without_autotune(rows.flat_map(read).prefetch(2))
+    photos = raw_records(records, split).skip(first).take(count)
+    photos = photos.map(show, num_parallel_calls=os.cpu_count(), deterministic=True)
+    return without_autotune(photos.batch(batch_size).prefetch(1))
 
 
 def show_record(record: dict, view: int | tf.Tensor | None, config: FitConfig) -> dict:
@@ -157,13 +151,19 @@ def show_record(record: dict, view: int | tf.Tensor | None, config: FitConfig) -
     Returns:
         Dict as `photo_batches` gives, without the batch.
     """
+    photo = _view(_decode(record), record["photo_id"], view, config)
+    return {"photo": photo, **{name: record[name] for name in ("label", "photo_id", "box")}}
+
+
+def _decode(record):
     # Exact inverse DCT: the fast one differs between builds of libjpeg.
-    photo = tf.io.decode_jpeg(record["image"], channels=3, dct_method="INTEGER_ACCURATE")
+    return tf.io.decode_jpeg(record["image"], channels=3, dct_method="INTEGER_ACCURATE")
+
+
+def _view(photo, photo_id, view, config):
     if view is None:
-        square = eval_view(photo, config.image_size)
-    else:
-        square = train_view(photo, record["photo_id"], view, config)
-    return {"photo": square, **{name: record[name] for name in ("label", "photo_id", "box")}}
+        return eval_view(photo, config.image_size)
+    return train_view(photo, photo_id, view, config)
 
 
 def without_autotune(dataset: tf.data.Dataset) -> tf.data.Dataset:

@@ -12,12 +12,13 @@ import numpy as np
 from tqdm import tqdm
 
 from glr_keras.config import FitConfig
-from glr_keras.data import SPLITS, Records, block_batches, photo_index
+from glr_keras.data import SPLITS, Records, photo_index, view_batches
 from glr_keras.feature_files import BLOCK, ViewFile, tell_damage
 from glr_keras.features import FeatureFolder, FeatureViews, show_bytes
 from tfrecords.console import UserError
 
-FORMAT = 2  # of features on disk; another number is another folder
+FORMAT = 3  # of features on disk; another number is another folder
+VIEWS_AT_ONCE = 4  # that are made of a photo once it is decoded; their batches are in memory
 MANY_BYTES = 2**30  # to check; fewer take no second and need no progress bar
 ROUNDED_TO_INFINITY = 65520  # by float16; from here on
 SPARE_BYTES = 2**26  # that a disk keeps free
@@ -173,32 +174,37 @@ def _extract_all(missing, records, backbone, config):
 
 
 def _extract(split, missing, records, backbone, config, bar):
-    runs = [
-        (one.view, start * BLOCK, min(stop * BLOCK, one.file.shape[0]) - start * BLOCK)
-        for one in missing
-        for start, stop in _runs(one.blocks)
-    ]
-    batches = iter(block_batches(records, split, runs, config, BLOCK))
-    for one in missing:
-        for block in one.blocks:
+    for blocks, ones in _passes(missing):
+        first = blocks[0] * BLOCK
+        count = min(len(blocks) * BLOCK, ones[0].file.shape[0] - first)
+        views = [one.view for one in ones]
+        batches = iter(view_batches(records, split, views, first, count, config, BLOCK))
+        for block in blocks:
             batch = next(batches, None)
             if batch is None:
                 raise UserError(
-                    f"{split}: the records end before photo {one.file.shape[0]}. See what is wrong "
+                    f"{split}: the records end before photo {first + count}. See what is wrong "
                     f"with: python -m tfrecords.check {records.data_dir}"
                 )
-            features = backbone.predict_on_batch(batch["photo"])
-            one.file.write_block(block, _to_float16(features, one.file.path))
-            bar.update(len(features))
+            for one, photos in zip(ones, batch, strict=True):
+                features = backbone.predict_on_batch(photos)
+                one.file.write_block(block, _to_float16(features, one.file.path))
+                bar.update(len(features))
 
 
-def _runs(blocks: list[int]) -> Iterator[tuple[int, int]]:
-    """Yields (start, stop) of the longest runs of successive numbers."""
-    start = 0
-    for i in range(1, len(blocks) + 1):
-        if i == len(blocks) or blocks[i] != blocks[i - 1] + 1:
-            yield blocks[start], blocks[i - 1] + 1
-            start = i
+def _passes(missing: list[_Missing]) -> Iterator[tuple[range, list[_Missing]]]:
+    """Yields successive blocks with the views that miss them, so that a photo is decoded once."""
+    for start in range(0, len(missing), VIEWS_AT_ONCE):
+        some = [(one, set(one.blocks)) for one in missing[start : start + VIEWS_AT_ONCE]]
+        lacking = [
+            [one for one, blocks in some if block in blocks]
+            for block in range(some[0][0].file.num_blocks)
+        ]
+        stop = 0
+        for ones, run in groupby(lacking):
+            stop, first = stop + len(list(run)), stop
+            if ones:
+                yield range(first, stop), ones
 
 
 def _to_float16(features, path):

@@ -175,7 +175,7 @@ def test_other_records_or_weights_never_read_these_features(stored, backbone):
     assert photos_computed(open_records(stored.data_dir), backbone, one_view) == 30
 
 
-@pytest.mark.parametrize("stop_at", [8, 38])  # after a block; in the second view
+@pytest.mark.parametrize("stop_at", [8, 40])  # of 8 photos a block, the views in turn
 def test_an_interrupted_extraction_goes_on_and_ends_the_same(
     stored, records, backbone, stop_at, capsys
 ):
@@ -236,6 +236,19 @@ def test_damage_is_named_and_only_the_damaged_blocks_are_computed_again(
     assert feature_files(stored) == whole
     assert photos_computed(stored, backbone) == 0
     assert "was damaged" not in capsys.readouterr().err
+
+
+def test_holes_in_many_views_are_filled_each_with_its_own_view(stored, backbone):
+    config = dataclasses.replace(CONFIG, epochs=6)  # more than are made of a photo at once
+    views_of(stored, backbone, config)
+    whole = feature_files(stored)
+    holes = {0: [1], 1: [1, 2], 2: [3], 4: [0, 3], 5: [0]}
+    for view, blocks in holes.items():
+        path = path_of(stored, f"view-{view}.npy")
+        for block in blocks:
+            path.write_bytes(flip(path.read_bytes(), HEADER + block * BLOCK_BYTES))
+    assert photos_computed(stored, backbone, config) == 5 * 8 + 2 * 6
+    assert feature_files(stored) == whole
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "photos.json", "view-0.*", "*"])

@@ -1,6 +1,5 @@
 """Every picture of a run, as PNG files. Colours can be told apart by colour-blind eyes."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
+
+from tfrecords.fonts import find_fonts, lacking_scripts_as_boxes
 
 ATTENTION, PERCEPTION = "#d55e00", "#0072b2"  # vermilion and blue of Okabe and Ito
 DPI = 120
@@ -78,9 +79,10 @@ def draw_confusion_matrix(matrix: np.ndarray, names: Sequence[str], title: str, 
     axes.set(title=title, xlabel="predicted", ylabel="shown")
     if size <= MOST_NAMES:
         labels = [_readable(name) for name in names]
+        look = {"family": find_fonts(), "parse_math": False}
         turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
-        axes.set_xticks(range(size), labels, parse_math=False, **turned)
-        axes.set_yticks(range(size), labels, parse_math=False)
+        axes.set_xticks(range(size), labels, **look, **turned)
+        axes.set_yticks(range(size), labels, **look)
         axes.tick_params(labelsize=9 if size <= 15 else 7.5)
         for i, j in zip(*np.nonzero(matrix), strict=True):
             colour = "black" if shares[i, j] > 0.55 else "white"
@@ -96,6 +98,7 @@ def draw_attention_grid(looks: Sequence[Look], title: str, path: Path, columns: 
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat:
         axes.axis("off")
+    family = find_fonts()
     for axes, look in zip(grid.flat, looks, strict=False):
         gap = np.full((len(look.photo), 6, 3), 255.0)
         pair = np.concatenate([look.photo, gap, lay_over(look.photo, look.attention_map)], axis=1)
@@ -105,7 +108,7 @@ def draw_attention_grid(looks: Sequence[Look], title: str, path: Path, columns: 
         if not right:
             text = f"is {_readable(look.landmark)}\nsaid {text}"
         colour = "black" if right else ATTENTION
-        axes.set_title(text, fontsize=8, color=colour, parse_math=False)
+        axes.set_title(text, fontsize=8, color=colour, family=family, parse_math=False)
     _save(figure, path)
 
 
@@ -139,8 +142,6 @@ def _readable(name):
 
 def _save(figure, path):
     temporary = path.with_name(f"{path.stem}.tmp.png")
-    with warnings.catch_warnings():
-        # A script that matplotlib's font lacks shows as boxes; labels.txt has the names.
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+    with lacking_scripts_as_boxes():
         figure.savefig(temporary, dpi=DPI, metadata={"Software": None})
     temporary.replace(path)

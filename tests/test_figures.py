@@ -16,6 +16,7 @@ from glr_keras.figures import (
     draw_training_curves,
     lay_over,
 )
+from tfrecords import fonts
 
 NONE, ALL = (
     colormaps["cividis"](share, bytes=True)[:3] for share in (0.0, 1.0)
@@ -160,11 +161,29 @@ def test_a_wrong_guess_stands_out_in_the_grid(tmp_path):
     assert has_colour(wrong, ATTENTION)
 
 
-def test_names_with_dollar_signs_are_no_formulas(tmp_path):
-    name = "$^$_shop"  # matplotlib can't read this as a formula
-    drawn(draw_confusion_matrix, np.eye(2, dtype=int), [name, "b"], "title", folder=tmp_path)
-    shown = dataclasses.replace(look(), landmark=name, predicted=name)
-    drawn(draw_attention_grid, [shown], "title", folder=tmp_path)
+@pytest.mark.parametrize("name", ["$^$_shop", "故宫", "ताज महल"])
+def test_any_folder_name_can_be_drawn(name, tmp_path):
+    """`$` starts a formula in matplotlib; its font lacks scripts (a warning, here an error)."""
+    draw_names(name, tmp_path)
+
+
+def test_a_script_that_matplotlib_s_font_lacks_is_shown_in_an_installed_one(tmp_path, monkeypatch):
+    """With a font that comes with matplotlib in place of those that a system may have."""
+    sign = "\u2316"
+    monkeypatch.setattr(fonts, "FONTS", ())
+    boxes = draw_names(sign, tmp_path)
+    monkeypatch.setattr(fonts, "FONTS", ("No Such Font", "STIXGeneral"))
+    for box, shown in zip(boxes, draw_names(sign, tmp_path), strict=True):
+        assert not np.array_equal(box, shown)
+
+
+def draw_names(name, folder):
+    """Draws a confusion matrix and an attention grid with this landmark; returns their pixels."""
+    matrix, shown = np.eye(2, dtype=int), dataclasses.replace(look(), landmark=name, predicted=name)
+    return (
+        drawn(draw_confusion_matrix, matrix, [name, "b"], "title", folder=folder),
+        drawn(draw_attention_grid, [shown], "title", folder=folder),
+    )
 
 
 def test_same_figure_same_bytes(tmp_path):

@@ -10,7 +10,7 @@ from matplotlib.font_manager import findfont, get_font
 from matplotlib.text import Text
 from PIL import Image
 
-from tfrecords import histogram
+from tfrecords import fonts
 from tfrecords.histogram import COLOURS, LEFT_OUT, LEFT_OUT_NAME, RECORDS, draw_histogram
 from tfrecords.index import SPLITS
 
@@ -234,9 +234,9 @@ def test_a_script_that_matplotlib_s_font_lacks_is_shown_in_an_installed_one(draw
     sign = "\u2316"
     for family, has in (("DejaVu Sans", False), ("STIXGeneral", True)):
         assert (ord(sign) in get_font(findfont(family)).get_charmap()) is has
-    monkeypatch.setattr(histogram, "FONTS", ())
+    monkeypatch.setattr(fonts, "FONTS", ())
     _, boxes = draw({sign: 3, "b": 3})
-    monkeypatch.setattr(histogram, "FONTS", ("No Such Font", "STIXGeneral"))
+    monkeypatch.setattr(fonts, "FONTS", ("No Such Font", "STIXGeneral"))
     _, signs = draw({sign: 3, "b": 3})
     assert not np.array_equal(signs, boxes)
 

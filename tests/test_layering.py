@@ -104,6 +104,7 @@ def test_tfrecords_knows_no_other_package(module):
 @pytest.mark.parametrize("module", GLR_KERAS)
 def test_glr_keras_takes_little_but_the_console_from_tfrecords(module):
     more = {"fit": {"tfrecords.build", "tfrecords.demo"}, "random_access": {"tfrecords.frames"}}
+    more["figures"] = {"tfrecords.fonts"}
     more |= {name: {"tfrecords.index", "tfrecords.photos"} for name in READ_PHOTOS}
     allowed = {"tfrecords.console"} | more.get(module, set())
     others = {name for name in our_imports(GLR_KERAS[module]) if name.split(".")[0] != "glr_keras"}

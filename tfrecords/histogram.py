@@ -1,11 +1,11 @@
 """Draws how many photos each landmark has, and which of them the records hold: the long tail."""
 
 import unicodedata
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
 from tfrecords.choice import landmark_order
+from tfrecords.fonts import find_fonts, lacking_scripts_as_boxes
 from tfrecords.index import SPLITS
 
 MOST_BARS = 50  # as in Figure 2 of the report; 50 names are legible at 45 degrees
@@ -14,16 +14,6 @@ MOST_LINEAR = 1000  # ranks on a linear axis; with more, the first ones are all 
 # Okabe and Ito: told apart by colour-blind eyes
 COLOURS = dict(zip(SPLITS, ("#0072b2", "#e69f00", "#56b4e9"), strict=True))
 RECORDS, LEFT_OUT, LEFT_OUT_NAME = "#d55e00", "#d4d4d4", "#767676"
-# Have scripts that matplotlib's own font lacks, on Linux, Windows, macOS; used where installed
-FONTS = (
-    "Noto Sans CJK SC",
-    "Noto Sans CJK JP",
-    "Noto Sans Devanagari",
-    "Microsoft YaHei",
-    "Malgun Gothic",
-    "Nirmala UI",
-    "Arial Unicode MS",
-)
 
 
 def draw_histogram(
@@ -113,7 +103,7 @@ def _draw_bars(axes, landmark_ids, counts, listed, names):
         axes.bar(places, rest, bottom=tops, color=LEFT_OUT, label="left out")
     labels = [_shorten(names.get(landmark_id) or landmark_id) for landmark_id in landmark_ids]
     look = {"rotation": 45, "ha": "right", "rotation_mode": "anchor", "fontsize": 8}
-    axes.set_xticks(places, labels, family=_find_fonts(), parse_math=False, **look)
+    axes.set_xticks(places, labels, family=find_fonts(), parse_math=False, **look)
     for name, photos in zip(axes.get_xticklabels(), tops, strict=True):
         name.set_color("black" if photos else LEFT_OUT_NAME)
     axes.set_xlim(-0.6, len(landmark_ids) - 0.4)
@@ -166,16 +156,6 @@ def _shorten(name):
     return text
 
 
-def _find_fonts():
-    from matplotlib import font_manager, rcParams
-
-    installed = {font.name for font in font_manager.fontManager.ttflist}
-    return [*rcParams["font.family"], *(font for font in FONTS if font in installed)]
-
-
 def _save(figure, path):
-    with warnings.catch_warnings():
-        # A script that no font here has shows as boxes; the CSV beside has the names.
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        warnings.filterwarnings("ignore", "Matplotlib currently does not support")
+    with lacking_scripts_as_boxes():
         figure.savefig(path, dpi=120, metadata={"Software": None})

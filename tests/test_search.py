@@ -203,6 +203,17 @@ def test_the_test_split_is_not_opened(photos):
     assert set(photos[0].views) == {"train", "validation"}
 
 
+@pytest.mark.parametrize("head", ["abn", "dropout"])
+def test_a_trial_traces_its_step_once(photos, head, tmp_path, monkeypatch):
+    stored, plan = photos
+    config = dataclasses.replace(plan.base, head=head, epochs=1)
+    model = build_trial_model(config, stored)
+    traces, step = [], model.train_step
+    monkeypatch.setattr(model, "train_step", lambda data: traces.append(1) or step(data))
+    train_head(model, config, stored, TrialDir(tmp_path))
+    assert len(traces) == 1
+
+
 def test_a_rung_goes_on_exactly(photos, tmp_path):
     stored, plan = photos
     config = dataclasses.replace(plan.base, head="dropout", epochs=2)

@@ -1,6 +1,5 @@
 """What a trial does: builds a head, trains it on stored features, says how good it became."""
 
-import gc
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -77,12 +76,21 @@ class HeadHyperModel(keras_tuner.HyperModel):
 
 def build_trial_model(config: FitConfig, photos: StoredPhotos) -> keras.Model:
     """Builds and compiles a head as `glr_keras.training` does; frees what the last one held."""
-    keras.backend.clear_session()
-    gc.collect()
+    keras.backend.clear_session()  # collects garbage, too
     model = build_head(config, photos.num_landmarks, photos.views["train"].shape)
     compile_model(model, config, photos.steps(config))
     model.optimizer.build(model.trainable_variables)
+    _build_metrics(model)
     return model
+
+
+def _build_metrics(model):
+    """Makes the variables of loss and metrics, for whose sake Keras would trace a step twice."""
+    labels = {name: keras.ops.zeros(1, "int64") for name in model.output_names_of_loss}
+    logits = {name: keras.ops.zeros((1, model.num_landmarks)) for name in labels}
+    model.compute_loss(y=labels, y_pred=logits)
+    model.compute_metrics(None, labels, logits)
+    model.reset_metrics()
 
 
 def train_head(

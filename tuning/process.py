@@ -1,6 +1,7 @@
 """What a process of a search does, from the records to the figures: alone, chief or worker."""
 
 import dataclasses
+import gc
 import os
 import sys
 import time
@@ -117,6 +118,7 @@ def open_photos(
         photos: StoredPhotos.
         plan: As `settle` returns it.
     """
+    gc.freeze()  # what was imported is no garbage: trials need not search it
     if search.plan.exists():
         search.check(plan)
         precision = search.read_plan()["precision"]

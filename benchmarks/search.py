@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from glr_keras.config import FitConfig
@@ -32,6 +33,7 @@ def main():
     parser.add_argument(
         "--views", type=int, default=0, help="of each photo (default: one per epoch)"
     )
+    parser.add_argument("--pooling", default="flatten", help="of the head, flatten or average")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--plain-trials", type=int, default=2)
@@ -53,7 +55,7 @@ def compare(args, folder):
         )
     shared = [
         *("--backbone", args.backbone, "--weights", args.weights, "--epochs", args.epochs),
-        *("--image-size", args.image_size, "--views", args.views),
+        *("--image-size", args.image_size, "--views", args.views, "--pooling", args.pooling),
     ]
     plain = [__file__, *shared, "--plain-trials", args.plain_trials]
     plain_seconds, plain_work = run([*plain, "--data-dir", data, "--plain", folder / "plain"])
@@ -62,15 +64,10 @@ def compare(args, folder):
     start_up_work = plain_work - sum(one["work"] for one in trials)
     seconds = start_up + args.trials * sum(one["seconds"] for one in trials) / len(trials)
     work = start_up_work + args.trials * sum(one["work"] for one in trials) / len(trials)
-    small = [
-        "--head-units",
-        512,
-        "--attention-channels",
-        128,
-        "--space",
-        "alpha,beta,learning_rate",
+    search = [
+        *("-m", "tuning.search", *shared, "--max-trials", args.trials),
+        *("--head-units", 512, "--attention-channels", 128, "--space", "alpha,beta,learning_rate"),
     ]
-    search = ["-m", "tuning.search", *shared, *small, "--max-trials", args.trials]
     found, found_work = run([*search, "--data-dir", data, "--out", folder / "search"])
     print(f"{args.backbone}, {args.trials} trials of {args.epochs} epochs, {os.cpu_count()} cores")
     print(
@@ -119,9 +116,7 @@ def search_plainly(args):
 
     from glr_keras.batches import LivePhotos, steps_per_epoch
     from glr_keras.data import open_records
-    from glr_keras.models import compile_model
     from glr_keras.precision import choose_precision
-    from glr_keras.training import build_recognizer
 
     records = open_records(args.data_dir)
     config = FitConfig(
@@ -132,6 +127,7 @@ def search_plainly(args):
         epochs=args.epochs,
         head_units=(512,),
         attention_channels=128,
+        pooling=args.pooling,
     )
     config = choose_precision(config, args.plain.with_suffix(".precision"))
     source = LivePhotos(records, ("attention", "perception"), len(records.landmarks), config)
@@ -140,18 +136,8 @@ def search_plainly(args):
     times = []
 
     def build(hp):
-        from dataclasses import replace
-
         times.append((time.perf_counter(), time.process_time()))
-        chosen = replace(
-            config,
-            alpha=hp.Float("alpha", 0, 1),
-            beta=hp.Float("beta", 0.25, 4, sampling="log"),
-            learning_rate=hp.Float("learning_rate", 1e-4, 1e-2, sampling="log"),
-        )
-        model, _ = build_recognizer(chosen, records, fall_back=False)
-        compile_model(model, chosen, steps)
-        return model
+        return build_plainly(hp, config, records, steps)
 
     keras.utils.set_random_seed(0)
     tuner = keras_tuner.RandomSearch(
@@ -173,6 +159,22 @@ def search_plainly(args):
     spans = itertools.pairwise(times)
     trials = [{"seconds": b[0] - a[0], "work": b[1] - a[1]} for a, b in spans]
     args.plain.with_suffix(".json").write_text(json.dumps(trials))
+
+
+def build_plainly(hp, config, records, steps):
+    """A model of everything: frozen backbone and head, compiled."""
+    from glr_keras.models import compile_model
+    from glr_keras.training import build_recognizer
+
+    config = replace(
+        config,
+        alpha=hp.Float("alpha", 0, 1),
+        beta=hp.Float("beta", 0.25, 4, sampling="log"),
+        learning_rate=hp.Float("learning_rate", 1e-4, 1e-2, sampling="log"),
+    )
+    model, _ = build_recognizer(config, records, fall_back=False)
+    compile_model(model, config, steps)
+    return model
 
 
 if __name__ == "__main__":

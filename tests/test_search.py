@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import gc
 import json
 import shutil
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import metadata, plugin_data_pb2
+from tensorflow.python.framework.func_graph import FuncGraph
 
 from glr_keras.config import read_json
 from glr_keras.data import open_records
@@ -212,6 +214,19 @@ def test_a_trial_traces_its_step_once(photos, head, tmp_path, monkeypatch):
     monkeypatch.setattr(model, "train_step", lambda data: traces.append(1) or step(data))
     train_head(model, config, stored, TrialDir(tmp_path))
     assert len(traces) == 1
+
+
+def test_a_trial_leaves_no_graph_behind(photos, tmp_path):
+    stored, plan = photos
+    config = dataclasses.replace(plan.base, epochs=1)
+    graphs = []
+    for number in range(3):
+        model = build_trial_model(config, stored)
+        gc.collect()
+        graphs.append(sum(isinstance(one, FuncGraph) for one in gc.get_objects()))
+        (tmp_path / str(number)).mkdir()
+        train_head(model, config, stored, TrialDir(tmp_path / str(number)))
+    assert graphs[2] == graphs[1]
 
 
 def test_a_rung_goes_on_exactly(photos, tmp_path):

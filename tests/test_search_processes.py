@@ -165,7 +165,7 @@ def test_the_best_are_confirmed_and_the_winner_alone_is_tested(demo_data, tmp_pa
 
 def test_memory_does_not_grow_from_trial_to_trial(demo_data, tmp_path):
     out = tmp_path / "out"
-    flags = ("--head", "dropout", "--space", "learning_rate", "--max-trials", "60")
+    flags = ("--space", "learning_rate", "--max-trials", "60")
     process = start(command_of(demo_data, out, *flags), tmp_path / "log")
     sizes = {}
     while process.poll() is None:

@@ -76,12 +76,27 @@ class HeadHyperModel(keras_tuner.HyperModel):
 
 def build_trial_model(config: FitConfig, photos: StoredPhotos) -> keras.Model:
     """Builds and compiles a head as `glr_keras.training` does; frees what the last one held."""
+    _forget_gradients()
     keras.backend.clear_session()  # collects garbage, too
     model = build_head(config, photos.num_landmarks, photos.views["train"].shape)
     compile_model(model, config, photos.steps(config))
     model.optimizer.build(model.trainable_variables)
     _build_metrics(model)
     return model
+
+
+def _forget_gradients():
+    """Lets the graphs of earlier trials go.
+
+    TensorFlow keeps, for ever, a note for each use of a custom gradient, and the note holds the
+    graph (github.com/tensorflow/tensorflow/issues/97697); the step of every Keras optimizer has
+    one. The gradients of those graphs were taken when they were traced: nobody asks again.
+    """
+    from tensorflow.python.framework import ops
+
+    notes = ops.gradient_registry._registry
+    for name in [name for name in notes if name.startswith("CustomGradient-")]:
+        del notes[name]
 
 
 def _build_metrics(model):

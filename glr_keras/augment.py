@@ -79,8 +79,31 @@ def _uniforms(photo_id, view, config):
 
 
 def _train_view(photo: np.ndarray, uniforms: np.ndarray, config: FitConfig) -> np.ndarray:
-    area, ratio, across, down, turn, mirror, light = uniforms.tolist()
-    height, width = photo.shape[:2]
+    *where, light = uniforms.tolist()
+    center, crop, angle, direction = _draw_window(*where, *photo.shape[:2], config)
+    size = config.image_size
+    factor = min(max(round(max(crop) / size), 1), MAX_OVERSAMPLING)
+    samples = factor * size
+    step_x, step_y = direction * crop[0] / samples, crop[1] / samples
+    cos, sin = math.cos(angle), math.sin(angle)
+    turned = np.array([[cos * step_x, -sin * step_y], [sin * step_x, cos * step_y]])
+    # Sample (i, j) has its centre at i + 1/2; the window's centre is sample number samples / 2.
+    offset = np.array(center) - 0.5 - turned.sum(1) * (samples - 1) / 2
+    square = cv2.warpAffine(
+        photo.astype(np.float32),
+        np.column_stack([turned, offset]),
+        (samples, samples),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REFLECT,
+    )
+    if factor > 1:  # averages cells of samples to pixels
+        square = cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA)
+    square *= 1 + (2 * light - 1) * config.brightness
+    return np.minimum(square, 255, out=square)
+
+
+def _draw_window(area, ratio, across, down, turn, mirror, height, width, config):
+    """Turns numbers in [0, 1) into a window: its centre and sides (x, y), angle and direction."""
     area = (config.min_crop_area + area * (1 - config.min_crop_area)) * height * width
     # Only shapes of that area that fit into the photo are drawn; cutting others off would make
     # crops smaller than promised. A panorama has none, and there the crop is smaller.
@@ -92,24 +115,7 @@ def _train_view(photo: np.ndarray, uniforms: np.ndarray, config: FitConfig) -> n
     center_y = crop_height / 2 + down * (height - crop_height)
     angle = (2 * turn - 1) * math.radians(config.rotation)
     direction = -1 if config.flip and mirror < 0.5 else 1
-    size = config.image_size
-    factor = min(max(round(max(crop_width, crop_height) / size), 1), MAX_OVERSAMPLING)
-    step_x, step_y = direction * crop_width / (factor * size), crop_height / (factor * size)
-    cos, sin = math.cos(angle), math.sin(angle)
-    turned = np.array([[cos * step_x, -sin * step_y], [sin * step_x, cos * step_y]])
-    # Sample (i, j) has its centre at i + 1/2; the window's centre is sample number samples / 2.
-    offset = np.array([center_x, center_y]) - 0.5 - turned.sum(1) * (factor * size - 1) / 2
-    square = cv2.warpAffine(
-        photo.astype(np.float32),
-        np.column_stack([turned, offset]),
-        (factor * size, factor * size),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REFLECT,
-    )
-    if factor > 1:  # averages cells of samples to pixels
-        square = cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA)
-    square *= 1 + (2 * light - 1) * config.brightness
-    return np.minimum(square, 255, out=square)
+    return (center_x, center_y), (crop_width, crop_height), angle, direction
 
 
 def _sides(photo):

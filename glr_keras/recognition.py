@@ -30,24 +30,24 @@ class Prediction:
         landmarks: Names, the most likely first.
         scores: Their probabilities, float32 array.
         probabilities: float32 array `(landmarks,)`, of all, in label order.
-        attention_map: float32 array `(rows, columns)` in [0, 1]: where the model looked.
     """
 
     landmarks: list[str]
     scores: np.ndarray
     probabilities: np.ndarray
-    attention_map: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
 class Explanation(Prediction):
-    """A prediction, and the square of the photo that the attention map lies on.
+    """A prediction, and where the model looked.
 
     Attributes:
+        attention_map: float32 array `(rows, columns)` in [0, 1], on the view.
         view: float32 array `(image_size, image_size, 3)` in [0, 255]: the centre of the upright
             photo, 7/8 of its short side, as the model saw it.
     """
 
+    attention_map: np.ndarray
     view: np.ndarray
 
 
@@ -95,7 +95,7 @@ class LandmarkModel:
         return self._one_or_many(photos, lambda batch: self.try_predict(batch, top))
 
     def explain(self, photos, top: int = 5) -> Explanation | list[Explanation]:
-        """Does the same, with the view of each photo that its attention map lies on."""
+        """Does the same, with the attention map of each photo and the view that it lies on."""
         return self._one_or_many(photos, lambda batch: self.try_explain(batch, top))
 
     def embed(self, photos) -> np.ndarray:
@@ -116,14 +116,15 @@ class LandmarkModel:
         def predict(answer, row, _):
             return Prediction(**self._describe(answer, row, top))
 
-        return self._ask("serving_default", photos, predict)
+        return self._ask("scores", photos, predict)
 
     def try_explain(self, photos: Sequence, top: int = 5) -> list[Explanation | str]:
         """Explains one batch; reasons as in `try_predict`."""
 
         def explain(answer, row, contents):
             view = self._decode([contents])[0][0].numpy()
-            return Explanation(**self._describe(answer, row, top), view=view)
+            described = self._describe(answer, row, top)
+            return Explanation(**described, attention_map=answer["attention_map"][row], view=view)
 
         return self._ask("serving_default", photos, explain)
 
@@ -134,7 +135,6 @@ class LandmarkModel:
             "landmarks": [self.landmarks[label] for label in best],
             "scores": probabilities[best],
             "probabilities": probabilities,
-            "attention_map": answer["attention_map"][row],
         }
 
     def _one_or_many(self, photos, ask):

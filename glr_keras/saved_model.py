@@ -13,7 +13,7 @@ from glr_keras.models import Recognizer
 from glr_keras.serving import build_endpoints
 from tfrecords.console import UserError
 
-FORMAT = 1  # of the description; another number, another reader
+FORMAT = 2  # of the description; another number, another reader
 VERSION = "1"  # the sub-folder that TensorFlow Serving looks for
 
 

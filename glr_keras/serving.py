@@ -31,24 +31,27 @@ def build_endpoints(
         string, and `scores`, float32, `(batch, 5)`, the most likely first (all, where there are
         fewer); `attention_map`, float32 `(batch, rows, columns)` in [0, 1], on the square that
         `augment.eval_view` cuts out.
-        "pixels", the same from `photos`, float32 `(batch, height, width, 3)`, RGB in [0, 255], of
-        any size, as a decoder gives them: whole photos, upright.
+        "scores", the same without the map, which takes a dropout head (Grad-CAM) as long again.
+        "pixels", as "serving_default" from `photos`, float32 `(batch, height, width, 3)`, RGB in
+        [0, 255], of any size, as a decoder gives them: whole photos, upright.
         "features", from `image_bytes`: `embedding`, float32 `(batch, channels)`, what the backbone
         says of each photo, averaged over space.
     """
     image_size = recognizer.backbone.input_shape[1]
 
-    def answer(views):
-        with weights():
-            logits, maps = look(recognizer.head, recognizer.backbone(views, training=False))
+    def name(logits):
         probabilities = tf.nn.softmax(tf.cast(logits, tf.float32))
         scores, best = tf.math.top_k(probabilities, min(TOP, len(recognizer.landmarks)))
         return {
             "probabilities": probabilities,
             "landmarks": tf.gather(tf.constant(recognizer.landmarks), best),
             "scores": scores,
-            "attention_map": tf.cast(maps, tf.float32),
         }
+
+    def answer(views):
+        with weights():
+            logits, maps = look(recognizer.head, recognizer.backbone(views, training=False))
+        return name(logits) | {"attention_map": tf.cast(maps, tf.float32)}
 
     files = tf.TensorSpec([None], tf.string, "image_bytes")
     pixels_of_photos = tf.TensorSpec([None, None, None, 3], tf.float32, "photos")
@@ -56,6 +59,12 @@ def build_endpoints(
     @tf.function(input_signature=[files])
     def serving_default(image_bytes):
         return answer(_decode_all(image_bytes, image_size, short_side))
+
+    @tf.function(input_signature=[files])
+    def scores(image_bytes):
+        views = _decode_all(image_bytes, image_size, short_side)
+        with weights():
+            return name(recognizer(views, training=False)["perception"])
 
     @tf.function(input_signature=[pixels_of_photos])
     def pixels(photos):
@@ -72,7 +81,12 @@ def build_endpoints(
             maps = recognizer.backbone(views, training=False)
         return {"embedding": tf.reduce_mean(tf.cast(maps, tf.float32), axis=(1, 2))}
 
-    return {"serving_default": serving_default, "pixels": pixels, "features": features}
+    return {
+        "serving_default": serving_default,
+        "scores": scores,
+        "pixels": pixels,
+        "features": features,
+    }
 
 
 def _decode_all(image_bytes, image_size, short_side):

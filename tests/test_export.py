@@ -42,11 +42,12 @@ def test_the_folder_is_laid_out_for_tensorflow_serving(small_export, small_run):
         "precision": "float32",
         "backbone": "vgg16",
         "head": "ABN",
-        "format": 1,
+        "format": 2,
     }
     assert sorted(tf.saved_model.load(small_export / "1").signatures) == [
         "features",
         "pixels",
+        "scores",
         "serving_default",
     ]
 

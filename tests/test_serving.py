@@ -66,6 +66,14 @@ def test_the_answer_is_what_the_model_says_of_the_views(recognizer, endpoints):
     assert [name.decode() for name in answer["landmarks"][0].numpy()] == [NAMES[i] for i in order]
 
 
+def test_scores_are_the_answer_without_the_map(endpoints):
+    answer, scores = (endpoints[name](FILES) for name in ("serving_default", "scores"))
+    assert set(answer) - set(scores) == {"attention_map"}
+    np.testing.assert_array_equal(scores["landmarks"], answer["landmarks"])
+    for name in ("probabilities", "scores"):
+        np.testing.assert_allclose(scores[name], answer[name], atol=1e-6)
+
+
 def test_a_photo_gets_its_answer_alone_and_in_a_batch(endpoints):
     together = endpoints["serving_default"](FILES)
     for row in range(2):
@@ -106,7 +114,7 @@ def test_fewer_than_five_landmarks_are_all_named():
     assert [set(row) for row in names] == [{b"arch", b"bridge"}] * 2
 
 
-@pytest.mark.parametrize("endpoint", ["serving_default", "features"])
+@pytest.mark.parametrize("endpoint", ["serving_default", "scores", "features"])
 def test_photos_that_do_not_decode_fail_the_request_and_are_named(endpoints, endpoint):
     files = tf.stack([FILES[0], b"", FILES[1], b"<html>", FILES[0]])
     message = r"these photos of the batch, counted from 0, do not decode.*\[1 3\]"

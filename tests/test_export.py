@@ -235,8 +235,8 @@ def test_an_export_that_was_cut_short_is_refused(small_export, tmp_path):
     with pytest.raises(UserError, match=r"out can't be loaded: .*\nIt is damaged, or of another"):
         open_export(tmp_path / "out")
     description = tmp_path / "out" / "1" / "assets.extra" / "glr_keras.json"
-    description.write_text(description.read_text().replace('"format": 1', '"format": 2'))
-    with pytest.raises(UserError, match="can't be loaded: format 2, expected 1"):
+    description.write_text(description.read_text().replace('"format": 2', '"format": 1'))
+    with pytest.raises(UserError, match="can't be loaded: format 1, expected 2"):
         open_export(tmp_path / "out")
 
 

@@ -103,10 +103,14 @@ def train_both(folder, **settings):
 
 
 def assert_same_training(history, mirrored, weights, others):
+    """Up to rounding, which differs: variance is E[x^2] - E[x]^2 where it is taken over devices.
+
+    A photo too many, or gradients added up where they should be averaged, would move them far more.
+    """
     for row, other in zip(history, mirrored, strict=True):
         assert other == pytest.approx(row, rel=1e-5)  # 4.2e-6 at most when this was written
     for values, expected in zip(others, weights, strict=True):
-        assert values == pytest.approx(expected, rel=1e-5, abs=1e-6)
+        assert values == pytest.approx(expected, abs=2e-4)  # 3.6e-5 at most
 
 
 @pytest.mark.slow  # a minute: all is traced twice, for two devices

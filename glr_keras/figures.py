@@ -56,7 +56,7 @@ def draw_training_curves(history: Sequence[dict], best_epoch: int, path: Path) -
     figure.axes[1].set_ylim(0, 1.02)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False, fontsize=9)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_confusion_matrix(matrix: np.ndarray, names: Sequence[str], title: str, path: Path) -> None:
@@ -87,7 +87,7 @@ def draw_confusion_matrix(matrix: np.ndarray, names: Sequence[str], title: str, 
         for i, j in zip(*np.nonzero(matrix), strict=True):
             colour = "black" if shares[i, j] > 0.55 else "white"
             axes.text(j, i, matrix[i, j], ha="center", va="center", color=colour, fontsize=7.5)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_attention_grid(looks: Sequence[Look], title: str, path: Path, columns: int = 4) -> None:
@@ -109,7 +109,7 @@ def draw_attention_grid(looks: Sequence[Look], title: str, path: Path, columns: 
             text = f"is {_readable(look.landmark)}\nsaid {text}"
         colour = "black" if right else ATTENTION
         axes.set_title(text, fontsize=8, color=colour, family=family, parse_math=False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def lay_over(photo: np.ndarray, attention_map: np.ndarray) -> np.ndarray:
@@ -140,7 +140,8 @@ def _readable(name):
     return name.replace("_", " ")
 
 
-def _save(figure, path):
+def save_figure(figure: Figure, path: Path) -> None:
+    """Writes a PNG: whole or not at all, and the same bytes for the same figure."""
     temporary = path.with_name(f"{path.stem}.tmp.png")
     with lacking_scripts_as_boxes():
         figure.savefig(temporary, dpi=DPI, metadata={"Software": None})

@@ -11,11 +11,10 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from glr_keras.figures import PERCEPTION
+from glr_keras.figures import PERCEPTION, save_figure
 from tuning.directory import SearchDir, SearchPlan
 from tuning.trials import Trial, best_first, show_value
 
-DPI = 120
 MOST_CELLS = 8  # along a side of the heat map; more values are put together
 BINS = 5
 BEST = FAILED = "#d55e00"  # vermilion of Okabe and Ito
@@ -55,7 +54,7 @@ def draw_best_so_far(trials: Sequence[Trial], plan: SearchPlan, path: Path) -> N
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(frameon=False, loc="outside right upper")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_parallel_coordinates(
@@ -104,7 +103,7 @@ def draw_parallel_coordinates(
     axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, -0.02), fontsize=9)
     axes.set_title(f"{len(scored)} trials; bright lines are good ones" if plan.direction == "max"
                    else f"{len(scored)} trials; dark lines are good ones")  # fmt: skip
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_alpha_beta(scored: Sequence[Trial], plan: SearchPlan, path: Path) -> None:
@@ -141,7 +140,7 @@ def draw_alpha_beta(scored: Sequence[Trial], plan: SearchPlan, path: Path) -> No
         ylabel="beta, weight of the\nperception branch's loss",
         title=f"Mean ± standard deviation (trials); in a cell {varied} varies",
     )
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 class _Column:
@@ -226,9 +225,3 @@ def _readable(name, space=" "):
     return name.removeprefix("val_").replace("_", space) + (
         f"{space}(validation)" if name.startswith("val_") else ""
     )
-
-
-def _save(figure, path):
-    temporary = path.with_name(f"{path.stem}.tmp.png")
-    figure.savefig(temporary, dpi=DPI, metadata={"Software": None})
-    temporary.replace(path)

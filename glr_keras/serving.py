@@ -5,7 +5,8 @@ from contextlib import AbstractContextManager, nullcontext
 
 import tensorflow as tf
 
-from glr_keras.decoding import decode_views, shrink, view_of
+from glr_keras.augment import eval_view
+from glr_keras.decoding import decode_views, shrink
 from glr_keras.explain import look
 from glr_keras.models import Recognizer
 
@@ -70,7 +71,7 @@ def build_endpoints(
     def pixels(photos):
         def view(photo):
             photo = tf.cast(tf.clip_by_value(tf.round(photo), 0, 255), tf.uint8)
-            return view_of(shrink(photo, short_side), image_size)
+            return eval_view(shrink(photo, short_side), image_size)
 
         return answer(tf.map_fn(view, photos, fn_output_signature=tf.float32))
 

@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from glr_keras.augment import eval_view
-from glr_keras.decoding import decode_views, exif_orientation, shrink, turn_upright, view_of
+from glr_keras.augment import VIEW_SHARE, _resample, eval_view
+from glr_keras.decoding import decode_views, exif_orientation, shrink, turn_upright
 from tfrecords.photos import prepare_photo
 
 # As an export has them.
@@ -66,14 +66,15 @@ def test_the_file_in_a_record_gives_the_view_of_the_evaluation_exactly():
 @pytest.mark.parametrize("size", [(256, 256), (341, 256), (256, 455), (257, 256), (256, 300)])
 def test_a_view_at_the_scale_of_the_photo_is_the_same_crop(size):
     photo = tf.constant(np.asarray(picture(*size)))
-    view = tf.function(view_of)(photo, 224)
-    np.testing.assert_array_equal(view, eval_view(photo, 224))
+    view = tf.function(eval_view)(photo, 224)
+    np.testing.assert_array_equal(view, _resample(photo, min(size) * VIEW_SHARE, 224))
 
 
 @pytest.mark.parametrize("size", [(255, 340), (100, 80), (600, 512), (224, 224)])
 def test_a_view_at_another_scale_is_resampled(size):
     photo = tf.constant(np.asarray(picture(*size)))
-    np.testing.assert_allclose(view_of(photo, 224), eval_view(photo, 224), atol=1e-3)
+    resampled = _resample(photo, min(size) * VIEW_SHARE, 224)
+    np.testing.assert_allclose(eval_view(photo, 224), resampled, atol=1e-3)
 
 
 @pytest.mark.parametrize("size", [(90, 60), (130, 200), (700, 400), (1300, 1100), (3000, 700)])

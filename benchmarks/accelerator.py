@@ -18,9 +18,10 @@ import keras
 import numpy as np
 from show import show
 
-from glr_keras.backbones import build_backbone
 from glr_keras.config import FitConfig
-from glr_keras.models import build_head, compile_model
+from glr_keras.models.backbones import build_backbone
+from glr_keras.models.heads import build_head
+from glr_keras.models.objective import compile_model
 
 VGG16_FLOP = 30.7e9  # of one photo's forward pass at 224 pixels
 REPORT_PHOTOS, REPORT_SECONDS = 123_391, 65 * 60  # an epoch of the report

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tfrecords.photos import JPEG_QUALITY
+from tfrecords.images.convert import JPEG_QUALITY
 
 SHORT_SIDE = 256  # pixels, the build's default
 LANDMARKS = 10

@@ -18,9 +18,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from tfrecords.demo import write_photos
-from tfrecords.duplicates import fingerprint, near_duplicate_groups, near_duplicate_pairs
-from tfrecords.photos import PhotoError, prepare_photo
+from tfrecords.demo.photos import write_photos
+from tfrecords.images.convert import PhotoError, prepare_photo
+from tfrecords.images.near_duplicates import (
+    fingerprint,
+    near_duplicate_groups,
+    near_duplicate_pairs,
+)
 
 SHORT_SIDE = 256
 THRESHOLDS = (6, 10)  # bits of 64

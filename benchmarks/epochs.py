@@ -14,7 +14,7 @@ from pathlib import Path
 from show import show
 
 from glr_keras.config import FitConfig
-from tfrecords.console import start_tensorflow
+from tfrecords.common.console import start_tensorflow
 
 HEADS = {
     "dropout head, 4096-4096": {"head": "dropout", "head_units": (4096, 4096)},
@@ -38,14 +38,16 @@ def main():
 def measure(folder, args):
     from dataclasses import replace
 
-    from glr_keras.backbones import build_backbone
-    from glr_keras.batches import LivePhotos, StoredFeatures
-    from glr_keras.data import open_records
-    from glr_keras.extraction import feature_views
-    from glr_keras.models import Recognizer, build_head, compile_model
-    from glr_keras.precision import choose_precision
+    from glr_keras.data.records import open_records
+    from glr_keras.features.extraction import feature_views
+    from glr_keras.models.backbones import build_backbone
+    from glr_keras.models.heads import build_head
+    from glr_keras.models.objective import compile_model
+    from glr_keras.models.precision import choose_precision
+    from glr_keras.models.recognizer import Recognizer
+    from glr_keras.training.batches import LivePhotos, StoredFeatures
     from tfrecords.build import BuildOptions, build
-    from tfrecords.demo import write_photos
+    from tfrecords.demo.photos import write_photos
 
     write_photos(folder / "photos", photos_per_landmark=14)
     build(BuildOptions(photos=folder / "photos", out=folder / "data"))

@@ -15,7 +15,7 @@ from pathlib import Path
 from show import show
 
 from glr_keras.config import FitConfig
-from tfrecords.console import start_tensorflow
+from tfrecords.common.console import start_tensorflow
 
 PHOTOS_PER_LANDMARK = {"vgg16": 5, "mobilenet_v2": 70}  # of 10 demo landmarks; 70 % are extracted
 VIEWS = 3  # of each, as a run of 3 epochs has
@@ -39,13 +39,13 @@ def main():
 def measure(folder, backbone_name, rounds):
     import numpy as np
 
-    from glr_keras.backbones import build_backbone
-    from glr_keras.data import open_records
-    from glr_keras.extraction import feature_views
-    from glr_keras.feature_files import BLOCK
-    from glr_keras.precision import choose_precision
+    from glr_keras.data.records import open_records
+    from glr_keras.features.extraction import feature_views
+    from glr_keras.features.view_files import BLOCK
+    from glr_keras.models.backbones import build_backbone
+    from glr_keras.models.precision import choose_precision
     from tfrecords.build import BuildOptions, build
-    from tfrecords.demo import write_photos
+    from tfrecords.demo.photos import write_photos
 
     write_photos(folder / "photos", photos_per_landmark=PHOTOS_PER_LANDMARK[backbone_name])
     build(BuildOptions(photos=folder / "photos", out=folder / "data"))

@@ -54,7 +54,7 @@ def main():
 
 def measure(steps, pool=True, keras_sgd=False, affine_norm=False, jit=False, batch=32, threads=0):
     os.environ["TF_CPU_ALLOCATOR_USE_BFC"] = str(pool).lower()
-    from tfrecords.console import start_tensorflow
+    from tfrecords.common.console import start_tensorflow
 
     start_tensorflow()
     import keras
@@ -62,7 +62,8 @@ def measure(steps, pool=True, keras_sgd=False, affine_norm=False, jit=False, bat
     import tensorflow as tf
 
     from glr_keras.config import FitConfig
-    from glr_keras.models import build_head, compile_model
+    from glr_keras.models.heads import build_head
+    from glr_keras.models.objective import compile_model
 
     if threads:
         tf.config.threading.set_intra_op_parallelism_threads(threads)

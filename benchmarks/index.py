@@ -118,9 +118,9 @@ def report(path):
 
 def measure(path, with_urls, choice):
     """Returns seconds of reading, choosing and splitting, and what they needed."""
-    from tfrecords.choice import choose_landmarks
-    from tfrecords.csv_index import read_index
-    from tfrecords.splits import split_photos
+    from tfrecords.sources.challenge_csv import read_index
+    from tfrecords.sources.selection import choose_landmarks
+    from tfrecords.splitting.stratified import split_photos
 
     times = [time.perf_counter()]
     index = read_index(path, with_urls)

@@ -16,7 +16,7 @@ import numpy as np
 from show import show
 
 from glr_keras.config import FitConfig
-from tfrecords.console import start_tensorflow
+from tfrecords.common.console import start_tensorflow
 
 LANDMARKS = 27
 SHAPE = (7, 7, 512)
@@ -43,13 +43,14 @@ def main():
 def train(folder, photos):
     """Trains, and prints the peak of this process in GiB."""
     start_tensorflow()
-    from glr_keras.backbones import build_backbone
-    from glr_keras.batches import StoredFeatures
-    from glr_keras.checkpoint import Checkpoint
-    from glr_keras.extraction import find_missing
-    from glr_keras.feature_files import BLOCK
-    from glr_keras.models import build_head, compile_model
-    from glr_keras.run import RunDir
+    from glr_keras.features.extraction import find_missing
+    from glr_keras.features.view_files import BLOCK
+    from glr_keras.models.backbones import build_backbone
+    from glr_keras.models.heads import build_head
+    from glr_keras.models.objective import compile_model
+    from glr_keras.runs.run_dir import RunDir
+    from glr_keras.training.batches import StoredFeatures
+    from glr_keras.training.checkpoint import Checkpoint
 
     config = FitConfig(head="dropout", weights="random", precision="float32", views=1)
     backbone = build_backbone(config)
@@ -82,8 +83,8 @@ def split(photos):
 
 
 def make_views(folder, name, photos, block):
-    from glr_keras.feature_files import BLOCK, ViewFile
-    from glr_keras.features import FeatureViews
+    from glr_keras.features.store import FeatureViews
+    from glr_keras.features.view_files import BLOCK, ViewFile
 
     (folder / name).mkdir()
     file = ViewFile(folder / name / "view-0.npy", (photos, *SHAPE))

@@ -15,7 +15,7 @@ from pathlib import Path
 from show import show
 
 from glr_keras.config import FitConfig
-from tfrecords.console import start_tensorflow
+from tfrecords.common.console import start_tensorflow
 
 EPOCHS = 3
 ALPHAS = (0.25, 0.5)
@@ -31,7 +31,7 @@ def main():
         train_plainly(Path(args.child[0]), float(args.child[1]))
         return
     from tfrecords.build import BuildOptions, build
-    from tfrecords.demo import write_photos
+    from tfrecords.demo.photos import write_photos
 
     seconds = {"plain": [], "ours": []}
     with tempfile.TemporaryDirectory() as folder:
@@ -68,9 +68,11 @@ def train_plainly(data, alpha):
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
-    from glr_keras.backbones import build_backbone
-    from glr_keras.data import open_records, show_record
-    from glr_keras.models import Recognizer, build_head, compile_model
+    from glr_keras.data.records import open_records, show_record
+    from glr_keras.models.backbones import build_backbone
+    from glr_keras.models.heads import build_head
+    from glr_keras.models.objective import compile_model
+    from glr_keras.models.recognizer import Recognizer
 
     config = FitConfig(
         weights="random", precision="float32", alpha=alpha, head_units=(512,), epochs=EPOCHS

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from glr_keras.config import FitConfig
 from glr_keras.predict import predict_batches, start_rows
-from tfrecords.console import start_tensorflow
+from tfrecords.common.console import start_tensorflow
 
 
 def main():
@@ -30,7 +30,7 @@ def main():
 
 
 def draw_photos(folder, photos_per_landmark):
-    from tfrecords.demo import write_photos
+    from tfrecords.demo.photos import write_photos
 
     write_photos(folder, photos_per_landmark=photos_per_landmark)
     return folder
@@ -39,10 +39,11 @@ def draw_photos(folder, photos_per_landmark):
 def measure(args, folder):
     import numpy as np
 
-    from glr_keras.recognition import BATCH, LandmarkModel
-    from glr_keras.recognizers import SHORT_SIDE, build_model
-    from glr_keras.serving import build_endpoints
-    from tfrecords.index import files_below
+    from glr_keras.inference.endpoints import build_endpoints
+    from glr_keras.inference.landmark_model import BATCH, LandmarkModel
+    from glr_keras.inference.loading import SHORT_SIDE
+    from glr_keras.models.recognizer import build_model
+    from tfrecords.sources.folder import files_below
 
     config = FitConfig(
         backbone=args.backbone, head=args.head, weights="random", precision="float32"

@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from glr_keras.config import FitConfig
-from tfrecords.console import start_tensorflow
+from tfrecords.common.console import start_tensorflow
 
 
 def main():
@@ -81,7 +81,7 @@ def compare(args, folder):
 
 def build_demo(folder, photos_per_landmark):
     from tfrecords.build import BuildOptions, build
-    from tfrecords.demo import write_photos
+    from tfrecords.demo.photos import write_photos
 
     write_photos(folder / "photos", photos_per_landmark=photos_per_landmark)
     build(BuildOptions(photos=folder / "photos", out=folder / "data"))
@@ -114,9 +114,9 @@ def search_plainly(args):
     import keras
     import keras_tuner
 
-    from glr_keras.batches import LivePhotos, steps_per_epoch
-    from glr_keras.data import open_records
-    from glr_keras.precision import choose_precision
+    from glr_keras.data.records import open_records
+    from glr_keras.models.precision import choose_precision
+    from glr_keras.training.batches import LivePhotos, steps_per_epoch
 
     records = open_records(args.data_dir)
     config = FitConfig(
@@ -163,8 +163,8 @@ def search_plainly(args):
 
 def build_plainly(hp, config, records, steps):
     """A model of everything: frozen backbone and head, compiled."""
-    from glr_keras.models import compile_model
-    from glr_keras.training import build_recognizer
+    from glr_keras.models.objective import compile_model
+    from glr_keras.training.train import build_recognizer
 
     config = replace(
         config,

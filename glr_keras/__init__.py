@@ -10,11 +10,11 @@ import wrapt
 
 _MODULE_OF = {
     "FitConfig": "config",
-    "ABN": "models",
-    "DropoutHead": "models",
-    "Recognizer": "models",
-    "build_model": "recognizers",
-    "load": "recognition",
+    "ABN": "models.heads",
+    "DropoutHead": "models.heads",
+    "Recognizer": "models.recognizer",
+    "build_model": "models.recognizer",
+    "load": "inference.landmark_model",
 }
 __all__ = sorted(_MODULE_OF)
 
@@ -25,4 +25,6 @@ def __getattr__(name):
     return getattr(importlib.import_module(f"glr_keras.{_MODULE_OF[name]}"), name)
 
 
-wrapt.register_post_import_hook(lambda _: importlib.import_module("glr_keras.models"), "keras")
+wrapt.register_post_import_hook(
+    lambda _: importlib.import_module("glr_keras.models.heads"), "keras"
+)

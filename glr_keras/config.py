@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfrecords.console import UserError
+from tfrecords.common.console import UserError
 
 
 def option(default, help, choices=None):

@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 
 from glr_keras.config import read_json
-from glr_keras.model_dir import check_run, is_our_export
-from tfrecords.console import UserError, run_command, start_tensorflow, stderr_held_back
+from glr_keras.inference.model_dir import check_run, is_our_export
+from tfrecords.common.console import UserError, run_command, start_tensorflow, stderr_held_back
 
 TEST_PHOTOS = 256  # enough to tell accuracies 3 points apart; VGG16 takes two minutes on two cores
 MAX_DIFFERENCE = 1e-4  # from Keras: more than rounding is a mistake
@@ -85,10 +85,10 @@ def export(run: Path, out: Path, data_dir: Path, precision: str, test_photos: in
     Raises:
         UserError: it can't be written, or does not say what Keras says.
     """
-    from glr_keras.data import open_records
-    from glr_keras.export_check import examine
-    from glr_keras.recognizers import load_recognizer, short_side_of
-    from glr_keras.saved_model import describe, write_export
+    from glr_keras.data.records import open_records
+    from glr_keras.inference.loading import load_recognizer, short_side_of
+    from glr_keras.inference.saved_model import describe, write_export
+    from glr_keras.inference.verification import examine
 
     recognizer = load_recognizer(run)
     records = open_records(data_dir)

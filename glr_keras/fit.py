@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 from glr_keras.config import DEMO, FitConfig, add_flags, from_flags, read_json
-from glr_keras.run import RunDir
-from tfrecords.console import run_command, start_tensorflow
+from glr_keras.runs.run_dir import RunDir
+from tfrecords.common.console import run_command, start_tensorflow
 
 DEMO_DATA = Path("data/demo")
 
@@ -31,7 +31,7 @@ def main() -> None:
         if is_demo:
             build_demo(data_dir)
         start_tensorflow()
-        from glr_keras.training import train
+        from glr_keras.training.train import train
 
         metrics = train(config, is_demo)
     print_result(run_dir, metrics, time.monotonic() - started)
@@ -78,7 +78,7 @@ def build_demo(data_dir: Path) -> None:
     if (data_dir / "manifest.json").exists():
         return
     from tfrecords.build import BuildOptions, build
-    from tfrecords.demo import write_photos
+    from tfrecords.demo.photos import write_photos
 
     photos = data_dir.with_name(data_dir.name + "-photos")
     if not (photos / "boxes.csv").exists():

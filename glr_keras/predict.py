@@ -15,11 +15,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from glr_keras.model_dir import check_model
-from glr_keras.photo_files import check_sources, photo_paths
-from tfrecords.console import UserError, run_command, start_tensorflow
-from tfrecords.index import one_line
-from tfrecords.photos import REASONS
+from glr_keras.inference.model_dir import check_model
+from glr_keras.inference.photo_inputs import check_sources, photo_paths
+from tfrecords.common.console import UserError, run_command, start_tensorflow
+from tfrecords.common.types import REASONS, one_line
 
 IN_FLIGHT = 3  # batches: while the model looks at one, the next is decoded
 EXIT_UNREADABLE = 1  # some photos could not be read; the others are done
@@ -36,7 +35,7 @@ def main() -> None:
     warnings.simplefilter("ignore")  # Pillow's, of odd metadata: the picture is what counts
     sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # paths may be any bytes
     start_tensorflow()
-    from glr_keras.recognition import load
+    from glr_keras.inference.landmark_model import load
 
     model = load(args.model)
     try:
@@ -179,7 +178,7 @@ def _check_maps(folder):
 def _draw_map(explanation, path, number, folder):
     from PIL import Image
 
-    from glr_keras.figures import lay_over
+    from glr_keras.reporting.figures import lay_over
 
     picture = lay_over(explanation.view, explanation.attention_map)
     stem = one_line(Path(path).stem)[:100].replace("/", "_")

@@ -39,7 +39,7 @@ def run_python():
 def demo_data(tmp_path_factory):
     """Records of 5 photos of each of the 10 demo landmarks (3 train, 1 validation, 1 test)."""
     from tfrecords.build import BuildOptions, build
-    from tfrecords.demo import write_photos
+    from tfrecords.demo.photos import write_photos
 
     folder = tmp_path_factory.mktemp("demo")
     write_photos(folder / "photos", photos_per_landmark=5, progress=False)
@@ -50,7 +50,7 @@ def demo_data(tmp_path_factory):
 @pytest.fixture
 def records(demo_data, tmp_path):
     """A copy of those records, for tests that write features beside them or harm them."""
-    from glr_keras.data import open_records
+    from glr_keras.data.records import open_records
 
     shutil.copytree(demo_data, tmp_path / "data", ignore=shutil.ignore_patterns("features"))
     return open_records(tmp_path / "data")
@@ -66,7 +66,7 @@ def demo_photos(demo_data):
 def small_run(demo_data, tmp_path_factory):
     """A complete run of an ABN that sees 32 pixels, with maps of 8 x 8."""
     from glr_keras.config import FitConfig
-    from glr_keras.training import train
+    from glr_keras.training.train import train
 
     run_dir = tmp_path_factory.mktemp("small") / "run"
     small = {

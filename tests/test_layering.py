@@ -1,162 +1,189 @@
-"""Which file may import which, and which stay free of TensorFlow."""
+"""Which part may import which, and which modules stay free of TensorFlow."""
 
 import ast
+import graphlib
 from pathlib import Path
 
 import pytest
+from paths import REPOSITORY
 
-REPOSITORY = Path(__file__).parents[1]
 PACKAGES = ("tfrecords", "glr_keras", "tuning")
-# A module imports from layers listed before its own only.
-LAYERS = [
-    ["arrays", "config", "feature_files", "figures", "metrics", "photo_files"],
-    ["augment", "backbones", "distribution", "features", "optimizers", "run"],
-    ["checkpoint", "data", "decoding", "model_dir", "models", "precision"],
-    ["explain", "extraction", "finetuning", "random_access", "recognizers"],
-    ["batches", "report", "serving"],
-    ["saved_model", "training"],
-    ["export_check", "fit", "recognition"],
-    ["export", "predict"],
-]
-RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-# Photos that users hand in are read as the build reads them, and refused for the same reasons.
-READ_PHOTOS = ("photo_files", "recognition", "predict")
-HEAVY = {"beam", "builder"}  # of tfrecords: these import TensorFlow Datasets when they are imported
-LIGHT = [
-    *sorted(
-        f"tfrecords.{path.stem}"
-        for path in (REPOSITORY / "tfrecords").glob("*.py")
-        if path.stem not in HEAVY
+# A part imports from itself and from parts listed before its own line only.
+LAYERS = {
+    "tfrecords": [
+        ["common"],
+        ["images"],
+        ["splitting", "demo"],
+        ["sources"],
+        ["download"],
+        ["records"],
+        ["beam", "validation"],
+        ["options"],
+        ["build", "check"],
+    ],
+    "glr_keras": [
+        ["config"],
+        ["data", "models"],
+        ["features", "runs"],
+        ["reporting"],
+        ["training", "inference"],
+        ["fit", "predict", "export"],
+    ],
+}
+# What a package takes from another one; a name stands for all below it.
+BORROWED = {
+    "tfrecords": (),
+    # Photos that users hand in are read, and refused, as the build reads them.
+    "glr_keras": (
+        "tfrecords.common",
+        "tfrecords.images.convert",
+        "tfrecords.sources.folder",
+        "tfrecords.records.tfrecord_io",
     ),
-    "glr_keras",
-    "glr_keras.config",
-    "glr_keras.feature_files",
-    "glr_keras.features",
-    "glr_keras.fit",
-    "glr_keras.run",
-    "glr_keras.photo_files",
-    "glr_keras.model_dir",
-    "glr_keras.export",
-    "glr_keras.predict",
-    "tuning",
-    "tuning.search",
-    "tuning.space",
-    "tuning.workers",
-]
+    "tuning": ("tfrecords.common", "glr_keras"),
+}
+DEMO = {"tfrecords.build", "tfrecords.demo.photos"}  # what glr_keras.fit.build_demo may use
+HEAVY = {  # these import TensorFlow Datasets when they are imported
+    "tfrecords.beam.pipeline",
+    "tfrecords.beam.tfds_builder",
+    "tfrecords.records.schema",
+}
 
 
-def modules_of(package):
-    paths = sorted((REPOSITORY / package).glob("*.py"))
-    return {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in paths}
+def all_modules(root=REPOSITORY):
+    """Returns module name -> syntax tree of every module of the packages below `root`."""
+    modules = {}
+    for package in PACKAGES:
+        for path in sorted((root / package).rglob("*.py")):
+            name = ".".join(path.relative_to(root).with_suffix("").parts)
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            modules[name.removesuffix(".__init__")] = tree
+    return modules
 
 
-def our_imports(tree):
-    """Names of our modules that the code in `tree` imports, as "package.module"."""
+def our_imports(tree, modules):
+    """Returns the names of our modules that the code in `tree` imports, wherever it stands."""
     names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute here"
-            is_package = node.module in PACKAGES
-            names |= {f"{node.module}.{a.name}" if is_package else node.module for a in node.names}
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                names.add(full if full in modules else node.module)
     return {name for name in names if name.split(".")[0] in PACKAGES}
 
 
-GLR_KERAS = modules_of("glr_keras")
-TFRECORDS = modules_of("tfrecords")
-TUNING = modules_of("tuning")
-# As RANKS, for tuning.
-TUNING_RANKS = {
-    "intervals": 0,
-    "space": 0,
-    "directory": 1,
-    "trials": 2,
-    "workers": 2,
-    "board": 2,
-    "figures": 3,
-    "grid": 3,
-    "hypermodel": 3,
-    "oracles": 3,
-    "progress": 3,
-    "chief": 3,
-    "tuner": 4,
-    "confirm": 5,
-    "process": 6,
-    "search": 7,
-}
+def violations(modules):
+    """Yields a line for each import that goes against the layers, and for circles."""
+    graph = {}
+    for name, tree in modules.items():
+        imported = our_imports(tree, modules)
+        if name == "glr_keras.fit":
+            imported -= DEMO  # see test_only_build_demo_builds_records
+        graph[name] = {other for other in imported if other != name}
+        for other in sorted(graph[name]):
+            if not _is_allowed(name, other):
+                yield f"{name} imports {other}"
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        yield f"circle: {' -> '.join(error.args[1])}"
 
 
-def test_imports_are_seen_wherever_they_stand():
-    code = "import glr_keras.run\ndef f():\n from tfrecords import index, photos\n import csv"
-    assert our_imports(ast.parse(code)) == {
-        "glr_keras.run",
-        "tfrecords.index",
-        "tfrecords.photos",
-    }
+def _is_allowed(name, other):
+    package = name.split(".")[0]
+    if other.split(".")[0] != package:
+        return any(f"{other}.".startswith(f"{one}.") for one in BORROWED[package])
+    if package not in LAYERS or name == package:
+        return True
+    rank = {part: number for number, parts in enumerate(LAYERS[package]) for part in parts}
+    mine, theirs = name.split(".")[1], [*other.split("."), ""][1]
+    return mine == theirs or rank[theirs] < rank[mine]
 
 
-@pytest.mark.parametrize("module", TFRECORDS)
-def test_tfrecords_knows_no_other_package(module):
-    assert {name.split(".")[0] for name in our_imports(TFRECORDS[module])} <= {"tfrecords"}
+def test_arrows_go_one_way():
+    assert list(violations(all_modules())) == []
 
 
-@pytest.mark.parametrize("module", GLR_KERAS)
-def test_glr_keras_takes_little_but_the_console_from_tfrecords(module):
-    more = {"fit": {"tfrecords.build", "tfrecords.demo"}, "random_access": {"tfrecords.frames"}}
-    more["figures"] = {"tfrecords.fonts"}
-    more |= {name: {"tfrecords.index", "tfrecords.photos"} for name in READ_PHOTOS}
-    allowed = {"tfrecords.console"} | more.get(module, set())
-    others = {name for name in our_imports(GLR_KERAS[module]) if name.split(".")[0] != "glr_keras"}
-    assert others <= allowed
+@pytest.mark.parametrize(
+    ("path", "line", "expected"),
+    [
+        (
+            "tfrecords/common/fonts.py",
+            "from tfrecords.sources import tars",
+            "tfrecords.common.fonts imports tfrecords.sources.tars",
+        ),
+        (
+            "tfrecords/images/convert.py",
+            "import glr_keras.config",
+            "tfrecords.images.convert imports glr_keras.config",
+        ),
+        (
+            "glr_keras/runs/run_dir.py",
+            "def f():\n    from glr_keras.training.loop import fit_recognizer",
+            "glr_keras.runs.run_dir imports glr_keras.training.loop",
+        ),
+        (
+            "glr_keras/predict.py",
+            "from tuning.plan import declare",
+            "glr_keras.predict imports tuning.plan",
+        ),
+        (
+            "glr_keras/data/records.py",
+            "from tfrecords.download.plan import plan_fetch",
+            "glr_keras.data.records imports tfrecords.download.plan",
+        ),
+        ("tuning/plan.py", "from tuning import store", "circle: "),
+    ],
+)
+def test_a_violation_is_caught(path, line, expected):
+    modules = all_modules()
+    name = ".".join(Path(path).with_suffix("").parts)
+    modules[name] = ast.parse((REPOSITORY / path).read_text(encoding="utf-8") + "\n" + line)
+    found = list(violations(modules))
+    assert [line for line in found if line.startswith(expected)]
+    assert found[1:] == [line for line in found[1:] if line.startswith("circle: ")]
+
+
+def test_every_part_has_its_place():
+    for package, layers in LAYERS.items():
+        parts = {path.stem for path in (REPOSITORY / package).iterdir() if path.name[0] not in "_."}
+        assert parts == {part for parts in layers for part in parts}
 
 
 def test_only_build_demo_builds_records():
-    functions = [node for node in GLR_KERAS["fit"].body if isinstance(node, ast.FunctionDef)]
+    modules = all_modules()
+    functions = [n for n in modules["glr_keras.fit"].body if isinstance(n, ast.FunctionDef)]
     build_demo = next(node for node in functions if node.name == "build_demo")
-    assert our_imports(build_demo) == {"tfrecords.build", "tfrecords.demo"}
-    rest = [node for node in GLR_KERAS["fit"].body if node is not build_demo]
-    assert not our_imports(ast.Module(rest, [])) & {"tfrecords.build", "tfrecords.demo"}
-
-
-def test_every_module_of_glr_keras_has_a_rank():
-    assert set(GLR_KERAS) - {"__init__"} == set(RANKS)
-
-
-@pytest.mark.parametrize("module", RANKS)
-def test_arrows_go_one_way(module):
-    ours = [n for n in our_imports(GLR_KERAS[module]) if n.startswith("glr_keras.")]
-    imported = [name.split(".")[1] for name in ours]
-    assert [name for name in imported if RANKS[name] >= RANKS[module]] == []
-
-
-@pytest.mark.parametrize("module", [*TFRECORDS, *GLR_KERAS])
-def test_nothing_imports_tuning(module):
-    imported = our_imports((TFRECORDS | GLR_KERAS)[module])
-    assert [name for name in imported if name.split(".")[0] == "tuning"] == []
-
-
-def test_every_module_of_tuning_has_a_rank():
-    assert set(TUNING) - {"__init__"} == set(TUNING_RANKS)
-
-
-@pytest.mark.parametrize("module", TUNING_RANKS)
-def test_arrows_of_tuning_go_one_way(module):
-    ours = [n for n in our_imports(TUNING[module]) if n.startswith("tuning.")]
-    imported = [name.split(".")[1] for name in ours]
-    assert [name for name in imported if TUNING_RANKS[name] >= TUNING_RANKS[module]] == []
-
-
-@pytest.mark.parametrize("module", TUNING)
-def test_tuning_takes_only_the_console_from_tfrecords(module):
-    others = [n for n in our_imports(TUNING[module]) if n.startswith("tfrecords")]
-    assert set(others) <= {"tfrecords.console"}
+    assert our_imports(build_demo, modules) == DEMO
+    rest = [node for node in modules["glr_keras.fit"].body if node is not build_demo]
+    assert not our_imports(ast.Module(rest, []), modules) & DEMO
 
 
 def test_light_modules_start_neither_tensorflow_nor_keras(run_python):
+    light = [name for name in all_modules() if name.startswith("tfrecords") and name not in HEAVY]
+    light += [
+        "glr_keras",
+        "glr_keras.config",
+        "glr_keras.export",
+        "glr_keras.features.__main__",
+        "glr_keras.features.store",
+        "glr_keras.features.view_files",
+        "glr_keras.fit",
+        "glr_keras.inference.model_dir",
+        "glr_keras.inference.photo_inputs",
+        "glr_keras.predict",
+        "glr_keras.runs.run_dir",
+        "tuning",
+        "tuning.parallel",
+        "tuning.plan",
+        "tuning.search",
+    ]
     code = (
         "import importlib, sys\n"
-        f"for name in {LIGHT}:\n"
+        f"for name in {light}:\n"
         "    importlib.import_module(name)\n"
         "    heavy = {'tensorflow', 'keras', 'tensorflow_datasets'} & set(sys.modules)\n"
         "    assert not heavy, (name, heavy)\n"

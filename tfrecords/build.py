@@ -5,18 +5,18 @@ import shutil
 from collections import Counter
 from contextlib import contextmanager, suppress
 
-from tfrecords.choice import choose_landmarks, read_landmarks_file
-from tfrecords.console import UserError, run_command
-from tfrecords.csv_index import distinct_names
-from tfrecords.fetch import fetch_photos
-from tfrecords.index import Skipped
+from tfrecords.common.console import UserError, run_command
+from tfrecords.common.types import Skipped
+from tfrecords.download.downloader import fetch_photos
+from tfrecords.images.prepared import PreparedPhotos
 from tfrecords.options import BuildOptions, parse_options
-from tfrecords.placement import place_photos
-from tfrecords.prepared import PreparedPhotos
-from tfrecords.shards import write_shards
-from tfrecords.sources import open_source
-from tfrecords.summary import print_summary
-from tfrecords.tables import write_tables
+from tfrecords.records.metadata import write_tables
+from tfrecords.records.summary import print_summary
+from tfrecords.records.writer import write_shards
+from tfrecords.sources.challenge_csv import distinct_names, read_names
+from tfrecords.sources.selection import choose_landmarks, read_landmarks_file
+from tfrecords.sources.source import Source, archive_source, folder_source, index_source
+from tfrecords.splitting.assignment import place_photos
 
 PREPARED = "prepared.sqlite"
 RECORDS = "records"
@@ -52,7 +52,7 @@ def build(options: BuildOptions) -> None:
             skipped = [*source.skipped, *over_limit, *missing.values()]
             placement = place_photos(photos, outcomes, skipped, options.split, options.seed)
             records = _write(placement, source, prepared, options, staging)
-            write_tables(records, placement, choice.listed, source, options)
+            write_tables(records, placement, choice.listed, source, options.describe_choice())
         os.rename(records, options.out)
         shutil.rmtree(staging)
     print_summary(
@@ -92,6 +92,22 @@ def _check_staging(staging):
         )
 
 
+def open_source(options: BuildOptions) -> Source:
+    """Lists the photos that the options name; fetches archives if these are asked for.
+
+    Raises:
+        UserError: files that are missing or can't be understood.
+    """
+    names = read_names(options.names) if options.names else {}
+    if options.csv is None:
+        return folder_source(options.photos, names, options.split)
+    if options.tars or options.archives:
+        return archive_source(
+            options.csv, options.tar_folder, names, options.archives, options.archives_url
+        )
+    return index_source(options.csv, options.photo_folder, names, options.download)
+
+
 def _choose(source, options):
     return choose_landmarks(
         source.photos,
@@ -114,7 +130,7 @@ def _fetch(photos, options):
 def _prepare(photos, source, prepared, options, staging):
     """Returns what came of each photo, in their order."""
     if options.beam_runner:
-        from tfrecords.beam import prepare_with_beam
+        from tfrecords.beam.pipeline import prepare_with_beam
 
         outcomes = prepare_with_beam(
             photos, source.reader.read, options.short_side, staging / BEAM, options.beam_flags
@@ -133,7 +149,7 @@ def _write(placement, source, prepared, options, staging):
     if not options.beam_runner:
         write_shards(folder, names, placement.labels, placement.splits, prepared.read)
         return folder
-    from tfrecords.beam import write_with_beam
+    from tfrecords.beam.pipeline import write_with_beam
 
     return write_with_beam(
         folder,

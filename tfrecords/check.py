@@ -11,8 +11,13 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from tfrecords.check_records import KINDS, Finding, examine
-from tfrecords.check_splits import (
+from tfrecords.common.console import UserError, run_command
+from tfrecords.common.parallel import map_on_cores
+from tfrecords.common.types import SPLITS, one_line
+from tfrecords.records.tfrecord_io import Frame, read_frames
+from tfrecords.validation.metadata import Tables, read_tables
+from tfrecords.validation.records import KINDS, Finding, examine
+from tfrecords.validation.splits import (
     Record,
     find_label_order,
     find_repeated_ids,
@@ -22,11 +27,6 @@ from tfrecords.check_splits import (
     judge_counts,
     judge_shares,
 )
-from tfrecords.check_tables import Tables, read_tables
-from tfrecords.console import UserError, run_command
-from tfrecords.cores import map_on_cores
-from tfrecords.frames import Frame, read_frames
-from tfrecords.index import SPLITS, one_line
 
 EXIT_FOUND = 1
 SHOWN = 20  # findings of a kind that are printed

@@ -4,10 +4,10 @@ import argparse
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
-from tfrecords.archives import GOOGLE_LANDMARK_URL
-from tfrecords.console import UserError
-from tfrecords.fetch_options import FetchOptions
-from tfrecords.splits import SHARES, check_shares
+from tfrecords.common.console import UserError
+from tfrecords.download.options import FetchOptions
+from tfrecords.sources.archives import GOOGLE_LANDMARK_URL
+from tfrecords.splitting.stratified import SHARES, check_shares
 
 MIN_SHORT_SIDE = 32  # pixels
 
@@ -63,7 +63,7 @@ class BuildOptions:
         Raises:
             UserError: Beam is not installed, or does not know the runner or an option.
         """
-        from tfrecords.beam_options import parse_beam_options  # imports Beam: seconds
+        from tfrecords.beam.options import parse_beam_options
 
         return replace(
             self,
@@ -82,6 +82,20 @@ class BuildOptions:
     def tar_folder(self) -> Path:
         """Where tar files lie, or are kept once they are fetched."""
         return self.tars or self.out.with_name(self.out.name + ".archives")
+
+    def describe_choice(self) -> dict:
+        """Returns what the manifest says of which photos were chosen, and how they were made."""
+        return {
+            "choice": {
+                "top": self.top,
+                "skip_top": self.skip_top,
+                "landmarks": self.landmarks and Path(self.landmarks).name,
+                "min_photos": self.min_photos,
+                "max_photos": self.max_photos,
+            },
+            "seed": self.seed,
+            "short_side": self.short_side,
+        }
 
     def _check_source(self):
         if self.csv is None:

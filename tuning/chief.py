@@ -7,7 +7,7 @@ import grpc
 from keras_tuner.src import protos
 from keras_tuner.src.distribute.oracle_chief import OracleServicer, exit_chief
 
-from tfrecords.console import UserError
+from tfrecords.common.console import UserError
 
 POLL = 0.2  # seconds
 

@@ -11,9 +11,9 @@ import numpy as np
 from keras_tuner import oracles
 from threadpoolctl import threadpool_limits
 
-from glr_keras.feature_files import write_atomically
-from tuning.directory import SearchDir, SearchPlan
-from tuning.space import declare
+from tfrecords.common.files import write_atomically
+from tuning.plan import declare
+from tuning.store import SearchDir, SearchPlan
 
 MOST_FAILURES = 3  # in a row, after which a search stops
 

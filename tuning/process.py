@@ -8,21 +8,21 @@ import time
 from pathlib import Path
 
 from glr_keras import config as config_file
-from glr_keras.backbones import hash_weights
 from glr_keras.config import FitConfig
-from glr_keras.data import Records, open_records
-from glr_keras.extraction import feature_views
-from glr_keras.precision import choose_precision
-from glr_keras.training import load_backbone
-from tuning.board import write_search_log
+from glr_keras.data.records import Records, open_records
+from glr_keras.features.extraction import feature_views
+from glr_keras.models.backbones import hash_weights
+from glr_keras.models.precision import choose_precision
+from glr_keras.training.train import load_backbone
+from tuning.analysis import confirm_best
 from tuning.chief import serve
-from tuning.confirm import confirm_best
-from tuning.directory import SearchDir, SearchPlan
 from tuning.figures import draw_search
 from tuning.grid import GRID, alpha_effects, print_effects
-from tuning.hypermodel import HeadHyperModel, StoredPhotos
+from tuning.hparams import write_search_log
 from tuning.oracles import MOST_FAILURES, make_oracle
 from tuning.progress import Progress
+from tuning.store import SearchDir, SearchPlan
+from tuning.trial import HeadHyperModel, StoredPhotos
 from tuning.trials import best_first, read_trials, write_table
 from tuning.tuner import SearchTuner
 

@@ -3,7 +3,7 @@
 import sys
 import time
 
-from tuning.directory import SearchPlan
+from tuning.store import SearchPlan
 from tuning.trials import Trial, best_first, show_value
 
 WIDTH = 100  # characters of the line that is written over

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from glr_keras.config import DEMO, FitConfig, add_flags, from_flags, read_json
 from glr_keras.fit import DEMO_DATA, build_demo
-from tfrecords.console import UserError, run_command, start_tensorflow
-from tuning.directory import SearchDir, SearchPlan
-from tuning.space import DEFAULT, DIMENSIONS, alpha_beta_grid, choose_space
+from tfrecords.common.console import UserError, run_command, start_tensorflow
+from tuning.plan import DEFAULT, DIMENSIONS, alpha_beta_grid, choose_space
+from tuning.store import SearchDir, SearchPlan
 
 MAX_TRIALS = 40
 GRID_SEEDS = 3
@@ -29,7 +29,7 @@ def main() -> int:
     search = SearchDir(args.out or Path("searches") / name)
     is_demo = plan.base.data_dir == str(DEMO_DATA)
     if args.with_launcher:
-        from tuning.workers import end_with_launcher
+        from tuning.parallel import end_with_launcher
 
         end_with_launcher()
     role = os.environ.get("KERASTUNER_TUNER_ID", "") if "KERASTUNER_ORACLE_IP" in os.environ else ""
@@ -39,7 +39,7 @@ def main() -> int:
         build_demo(DEMO_DATA)
     check_records(Path(plan.base.data_dir))
     if args.workers and not role:
-        from tuning.workers import launch
+        from tuning.parallel import launch
 
         return launch(sys.argv[1:], args.workers, search)
     start_tensorflow()

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from glr_keras.config import FitConfig
-from tuning.directory import SearchDir, SearchPlan, TrialDir
-from tuning.space import config_of
+from tuning.plan import config_of
+from tuning.store import SearchDir, SearchPlan, TrialDir
 
 BRANCHES = ("perception", "attention")
 PARTS = ("building", "tracing", "training", "writing")  # of the seconds of a trial

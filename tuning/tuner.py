@@ -8,10 +8,10 @@ from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.errors import FailedTrialError
 
 from glr_keras import config as config_file
-from tuning.board import write_trial_log
-from tuning.directory import MOST_STARTS, SearchDir, SearchPlan, TrialDir
-from tuning.hypermodel import HeadHyperModel, Training
-from tuning.space import RUNG, config_of
+from tuning.hparams import write_trial_log
+from tuning.plan import RUNG, config_of
+from tuning.store import MOST_STARTS, SearchDir, SearchPlan, TrialDir
+from tuning.trial import HeadHyperModel, Training
 from tuning.trials import best_first, read_trials
 
 KEPT = 3  # best trials whose checkpoints stay

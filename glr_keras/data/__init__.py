@@ -1,0 +1,1 @@
+"""Records on disk as batches of photos."""

@@ -1,0 +1,58 @@
+"""Reads any record of a split by its number, so that live training can shuffle its photos."""
+
+import itertools
+
+import numpy as np
+import tensorflow as tf
+
+from glr_keras.data.records import Records
+from tfrecords.common.console import UserError
+from tfrecords.records.tfrecord_io import read_record, record_offsets
+
+
+class RandomAccess:
+    """The records of a split by their number, in the order in which TFDS reads them.
+
+    Args:
+        records: From `data.open_records`.
+        split: "train", "validation" or "test".
+
+    Raises:
+        UserError: a shard is damaged.
+    """
+
+    def __init__(self, records: Records, split: str):
+        self._data_dir = records.data_dir
+        shards = [shard for shard in records.manifest["shards"] if shard["split"] == split]
+        self._paths = [records.data_dir / shard["file"] for shard in shards]
+        offsets = [self._explained(record_offsets, path) for path in self._paths]
+        self._offsets = [np.array(one, np.int64) for one in offsets]
+        self._ends = list(itertools.accumulate(map(len, self._offsets)))
+
+    def read(self, number: int) -> bytes:
+        """Returns the bytes of record `number`, an example of protocol buffers.
+
+        Raises:
+            UserError: it is damaged.
+        """
+        shard = int(np.searchsorted(self._ends, number, side="right"))
+        start = self._ends[shard - 1] if shard else 0
+        return self._explained(
+            read_record, self._paths[shard], self._offsets[shard][int(number) - start]
+        )
+
+    def _explained(self, read, path, *arguments):
+        try:
+            return read(path, *arguments)
+        except (ValueError, OSError) as error:
+            raise UserError(
+                f"{error}. See what is wrong with: python -m tfrecords.check {self._data_dir}"
+            ) from error
+
+
+def parse_record(data: tf.Tensor) -> dict:
+    """Reads what `data.show_record` needs from the bytes of a record."""
+    scalar = {"image": tf.string, "label": tf.int64, "photo_id": tf.string}
+    features = {name: tf.io.FixedLenFeature([], dtype) for name, dtype in scalar.items()}
+    features["box"] = tf.io.FixedLenFeature([4], tf.float32)
+    return tf.io.parse_single_example(data, features)

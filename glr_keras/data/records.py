@@ -1,0 +1,211 @@
+"""Records on disk -> batches of photos: train views (augmented) and eval views, in record order."""
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from glr_keras.config import FitConfig
+from glr_keras.data.views import eval_view, train_view
+from tfrecords.common.console import UserError
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclasses.dataclass(frozen=True)
+class Records:
+    """A directory of records that was opened and found complete.
+
+    Attributes:
+        data_dir: The directory.
+        builder: TFDS builder that reads it.
+        manifest: What `tfrecords.build` noted of its shards.
+    """
+
+    data_dir: Path
+    builder: tfds.core.DatasetBuilder
+    manifest: dict
+
+    @cached_property
+    def landmarks(self) -> list[str]:
+        """Names in label order."""
+        return self.builder.info.features["label"].names
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Changes when any record does: a hash of the shards' hashes."""
+        shards = json.dumps(self.manifest["shards"], sort_keys=True)
+        return hashlib.sha256(shards.encode()).hexdigest()
+
+    def num_photos(self, split: str) -> int:
+        return self.builder.info.splits[split].num_examples
+
+
+def open_records(data_dir: Path) -> Records:
+    """Opens records and makes the cheap check: every shard there, of the size it was written.
+
+    A shard that was cut short on a record boundary reads as complete, so sizes must be compared.
+    `python -m tfrecords.check` looks at every record.
+
+    Raises:
+        UserError: no records there, or a shard is missing, of another size or has other counts.
+    """
+    out = "DATA" if data_dir.exists() else data_dir  # the builder takes no folder that is in use
+    build = f"python -m tfrecords.build --photos PHOTOS --out {out}"
+    try:
+        manifest = json.loads((data_dir / "manifest.json").read_text(encoding="utf-8"))
+        shards = [(data_dir / shard["file"], shard["bytes"]) for shard in manifest["shards"]]
+        builder = tfds.builder_from_directory(data_dir)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"No landmark records in {data_dir} ({error}). Build them first with: {build}"
+        ) from error
+    for path, size in shards:
+        found = path.stat().st_size if path.exists() else None
+        if found != size:
+            state = "missing" if found is None else f"{found} bytes"
+            raise UserError(
+                f"{path} should have {size} bytes, but is {state}. Build the records again with: "
+                f"{build}"
+            )
+    _check_counts(manifest, builder.info, data_dir)
+    return Records(data_dir, builder, manifest)
+
+
+def photo_batches(
+    records: Records,
+    split: str,
+    view: int | None,
+    config: FitConfig,
+    batch_size: int,
+    skip: int = 0,
+) -> tf.data.Dataset:
+    """Yields every photo of a split once, in the order of the records.
+
+    Args:
+        records: From `open_records`.
+        split: "train", "validation" or "test".
+        view: Number of the augmented view; None for the eval view.
+        config: FitConfig; its image_size and augmentation settings.
+        batch_size: Int; the last batch may be smaller.
+        skip: Int, photos to leave out at the start.
+
+    Returns:
+        Dataset of dicts: "photo" float32 `(batch, image_size, image_size, 3)` in [0, 255], "label"
+        int64 `(batch,)`, "photo_id" string `(batch,)`, "box" float32 `(batch, 4)` (ymin, xmin,
+        ymax, xmax) in the whole photo.
+    """
+    photos = raw_records(records, split).skip(skip)
+    photos = photos.map(
+        lambda record: show_record(record, view, config),
+        num_parallel_calls=os.cpu_count(),
+        deterministic=True,
+    )
+    return without_autotune(photos.batch(batch_size).prefetch(2))
+
+
+def view_batches(
+    records: Records,
+    split: str,
+    views: Sequence[int | None],
+    first: int,
+    count: int,
+    config: FitConfig,
+    batch_size: int,
+) -> tf.data.Dataset:
+    """Yields several views of successive photos, each of which is decoded once.
+
+    Args:
+        records, split, config, batch_size: As in `photo_batches`.
+        views: Numbers of augmented views, or None for the eval view.
+        first: Int, number of the first photo.
+        count: Int, number of photos.
+
+    Returns:
+        Dataset of tuples: for each view, float32 `(batch, image_size, image_size, 3)` in [0, 255].
+    """
+
+    def show(record):
+        photo = _decode(record)
+        return tuple(_view(photo, record["photo_id"], view, config) for view in views)
+
+    photos = raw_records(records, split).skip(first).take(count)
+    photos = photos.map(show, num_parallel_calls=os.cpu_count(), deterministic=True)
+    return without_autotune(photos.batch(batch_size).prefetch(1))
+
+
+def show_record(record: dict, view: int | tf.Tensor | None, config: FitConfig) -> dict:
+    """Decodes the photo of a record and shows one view of it.
+
+    Args:
+        record: Dict of "image" (JPEG), "label", "photo_id" and "box", scalars but for the box.
+        view, config: As in `photo_batches`.
+
+    Returns:
+        Dict as `photo_batches` gives, without the batch.
+    """
+    photo = _view(_decode(record), record["photo_id"], view, config)
+    return {"photo": photo, **{name: record[name] for name in ("label", "photo_id", "box")}}
+
+
+def _decode(record):
+    # Exact inverse DCT: the fast one differs between builds of libjpeg.
+    return tf.io.decode_jpeg(record["image"], channels=3, dct_method="INTEGER_ACCURATE")
+
+
+def _view(photo, photo_id, view, config):
+    if view is None:
+        return eval_view(photo, config.image_size)
+    return train_view(photo, photo_id, view, config)
+
+
+def without_autotune(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Returns `dataset` with the parallelism it was given.
+
+    TensorFlow's tuner thread sleeps for up to a minute between two looks, and dropping an iterator
+    waits for it: with tuning on, each view of 300 photos took 19 s longer (TensorFlow 2.21).
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
+
+
+def photo_index(records: Records, split: str) -> tuple[np.ndarray, list[str]]:
+    """Returns labels, int64 `(photos,)`, and photo ids of a split, in the order of the records."""
+    labels, photo_ids = [], []
+    for record in raw_records(records, split).batch(1024).as_numpy_iterator():
+        labels.append(record["label"])
+        photo_ids += [photo_id.decode() for photo_id in record["photo_id"]]
+    return np.concatenate(labels), photo_ids
+
+
+def raw_records(records: Records, split: str) -> tf.data.Dataset:
+    """Yields the records of a split in their order, each photo as the bytes of its JPEG."""
+    return records.builder.as_dataset(
+        split=split,
+        shuffle_files=False,
+        decoders={"image": tfds.decode.SkipDecoding()},
+        read_config=tfds.ReadConfig(try_autocache=False),
+    )
+
+
+def _check_counts(manifest, info, data_dir):
+    counted = {split: manifest["photos"].get(split) for split in SPLITS}
+    in_shards = {
+        split: sum(one["records"] for one in manifest["shards"] if one["split"] == split)
+        for split in SPLITS
+    }
+    in_info = {name: info.splits[name].num_examples for name in SPLITS if name in info.splits}
+    if not counted == in_shards == in_info:
+        raise UserError(
+            f"{data_dir} contradicts itself: manifest.json counts {counted} photos and {in_shards} "
+            f"in its shards, dataset_info.json {in_info}. See what is wrong with: "
+            f"python -m tfrecords.check {data_dir}"
+        )

@@ -1,0 +1,115 @@
+"""Shows or deletes stored features: python -m glr_keras.features --help"""
+
+import argparse
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import filelock
+import numpy as np
+
+from glr_keras.features.view_files import BLOCK, show_bytes
+from tfrecords.common.console import UserError, run_command
+
+
+def main() -> None:
+    args = _parse_args()
+    folder = args.data / "features"
+    if not folder.is_dir():
+        raise UserError(
+            f"No stored features in {args.data}. Expected a folder of records that a run has used; "
+            f"make some with: python -m glr_keras.fit --data-dir {args.data}"
+        )
+    if args.action == "list":
+        list_features(folder)
+    else:
+        delete_features(folder, args.names, args.all)
+
+
+def list_features(folder: Path) -> None:
+    """Prints a row for each set of stored views: name, size, how far it is, what made it."""
+    print(f"{'size':>10}  {'views':>5}  {'photos':>9}  name and what made it")
+    total = 0
+    for path in _stored(folder):
+        size = sum(file.stat().st_size for file in path.iterdir())
+        total += size
+        views, photos = _count(path)
+        print(f"{show_bytes(size):>10}  {views:>5}  {photos:>9}  {path.name}")
+        print(f"{'':30}{_describe(path)}")
+    print(f"{show_bytes(total):>10}  in {folder}")
+    print(f"Delete some with: python -m glr_keras.features delete {folder.parent} NAME ...")
+
+
+def delete_features(folder: Path, names: Sequence[str], everything: bool) -> None:
+    """Removes sets of stored views by name, or all of them.
+
+    Raises:
+        UserError: neither or both are asked for, a name is not there, or one is being computed.
+    """
+    stored = {path.name: path for path in _stored(folder)}
+    if bool(names) == everything:
+        raise UserError(
+            "Expected names of stored features or --all. See them with: "
+            f"python -m glr_keras.features list {folder.parent}"
+        )
+    if unknown := [name for name in names if name not in stored]:
+        raise UserError(
+            f"{folder} holds no {', '.join(unknown)}; it holds: {', '.join(stored) or 'nothing'}."
+        )
+    for path in stored.values() if everything else [stored[name] for name in names]:
+        try:
+            with filelock.FileLock(path / ".lock", timeout=0):
+                size = sum(file.stat().st_size for file in path.iterdir())
+                shutil.rmtree(path)
+        except filelock.Timeout as error:
+            raise UserError(
+                f"{path} is being computed by another process. Stop it first."
+            ) from error
+        print(f"Deleted {path} ({show_bytes(size)}).")
+
+
+def _parse_args():
+    parser = argparse.ArgumentParser(
+        prog="python -m glr_keras.features",
+        description="Shows or deletes the features that runs keep beside the records. What is "
+        "deleted is computed again when a run needs it.",
+    )
+    parser.add_argument("action", choices=("list", "delete"))
+    parser.add_argument("data", type=Path, help="folder of records")
+    parser.add_argument("names", nargs="*", help="with delete: which")
+    parser.add_argument("--all", action="store_true", help="with delete: all of them")
+    return parser.parse_args()
+
+
+def _stored(folder):
+    return sorted(path for path in folder.iterdir() if path.is_dir())
+
+
+def _count(path):
+    """Returns the number of views, and "done/all" photos of them where some are missing."""
+    views = list(path.glob("*.crc32c"))
+    index = path / "photos.json"
+    try:
+        photos = len(json.loads(index.read_text(encoding="utf-8"))["labels"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return len(views), "?"
+    done = 0
+    for view in views:
+        noted = np.frombuffer(view.read_bytes()[: view.stat().st_size // 4 * 4], "<u4")
+        done += min(photos, BLOCK * int((noted != 0).sum()))
+    total = photos * len(views)
+    return len(views), str(photos) if done == total else f"{done:,}/{total:,}"
+
+
+def _describe(path):
+    try:
+        key = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return "(its manifest.json can't be read)"
+    hidden = ("split", "backbone", "weights", "records", "format")
+    return ", ".join(f"{name} {value}" for name, value in key.items() if name not in hidden)
+
+
+if __name__ == "__main__":
+    run_command(main)

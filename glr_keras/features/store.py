@@ -1,0 +1,119 @@
+"""FeatureViews: features of the frozen backbone, and the folders that hold them.
+
+Here is what is stored where; `glr_keras.features.extraction` computes it.
+"""
+
+import dataclasses
+import hashlib
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+
+import filelock
+import numpy as np
+
+from glr_keras.features.view_files import ViewFile
+from tfrecords.common.files import warn_corrupted, write_atomically
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureViews:
+    """Features of one split, read from disk as they are needed.
+
+    Attributes:
+        split: "train", "validation" or "test".
+        files: View number -> its `ViewFile`; one eval view has the number None.
+        labels: int64 array `(photos,)`.
+        photo_ids: Strings, in the same order.
+    """
+
+    split: str
+    files: dict[int | None, ViewFile]
+    labels: np.ndarray
+    photo_ids: Sequence[str]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of one photo's features."""
+        return next(iter(self.files.values())).shape[1:]
+
+    def __len__(self):
+        return len(self.labels)
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureFolder:
+    """A folder of views of one split that were made in one way: `DATA/features/NAME`.
+
+    Attributes:
+        parent: `DATA/features`.
+        key: Dict of all that the features depend on; the folder's name holds a hash of it.
+    """
+
+    parent: Path
+    key: dict
+
+    @property
+    def path(self) -> Path:
+        return self.parent / f"{self.key['split']}-{self.key['backbone']}-{self._digest[:12]}"
+
+    @cached_property
+    def _digest(self):
+        return hashlib.sha256(json.dumps(self.key, sort_keys=True).encode()).hexdigest()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds the folder while its views are computed; another process waits here meanwhile."""
+        lock = filelock.FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            print(f"Another process computes {self.path}; waiting for it.", file=sys.stderr)
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def start(self) -> None:
+        """Makes the folder; writes the manifest where it is missing or damaged."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(self.key, indent=2) + "\n"
+        path = self.path / "manifest.json"
+        found = path.read_bytes() if path.exists() else None
+        if found not in (None, text.encode()):
+            warn_corrupted(path, "it is written again")
+        if found != text.encode():
+            write_atomically(path, text)
+
+    def view(self, view: int | None, shape: tuple[int, int, int, int]) -> ViewFile:
+        """Names the file of view number `view`; None for the eval view."""
+        name = "eval.npy" if view is None else f"view-{view}.npy"
+        return ViewFile(self.path / name, shape, self._digest.encode())
+
+    def load_index(self) -> tuple[np.ndarray, list[str]] | None:
+        """Returns labels and photo ids in record order; None where they must be read."""
+        path = self.path / "photos.json"
+        if not path.exists():
+            return None
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            index = {"labels": stored["labels"], "photo_ids": stored["photo_ids"]}
+            if stored["sha256"] == _hash_index(index):
+                return np.array(index["labels"], np.int64), index["photo_ids"]
+        except (ValueError, KeyError, TypeError):
+            pass  # told below
+        warn_corrupted(path, "it is read from the records again")
+        return None
+
+    def save_index(self, labels: np.ndarray, photo_ids: list[str]) -> None:
+        index = {"labels": labels.tolist(), "photo_ids": photo_ids}
+        text = json.dumps({**index, "sha256": _hash_index(index)})
+        write_atomically(self.path / "photos.json", text)
+
+
+def _hash_index(index):
+    return hashlib.sha256(json.dumps(index).encode()).hexdigest()

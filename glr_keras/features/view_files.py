@@ -1,0 +1,169 @@
+"""How features lie on disk: an .npy file per view, with a checksum for each block of photos."""
+
+import io
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import google_crc32c
+import numpy as np
+from tqdm import tqdm
+
+from tfrecords.common.console import UserError
+
+BLOCK = 32  # photos that the backbone sees at once, and that one checksum covers
+DTYPE = np.dtype("<f2")
+
+
+class ViewFile:
+    """Features of one view of all photos of a split: an .npy file and a checksum for each block.
+
+    A block counts as done when its checksum is there and fits. So an extraction that was killed, a
+    file that was cut and a bit that flipped are found alike, and only those blocks are computed
+    again. They hold what one call of the backbone gives, so they come out bit for bit the same.
+
+    Args:
+        path: Of the .npy file.
+        shape: (photos, height, width, channels).
+        salt: Bytes that tell this view from others, so that a file put in its place is found.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, int, int, int], salt: bytes = b""):
+        self.path = path
+        self.shape = tuple(shape)
+        self._salt = google_crc32c.value(salt + path.name.encode())
+        self._row_bytes = int(np.prod(shape[1:])) * DTYPE.itemsize
+
+    @property
+    def checksums(self) -> Path:
+        return self.path.with_suffix(".crc32c")
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the whole view, in bytes."""
+        return self.shape[0] * self._row_bytes
+
+    @property
+    def num_blocks(self) -> int:
+        return -(-self.shape[0] // BLOCK)
+
+    @cached_property
+    def _header(self):
+        out = io.BytesIO()
+        header = {"descr": DTYPE.str, "fortran_order": False, "shape": self.shape}
+        np.lib.format.write_array_header_1_0(out, header)
+        return out.getvalue()
+
+    def block_bytes(self, block: int) -> int:
+        return (min(self.shape[0], (block + 1) * BLOCK) - block * BLOCK) * self._row_bytes
+
+    def check(self, bar: tqdm) -> tuple[list[int], list[int]]:
+        """Reads the whole file against its checksums.
+
+        Args:
+            bar: Progress bar of bytes.
+
+        Returns:
+            missing: Numbers of the blocks to compute.
+            damaged: Those among them that had been computed before.
+        """
+        noted = self._noted()
+        if not noted.any() and not self.path.exists():
+            return list(range(self.num_blocks)), []
+        if not self.checksums.exists():
+            return list(range(self.num_blocks)), list(range(self.num_blocks))
+        damaged = [block for block in np.flatnonzero(noted) if not self._fits(block, noted, bar)]
+        if self._has_wrong_header():
+            damaged = np.flatnonzero(noted).tolist()
+        missing = np.flatnonzero(noted == 0).tolist()
+        return sorted(missing + damaged), damaged
+
+    def write_block(self, block: int, features: np.ndarray) -> None:
+        """Puts the features of one block in their place; a kill at any moment leaves no half one.
+
+        Args:
+            block: Int.
+            features: Array `(photos of the block, height, width, channels)`.
+        """
+        data = np.ascontiguousarray(features, DTYPE)
+        expected = self.block_bytes(block)
+        if data.nbytes != expected:
+            raise ValueError(
+                f"{self.path}: block {block} takes {expected} bytes, not {data.nbytes}"
+            )
+        with _open_to_write(self.checksums) as notes, _open_to_write(self.path) as file:
+            notes.seek(4 * block)
+            notes.write(bytes(4))  # a block that is being written again is not done meanwhile
+            notes.flush()
+            if block == 0 or self._has_wrong_header():
+                file.write(self._header)
+            file.seek(len(self._header) + block * BLOCK * self._row_bytes)
+            file.write(data.data)
+            file.flush()
+            notes.seek(4 * block)
+            notes.write(self._checksum(block, data.data).to_bytes(4, "little"))
+
+    def rows(self, numbers: Sequence[int]) -> np.ndarray:
+        """Reads the features of some photos.
+
+        They are read, not mapped: pages of a map count as memory of the process, which would grow
+        with the number of photos.
+
+        Returns:
+            float16 array `(len(numbers), height, width, channels)`.
+        """
+        out = np.empty((len(numbers), *self.shape[1:]), DTYPE)
+        data = out.reshape(len(numbers), -1).view(np.uint8)
+        try:
+            with open(self.path, "rb", buffering=0) as file:
+                for row, number in zip(data, numbers, strict=True):
+                    file.seek(len(self._header) + int(number) * self._row_bytes)
+                    if file.readinto(row) != self._row_bytes:
+                        raise OSError(f"photo {number} is not there")
+        except OSError as error:
+            raise UserError(
+                f"{self.path} was changed or deleted while it was used ({error}). Type the same "
+                "command again: what is missing is computed then."
+            ) from error
+        return out
+
+    def _noted(self):
+        noted = np.zeros(self.num_blocks, "<u4")
+        if self.checksums.exists():
+            found = np.frombuffer(self.checksums.read_bytes()[: noted.nbytes // 4 * 4], np.uint8)
+            noted.view(np.uint8)[: len(found)] = found
+        return noted
+
+    def _fits(self, block, noted, bar):
+        size = self.block_bytes(block)
+        bar.update(size)
+        if not self.path.exists():
+            return False
+        with open(self.path, "rb", buffering=0) as file:
+            file.seek(len(self._header) + int(block) * BLOCK * self._row_bytes)
+            return self._checksum(block, file.read(size)) == noted[block]
+
+    def _has_wrong_header(self):
+        if not self.path.exists():
+            return False
+        with open(self.path, "rb") as file:
+            return file.read(len(self._header)) != self._header
+
+    def _checksum(self, block, data):
+        start = google_crc32c.extend(self._salt, int(block).to_bytes(4, "little"))
+        return google_crc32c.extend(start, bytes(data)) or 1  # 0 stands for a block not done
+
+
+def _open_to_write(path):
+    """Opens a file in place, without cutting it; makes it if it is not there."""
+    return open(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
+
+
+def show_bytes(count: float) -> str:
+    """Writes a number of bytes for people: 1234567 is "1.2 MB"."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.1f} {unit}" if unit != "B" else f"{count} B"
+        count /= 1000
+    return f"{count:.1f} TB"

@@ -1,0 +1,108 @@
+"""What a server asks: functions from files or pixels to landmarks, maps and embeddings."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+import tensorflow as tf
+
+from glr_keras.data.views import eval_view
+from glr_keras.inference.decoding import decode_views, shrink
+from glr_keras.models.attention import look
+from glr_keras.models.recognizer import Recognizer
+
+TOP = 5  # landmarks named with their scores
+
+
+def build_endpoints(
+    recognizer: Recognizer,
+    short_side: int,
+    weights: Callable[[], AbstractContextManager] = nullcontext,
+) -> dict[str, tf.function]:
+    """Builds the functions that an export consists of; `predict` asks them of a run, too.
+
+    Args:
+        recognizer: Recognizer.
+        short_side: Int, pixels; of the records it has learned from.
+        weights: Makes a context in which the recogniser's weights have the values to be used.
+
+    Returns:
+        Dict of functions, each from one tensor to a dict of tensors, first axis `batch`:
+        "serving_default", from `image_bytes`, string `(batch,)`: files as `decode_views` takes
+        them. It returns `probabilities`, float32 `(batch, landmarks)` in label order; `landmarks`,
+        string, and `scores`, float32, `(batch, 5)`, the most likely first (all, where there are
+        fewer); `attention_map`, float32 `(batch, rows, columns)` in [0, 1], on the square that
+        `augment.eval_view` cuts out.
+        "scores", the same without the map, which takes a dropout head (Grad-CAM) as long again.
+        "pixels", as "serving_default" from `photos`, float32 `(batch, height, width, 3)`, RGB in
+        [0, 255], of any size, as a decoder gives them: whole photos, upright.
+        "features", from `image_bytes`: `embedding`, float32 `(batch, channels)`, what the backbone
+        says of each photo, averaged over space.
+    """
+    image_size = recognizer.backbone.input_shape[1]
+
+    def name(logits):
+        probabilities = tf.nn.softmax(tf.cast(logits, tf.float32))
+        scores, best = tf.math.top_k(probabilities, min(TOP, len(recognizer.landmarks)))
+        return {
+            "probabilities": probabilities,
+            "landmarks": tf.gather(tf.constant(recognizer.landmarks), best),
+            "scores": scores,
+        }
+
+    def answer(views):
+        with weights():
+            logits, maps = look(recognizer.head, recognizer.backbone(views, training=False))
+        return name(logits) | {"attention_map": tf.cast(maps, tf.float32)}
+
+    files = tf.TensorSpec([None], tf.string, "image_bytes")
+    pixels_of_photos = tf.TensorSpec([None, None, None, 3], tf.float32, "photos")
+
+    @tf.function(input_signature=[files])
+    def serving_default(image_bytes):
+        return answer(_decode_all(image_bytes, image_size, short_side))
+
+    @tf.function(input_signature=[files])
+    def scores(image_bytes):
+        views = _decode_all(image_bytes, image_size, short_side)
+        with weights():
+            return name(recognizer(views, training=False)["perception"])
+
+    @tf.function(input_signature=[pixels_of_photos])
+    def pixels(photos):
+        def view(photo):
+            photo = tf.cast(tf.clip_by_value(tf.round(photo), 0, 255), tf.uint8)
+            return eval_view(shrink(photo, short_side), image_size)
+
+        return answer(tf.map_fn(view, photos, fn_output_signature=tf.float32))
+
+    @tf.function(input_signature=[files])
+    def features(image_bytes):
+        views = _decode_all(image_bytes, image_size, short_side)
+        with weights():
+            maps = recognizer.backbone(views, training=False)
+        return {"embedding": tf.reduce_mean(tf.cast(maps, tf.float32), axis=(1, 2))}
+
+    return {
+        "serving_default": serving_default,
+        "scores": scores,
+        "pixels": pixels,
+        "features": features,
+    }
+
+
+def _decode_all(image_bytes, image_size, short_side):
+    """Decodes a batch; where photos fail, so does the request, and says which."""
+    views, places = decode_views(image_bytes, image_size, short_side)
+    count = tf.size(image_bytes, out_type=tf.int64)
+    failed = tf.sets.difference(tf.range(count)[None], places[None]).values
+    check = tf.debugging.Assert(
+        tf.size(failed) == 0,
+        [
+            "image_bytes: these photos of the batch, counted from 0, do not decode as JPEG, PNG, "
+            "WebP, GIF or BMP:",
+            failed,
+        ],
+        summarize=100,
+    )
+    with tf.control_dependencies([check]):
+        return tf.identity(views)

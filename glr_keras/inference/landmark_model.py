@@ -1,0 +1,225 @@
+"""The library call: `glr_keras.load` a run or an export, then predict, explain and embed photos."""
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from glr_keras.inference.decoding import decode_views
+from glr_keras.inference.endpoints import build_endpoints
+from glr_keras.inference.loading import load_recognizer, short_side_of
+from glr_keras.inference.model_dir import check_model, find_saved_model
+from glr_keras.inference.photo_inputs import read_photo
+from glr_keras.inference.saved_model import open_export
+from tfrecords.common.console import UserError
+from tfrecords.common.types import REASONS
+from tfrecords.images.convert import PhotoError, prepare_photo
+
+BATCH = 32  # photos per call of the model
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """What a photo shows.
+
+    Attributes:
+        landmarks: Names, the most likely first.
+        scores: Their probabilities, float32 array.
+        probabilities: float32 array `(landmarks,)`, of all, in label order.
+    """
+
+    landmarks: list[str]
+    scores: np.ndarray
+    probabilities: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Explanation(Prediction):
+    """A prediction, and where the model looked.
+
+    Attributes:
+        attention_map: float32 array `(rows, columns)` in [0, 1], on the view.
+        view: float32 array `(image_size, image_size, 3)` in [0, 255]: the centre of the upright
+            photo, 7/8 of its short side, as the model saw it.
+    """
+
+    attention_map: np.ndarray
+    view: np.ndarray
+
+
+class LandmarkModel:
+    """A recogniser of a run or an export: both give the same answers.
+
+    Photos are paths, bytes of files, PIL images or arrays `(height, width, 3)`, RGB in [0, 255];
+    one of them, or a list (or an array of four axes), which gives a list of answers.
+
+    Attributes:
+        landmarks: Names in label order.
+        image_size: Side of the square that the model sees, in pixels.
+        short_side: To which photos are scaled down before, in pixels.
+    """
+
+    def __init__(
+        self,
+        endpoints: Mapping[str, Callable],
+        landmarks: Sequence[str],
+        image_size: int,
+        short_side: int,
+        owner: Any = None,
+    ):
+        self.landmarks = list(landmarks)
+        self.image_size = image_size
+        self.short_side = short_side
+        self._endpoints = endpoints
+        self._owner = owner  # of the endpoints' variables
+        self._readers = ThreadPoolExecutor(os.cpu_count())
+        self._decode = tf.function(
+            lambda image_bytes: decode_views(image_bytes, image_size, short_side),
+            input_signature=[tf.TensorSpec([None], tf.string)],
+        )
+
+    def predict(self, photos, top: int = 5) -> Prediction | list[Prediction]:
+        """Names the landmarks that photos show.
+
+        Args:
+            photos: One or many, see above.
+            top: Int, how many landmarks to name.
+
+        Raises:
+            UserError: a photo can't be read; the message says which, and why.
+        """
+        return self._one_or_many(photos, lambda batch: self.try_predict(batch, top))
+
+    def explain(self, photos, top: int = 5) -> Explanation | list[Explanation]:
+        """Does the same, with the attention map of each photo and the view that it lies on."""
+        return self._one_or_many(photos, lambda batch: self.try_explain(batch, top))
+
+    def embed(self, photos) -> np.ndarray:
+        """Returns what the backbone says of each photo, averaged over space; for retrieval.
+
+        Returns:
+            float32 array `(channels,)`, or `(photos, channels)` for many.
+        """
+
+        def embed_batch(photos):
+            return self._ask("features", photos, lambda answer, row, _: answer["embedding"][row])
+
+        return np.array(self._one_or_many(photos, embed_batch))
+
+    def try_predict(self, photos: Sequence, top: int = 5) -> list[Prediction | str]:
+        """Predicts one batch; a photo that can't be read gives a key of `photos.REASONS`."""
+
+        def predict(answer, row, _):
+            return Prediction(**self._describe(answer, row, top))
+
+        return self._ask("scores", photos, predict)
+
+    def try_explain(self, photos: Sequence, top: int = 5) -> list[Explanation | str]:
+        """Explains one batch; reasons as in `try_predict`."""
+
+        def explain(answer, row, contents):
+            view = self._decode([contents])[0][0].numpy()
+            described = self._describe(answer, row, top)
+            return Explanation(**described, attention_map=answer["attention_map"][row], view=view)
+
+        return self._ask("serving_default", photos, explain)
+
+    def _describe(self, answer, row, top):
+        probabilities = answer["probabilities"][row]
+        best = np.argsort(-probabilities, kind="stable")[:top]
+        return {
+            "landmarks": [self.landmarks[label] for label in best],
+            "scores": probabilities[best],
+            "probabilities": probabilities,
+        }
+
+    def _one_or_many(self, photos, ask):
+        one = not isinstance(photos, list | tuple) and getattr(photos, "ndim", 3) != 4
+        photos = [photos] if one else photos
+        results = []
+        for start in range(0, len(photos), BATCH):
+            batch = ask(photos[start : start + BATCH])
+            for place, result in enumerate(batch, start):
+                if isinstance(result, str):
+                    raise UserError(f"photos[{place}]: {result}: {REASONS[result]}.")
+            results += batch
+        return results[0] if one else results
+
+    def _ask(self, endpoint, photos, make):
+        """Sends a batch to an endpoint; returns `make(answer, row, file)` or a reason for each."""
+        results = list(self._readers.map(self._read, photos))
+        try:
+            answer = self._call(endpoint, results)
+        except tf.errors.InvalidArgumentError:
+            converted = self._convert_undecodable(results)
+            if converted == results:
+                raise
+            results = converted
+            answer = self._call(endpoint, results)
+        rows = iter(range(len(results)))
+        return [
+            contents if isinstance(contents, str) else make(answer, next(rows), contents)
+            for contents in results
+        ]
+
+    def _read(self, photo):
+        return _try(read_photo, photo, self.short_side)
+
+    def _call(self, endpoint, results):
+        files = [contents for contents in results if not isinstance(contents, str)]
+        if not files:
+            return {}
+        answer = self._endpoints[endpoint](image_bytes=tf.constant(files))
+        return {name: values.numpy() for name, values in answer.items()}
+
+    def _convert_undecodable(self, results):
+        """Lets Pillow read what TensorFlow can't: it knows more, and knows what is wrong."""
+        places = [place for place, one in enumerate(results) if not isinstance(one, str)]
+        _, decoded = self._decode([results[place] for place in places])
+        results = list(results)
+        for place in np.delete(places, decoded.numpy()):
+            results[place] = _try(prepare_photo, results[place], self.short_side)
+        return results
+
+
+def load(path) -> LandmarkModel:
+    """Loads a complete run, or an export.
+
+    Both compute in float32, whatever a run was trained in, and give the same numbers.
+
+    Args:
+        path: Run directory of `glr_keras.fit`, or folder of `glr_keras.export`.
+
+    Raises:
+        UserError: it is neither, is not complete, or was written by something else.
+    """
+    path = Path(path)
+    check_model(path)
+    if find_saved_model(path):
+        export = open_export(path)
+        description = export.description
+        return LandmarkModel(
+            export.endpoints,
+            export.landmarks,
+            description.image_size,
+            description.short_side,
+            export.saved_model,
+        )
+    recognizer = load_recognizer(path)
+    short_side = short_side_of(path)
+    endpoints = build_endpoints(recognizer, short_side)
+    image_size = recognizer.backbone.input_shape[1]
+    return LandmarkModel(endpoints, recognizer.landmarks, image_size, short_side, recognizer)
+
+
+def _try(function, *arguments):
+    """What `function` returns, or the reason of its `PhotoError`."""
+    try:
+        return function(*arguments)
+    except PhotoError as error:
+        return error.reason

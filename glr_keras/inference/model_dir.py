@@ -1,0 +1,68 @@
+"""Tells complete runs and exports from what is neither. No TensorFlow here."""
+
+from pathlib import Path
+
+from glr_keras.runs.run_dir import RunDir
+from tfrecords.common.console import UserError
+
+EXTRA = "assets.extra"  # a SavedModel's place for what its graph does not read
+DESCRIPTION, LABELS = "glr_keras.json", "labels.txt"  # in there
+
+
+def check_model(path: Path) -> None:
+    """Finds whether `path` can be loaded: a complete run or a SavedModel.
+
+    Raises:
+        UserError: it is neither; the message says how to finish an incomplete run.
+    """
+    if (folder := find_saved_model(path)) is not None:
+        if not is_our_export(path):
+            raise UserError(
+                f"{folder} holds a SavedModel that this project did not write (no {EXTRA}/"
+                f"{DESCRIPTION}). Expected one of: python -m glr_keras.export RUN --out DIR"
+            )
+    elif (path / "config.json").exists():
+        check_run(path)
+    else:
+        state = "is neither a run nor an export" if path.exists() else "does not exist"
+        raise UserError(
+            f"{path} {state}. Expected a folder that glr_keras.fit (--run-dir) or "
+            "glr_keras.export (--out) has written."
+        )
+
+
+def check_run(path: Path) -> None:
+    """Finds whether a complete run is there.
+
+    Raises:
+        UserError: there is none; the message says how to finish an incomplete one.
+    """
+    if not path.is_dir():
+        raise UserError(f"No folder {path}. Train with: python -m glr_keras.fit --run-dir {path}")
+    config = path / "config.json"
+    if not config.exists():
+        raise UserError(
+            f"{path} is no run: it has no config.json. Expected the --run-dir of glr_keras.fit."
+        )
+    run = RunDir(path)
+    if not (run.is_complete and run.model.exists()):
+        missing = run.model.name if run.is_complete else run.metrics.name
+        raise UserError(
+            f"The run {path} is not complete: it has no {missing}. Finish it with: "
+            f"python -m glr_keras.fit --config {config} --run-dir {path}"
+        )
+
+
+def is_our_export(path: Path) -> bool:
+    """Tells an export of this project from other SavedModels, and from what is none."""
+    folder = find_saved_model(path)
+    return folder is not None and (folder / EXTRA / DESCRIPTION).is_file()
+
+
+def find_saved_model(path: Path) -> Path | None:
+    """Returns the folder of the SavedModel at `path` (of its highest version), or None."""
+    if (path / "saved_model.pb").is_file():
+        return path
+    files = path.glob("*/saved_model.pb")
+    versions = [file.parent for file in files if file.parent.name.isdecimal()]
+    return max(versions, key=lambda version: int(version.name), default=None)

@@ -1,0 +1,159 @@
+"""What an export is held against: Keras on the run's test photos, size, load and answering time."""
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import cycle, islice
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from glr_keras.config import FitConfig
+from glr_keras.data.records import Records, photo_batches, raw_records
+from glr_keras.inference.saved_model import large_weights, open_export, round_weights
+from glr_keras.models.attention import explain
+from glr_keras.models.recognizer import Recognizer
+from glr_keras.runs.metrics import log_softmax
+
+BATCH = 32
+REPEATS = {1: 15, BATCH: 3}  # calls measured per batch size, of which the median counts
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model says of test photos.
+
+    Attributes:
+        probabilities: float array `(photos, landmarks)`.
+        attention_maps: float32 array `(photos, rows, columns)`.
+    """
+
+    probabilities: np.ndarray
+    attention_maps: np.ndarray
+
+    def difference(self, other: "Answers") -> tuple[float, float]:
+        """Returns the largest difference between two probabilities, and between two map cells."""
+        return (
+            float(np.abs(self.probabilities - other.probabilities).max()),
+            float(np.abs(self.attention_maps - other.attention_maps).max()),
+        )
+
+    def same_first(self, other: "Answers") -> int:
+        """Counts the photos of which both say the same landmark first."""
+        return int((self.probabilities.argmax(1) == other.probabilities.argmax(1)).sum())
+
+    def accuracy(self, labels: np.ndarray) -> float:
+        return float((self.probabilities.argmax(1) == labels).mean())
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was found of an export.
+
+    Attributes:
+        size: Bytes on disk.
+        largest: Name of the largest weights.
+        largest_size: Bytes of these.
+        load_seconds: To load it.
+        milliseconds: Per photo, by batch size.
+        photos: How many test photos the rest is about.
+        error: Largest difference of a probability, and of a map cell, from Keras with its weights.
+        rounding: The same from Keras with the run's weights, which half precision rounds.
+        same_first: Photos of which it says the same landmark first as Keras with the run's weights.
+        accuracy: Its own.
+        keras_accuracy: Of Keras with the run's weights.
+    """
+
+    size: int
+    largest: str
+    largest_size: int
+    load_seconds: float
+    milliseconds: dict[int, float]
+    photos: int
+    error: tuple[float, float]
+    rounding: tuple[float, float]
+    same_first: int
+    accuracy: float
+    keras_accuracy: float
+
+
+def examine(
+    folder: Path, recognizer: Recognizer, records: Records, precision: str, test_photos: int
+) -> Findings:
+    """Loads an export and holds it against Keras. `recognizer` ends with the export's weights."""
+    started = time.perf_counter()
+    export = open_export(folder)
+    load_seconds = time.perf_counter() - started
+    serving_default = export.endpoints["serving_default"]
+    photos, labels = read_test_photos(records, test_photos)
+    speeds = measure_speed(serving_default, photos)
+    answers = ask_export(serving_default, photos)
+    expected = of_run = ask_keras(recognizer, records, len(photos))
+    if precision != "float32":
+        round_weights(recognizer, precision)
+        expected = ask_keras(recognizer, records, len(photos))
+    largest = max(
+        large_weights(recognizer), key=lambda variable: variable.value.shape.num_elements()
+    )
+    width = tf.as_dtype(precision).size
+    return Findings(
+        size=bytes_below(folder),
+        largest=largest.path,
+        largest_size=width * largest.value.shape.num_elements(),
+        load_seconds=load_seconds,
+        milliseconds=speeds,
+        photos=len(photos),
+        error=answers.difference(expected),
+        rounding=answers.difference(of_run),
+        same_first=answers.same_first(of_run),
+        accuracy=answers.accuracy(labels),
+        keras_accuracy=of_run.accuracy(labels),
+    )
+
+
+def read_test_photos(records: Records, count: int) -> tuple[list[bytes], np.ndarray]:
+    """Returns the JPEGs and labels of the first `count` test photos; their order is shuffled."""
+    photos = list(raw_records(records, "test").take(count).as_numpy_iterator())
+    return [one["image"] for one in photos], np.array([one["label"] for one in photos])
+
+
+def ask_keras(recognizer: Recognizer, records: Records, count: int) -> Answers:
+    """Asks the model as it was trained, on views that came the way of the evaluation."""
+    config = FitConfig(image_size=recognizer.backbone.input_shape[1])
+    batches = photo_batches(records, "test", None, config, BATCH)
+    steps = -(-count // BATCH)
+    shown = tqdm(batches.take(steps), "Keras on test photos", steps, unit=" batches", leave=False)
+    answers = [explain(recognizer, batch["photo"]) for batch in shown]
+    logits, maps = (np.concatenate(parts)[:count] for parts in zip(*answers, strict=True))
+    return Answers(np.exp(log_softmax(logits)), maps)
+
+
+def ask_export(serving_default: Callable, photos: list[bytes]) -> Answers:
+    """Asks an export about files."""
+    starts = tqdm(range(0, len(photos), BATCH), "The export", unit=" batches", leave=False)
+    answers = [serving_default(image_bytes=tf.constant(photos[s : s + BATCH])) for s in starts]
+    names = ("probabilities", "attention_map")
+    return Answers(*(np.concatenate([answer[name] for answer in answers]) for name in names))
+
+
+def measure_speed(serving_default: Callable, photos: list[bytes]) -> dict[int, float]:
+    """Returns milliseconds per photo, by batch size."""
+    speeds = {}
+    files = cycle(photos)
+    for batch, repeats in REPEATS.items():
+        seconds = []
+        for _ in range(repeats + 1):
+            image_bytes = tf.constant(list(islice(files, batch)))
+            started = time.perf_counter()
+            serving_default(image_bytes=image_bytes)["scores"].numpy()
+            seconds.append(time.perf_counter() - started)
+        speeds[batch] = statistics.median(seconds[1:]) / batch * 1000  # the first one warms up
+    return speeds
+
+
+def bytes_below(folder: Path) -> int:
+    """Returns the bytes of all files below `folder`."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

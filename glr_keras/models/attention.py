@@ -1,0 +1,58 @@
+"""Where the model looked: attention maps of an ABN, Grad-CAM for a head without attention."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from glr_keras.models.heads import ABN
+from glr_keras.models.recognizer import Recognizer
+
+
+def explain(recognizer: Recognizer, photos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Recognises photos and says where the model looked.
+
+    Args:
+        recognizer: Recognizer.
+        photos: float32 `(batch, image_size, image_size, 3)`, RGB in [0, 255].
+
+    Returns:
+        logits: float32 `(batch, landmarks)` of the perception branch.
+        maps: float32 `(batch, height, width)` on the grid of the features, in [0, 1]: the ABN's
+            attention map, else Grad-CAM of the predicted landmark.
+    """
+    logits, maps = look(recognizer.head, recognizer.backbone(photos, training=False))
+    to_numpy = keras.ops.convert_to_numpy
+    return to_numpy(logits), to_numpy(maps)
+
+
+def look(head: keras.Model, features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Does the same from the features of a backbone, as tensors; an export holds it."""
+    if isinstance(head, ABN):
+        outputs = head.explain(features)
+        return outputs["perception"], outputs["attention_map"][..., 0]
+    outputs, maps = grad_cam(head, features)
+    return outputs["perception"], maps
+
+
+def grad_cam(head: keras.Model, features: tf.Tensor) -> tuple[dict, tf.Tensor]:
+    """Computes Grad-CAM of the predicted landmark, scaled so that each map's maximum is 1.
+
+    Args:
+        head: Model from features to a dict with "perception" logits.
+        features: Tensor `(batch, height, width, channels)`.
+
+    Returns:
+        outputs: What `head` returns.
+        maps: Tensor `(batch, height, width)` in [0, 1]; all 0 where nothing speaks for the
+            prediction.
+
+    Reference:
+    - [Selvaraju et al., 2017](https://arxiv.org/abs/1610.02391), equations 1 and 2
+    """
+    with tf.GradientTape() as tape:
+        tape.watch(features)
+        outputs = head(features, training=False)
+        score = tf.reduce_max(outputs["perception"], axis=1)
+    importance = tf.reduce_mean(tape.gradient(score, features), axis=(1, 2), keepdims=True)
+    maps = tf.nn.relu(tf.reduce_sum(importance * features, axis=-1))
+    return outputs, tf.math.divide_no_nan(maps, tf.reduce_max(maps, axis=(1, 2), keepdims=True))

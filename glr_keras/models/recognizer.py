@@ -1,0 +1,85 @@
+"""Recognizer: a frozen backbone and a head on it, photos in, logits out."""
+
+import keras
+
+from glr_keras.config import FitConfig
+from glr_keras.models.backbones import build_backbone
+from glr_keras.models.heads import PACKAGE, build_head
+from glr_keras.models.precision import choose_precision
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class Recognizer(keras.Model):
+    """A frozen backbone and a head on it: photos in, the head's dict out.
+
+    Args:
+        backbone: Model from photos to features (see `backbones.build_backbone`).
+        head: `DropoutHead` or `ABN`.
+        landmarks: Names of the landmarks in label order.
+
+    Call arguments:
+        photos: Tensor `(batch, image_size, image_size, 3)`, RGB in [0, 255].
+    """
+
+    def __init__(self, backbone, head, landmarks, **kwargs):
+        super().__init__(**kwargs)
+        self.backbone = backbone
+        self.head = head
+        self.landmarks = list(landmarks)
+
+    @property
+    def output_names_of_loss(self):
+        return self.head.output_names_of_loss
+
+    @property
+    def num_landmarks(self):
+        return self.head.num_landmarks
+
+    def call(self, photos, training=None):
+        return self.head(self.backbone(photos, training=False), training=training)
+
+    def build(self, input_shape):
+        if not self.head.built:
+            self.head.build(self.backbone.compute_output_shape(input_shape))
+        self.built = True
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "backbone": keras.saving.serialize_keras_object(self.backbone),
+            "head": keras.saving.serialize_keras_object(self.head),
+            "landmarks": self.landmarks,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        parts = {
+            name: keras.saving.deserialize_keras_object(config.pop(name))
+            for name in ("backbone", "head")
+        }
+        return cls(**parts, **config)
+
+
+def build_model(config: FitConfig, num_landmarks: int) -> Recognizer:
+    """Builds an untrained recogniser: a frozen backbone with its weights, and a new head.
+
+    For training loops of your own; `models.compile_model` gives its head the losses. Landmarks are
+    named by their labels until `model.landmarks` is set.
+
+    Args:
+        config: FitConfig; its settings of backbone and head, and its seed.
+        num_landmarks: Int, number of classes.
+
+    Returns:
+        Recognizer from photos `(batch, image_size, image_size, 3)`, RGB in [0, 255], to a dict of
+        logits `(batch, num_landmarks)`.
+
+    Raises:
+        UserError: weights that can't be had or don't fit, an unknown `cut_layer`.
+    """
+    config = choose_precision(config)
+    backbone = build_backbone(config)
+    head = build_head(config, num_landmarks, backbone.output_shape[1:])
+    recognizer = Recognizer(backbone, head, [str(label) for label in range(num_landmarks)])
+    recognizer.build(backbone.input_shape)
+    return recognizer

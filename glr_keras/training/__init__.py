@@ -1,0 +1,1 @@
+"""From features or photos to a trained run."""

@@ -1,0 +1,275 @@
+"""What training and measuring are fed with: stored features, or photos through the live backbone.
+
+A batch of training depends on the seed and its number only, and is the same photos in the same
+views from either source: so training can go on at any step, and both give the same numbers.
+"""
+
+import functools
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from glr_keras.config import FitConfig
+from glr_keras.data.random_access import RandomAccess, parse_record
+from glr_keras.data.records import (
+    Records,
+    photo_batches,
+    photo_index,
+    show_record,
+    without_autotune,
+)
+from glr_keras.features.store import FeatureViews
+from tfrecords.common.console import UserError
+
+EVAL_BATCH = 256  # photos' features; only speed and memory depend on it
+LIVE_EVAL_BATCH = 32  # photos through the backbone
+
+
+class Source(Protocol):
+    """Where a model's inputs come from. `error` is what a `Carrier` carries."""
+
+    error: UserError | None
+
+    def index(self, split: str) -> tuple[np.ndarray, Sequence[str]]:
+        """Returns labels, int64 `(photos,)`, and photo ids of a split, in the order of records."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Number of batches of an epoch of training."""
+
+    def train_batches(self, first_step: int) -> tf.data.Dataset:
+        """Yields the batches of all epochs from step `first_step` on.
+
+        Each epoch has its own shuffled order; epoch e shows view e modulo the number of views.
+
+        Returns:
+            Dataset of (inputs, dict of labels `(batch,)`[, dict of weights `(batch,)`]); the last
+            batch of an epoch may be smaller.
+        """
+
+    def eval_batches(self, split: str) -> tf.data.Dataset:
+        """Yields (inputs, dict of labels) of every photo of a split once, in order."""
+
+
+def steps_per_epoch(photos: int, batch_size: int) -> int:
+    """Returns the number of batches that hold all photos, the last perhaps smaller."""
+    return -(-photos // batch_size)
+
+
+def label_weights(labels: np.ndarray, num_landmarks: int, balance: float) -> np.ndarray:
+    """Returns how much a photo of each landmark counts, float32 `(num_landmarks,)`.
+
+    Proportional to (photos of the landmark) ** -balance, and 1 on average over the photos, so that
+    the scale of the loss stays. A landmark without a photo counts 0.
+    """
+    counts = np.bincount(labels, minlength=num_landmarks).astype(np.float64)
+    weights = np.where(counts > 0, np.maximum(counts, 1) ** -balance, 0)
+    return (weights * counts.sum() / (weights * counts).sum()).astype(np.float32)
+
+
+class Order:
+    """Which photos each step of training shows.
+
+    Args:
+        photos: Int, photos of the train split.
+        config: FitConfig; its seed and batch_size.
+        devices: As for `StoredFeatures`.
+    """
+
+    def __init__(self, photos: int, config: FitConfig, devices: int = 1):
+        self._photos, self._seed, self._batch_size = photos, config.seed, config.batch_size
+        self._shown = photos // devices * devices
+        self.steps = steps_per_epoch(self._shown, config.batch_size)
+        self.rows_of_epoch = functools.lru_cache(maxsize=2)(self._draw)
+
+    def rows_of_step(self, step: int) -> tuple[int, np.ndarray]:
+        """Returns the epoch of a step and the numbers of its photos, int64."""
+        epoch, batch = divmod(step, self.steps)
+        start = batch * self._batch_size
+        return epoch, self.rows_of_epoch(epoch)[start : start + self._batch_size]
+
+    def _draw(self, epoch):
+        order = np.random.default_rng([self._seed, epoch]).permutation(self._photos)
+        return order[: self._shown]
+
+
+class Carrier:
+    """Brings a `UserError` of a function that tf.data calls out of TensorFlow, which hides it.
+
+    Attributes:
+        error: The first `UserError` so far, or None.
+    """
+
+    def __init__(self):
+        self.error = None
+
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """Ends the block with that error, where TensorFlow fails because of it."""
+        try:
+            yield
+        except tf.errors.OpError as error:
+            raise self.error or error from None
+
+    def _carry(self, read):
+        def read_or_note(*arguments):
+            try:
+                return read(*arguments)
+            except UserError as error:
+                self.error = self.error or error
+                raise
+
+        return read_or_note
+
+
+class StoredFeatures(Carrier):
+    """Batches of features `(batch, height, width, channels)`, float16, read from disk.
+
+    Args:
+        views: Split -> its `FeatureViews`.
+        outputs: Names of the head's outputs; each gets the labels.
+        num_landmarks: Int.
+        config: FitConfig; its seed, batch_size, epochs and balance.
+        devices: Int that divides the batch size. An epoch then leaves out the photos, fewer than
+            that, which would make its last batch one that the devices can't halve.
+    """
+
+    def __init__(
+        self,
+        views: dict[str, FeatureViews],
+        outputs: Sequence[str],
+        num_landmarks: int,
+        config: FitConfig,
+        devices: int = 1,
+    ):
+        super().__init__()
+        self._views, self._outputs, self._config = views, outputs, config
+        self._order = Order(len(views["train"]), config, devices)
+        self._weights = _weights_of(views["train"].labels, num_landmarks, config)
+
+    @property
+    def steps_per_epoch(self):
+        return self._order.steps
+
+    def index(self, split):
+        return self._views[split].labels, self._views[split].photo_ids
+
+    def train_batches(self, first_step):
+        views, config = self._views["train"], self._config
+        files = list(views.files.values())
+
+        def read(step):
+            epoch, rows = self._order.rows_of_step(int(step))
+            return files[epoch % len(files)].rows(rows), views.labels[rows]
+
+        numbers = tf.data.Dataset.range(first_step, config.epochs * self.steps_per_epoch)
+        return self._read_batches(numbers, read, views.shape, self._weights)
+
+    def eval_batches(self, split):
+        views = self._views[split]
+        (file,) = views.files.values()
+
+        def read(step):
+            rows = np.arange(len(views))[int(step) * EVAL_BATCH : (int(step) + 1) * EVAL_BATCH]
+            return file.rows(rows), views.labels[rows]
+
+        numbers = tf.data.Dataset.range(steps_per_epoch(len(views), EVAL_BATCH))
+        return self._read_batches(numbers, read, views.shape, None)
+
+    def _read_batches(self, numbers, read, shape, weights):
+        def load(step):
+            features, labels = tf.numpy_function(self._carry(read), [step], [tf.float16, tf.int64])
+            features.set_shape([None, *shape])
+            labels.set_shape([None])
+            return features, *_targets(labels, self._outputs, weights)
+
+        batches = numbers.map(load, num_parallel_calls=2, deterministic=True).prefetch(2)
+        return without_autotune(batches)
+
+
+class LivePhotos(Carrier):
+    """Batches of photos `(batch, image_size, image_size, 3)`, float32, decoded as they are needed.
+
+    Args:
+        records: From `data.open_records`.
+        outputs, num_landmarks, devices: As for `StoredFeatures`.
+        config: The same, and the settings of the views.
+    """
+
+    def __init__(
+        self,
+        records: Records,
+        outputs: Sequence[str],
+        num_landmarks: int,
+        config: FitConfig,
+        devices: int = 1,
+    ):
+        super().__init__()
+        self._records, self._outputs, self._config = records, outputs, config
+        self._num_landmarks = num_landmarks
+        self._order = Order(records.num_photos("train"), config, devices)
+        self._indices = {}
+
+    @property
+    def steps_per_epoch(self):
+        return self._order.steps
+
+    def index(self, split):
+        if split not in self._indices:
+            self._indices[split] = photo_index(self._records, split)
+        return self._indices[split]
+
+    @cached_property
+    def _weights(self):
+        return _weights_of(self.index("train")[0], self._num_landmarks, self._config)
+
+    def train_batches(self, first_step):
+        config = self._config
+        first_epoch, first_batch = divmod(first_step, self.steps_per_epoch)
+        reader = RandomAccess(self._records, "train")
+        weights = self._weights  # read here: the functions below are traced, where nothing can be
+
+        def rows_of_epoch(epoch):
+            start = first_batch * config.batch_size if epoch == first_epoch else 0
+            return self._order.rows_of_epoch(int(epoch))[start:]
+
+        def show_epoch(epoch):
+            (rows,) = tf.numpy_function(rows_of_epoch, [epoch], [tf.int64])
+            rows.set_shape([None])
+            view = epoch % config.num_views
+            rows = tf.data.Dataset.from_tensor_slices(rows)
+            return rows.map(
+                lambda row: show(row, view), num_parallel_calls=os.cpu_count(), deterministic=True
+            ).batch(config.batch_size)
+
+        def show(row, view):
+            (data,) = tf.numpy_function(self._carry(reader.read), [row], [tf.string])
+            data.set_shape([])
+            record = show_record(parse_record(data), view, config)
+            return record["photo"], *_targets(record["label"], self._outputs, weights)
+
+        epochs = tf.data.Dataset.range(first_epoch, config.epochs)
+        return without_autotune(epochs.flat_map(show_epoch).prefetch(2))
+
+    def eval_batches(self, split):
+        batches = photo_batches(self._records, split, None, self._config, LIVE_EVAL_BATCH)
+        return batches.map(
+            lambda batch: (batch["photo"], *_targets(batch["label"], self._outputs, None))
+        )
+
+
+def _weights_of(labels, num_landmarks, config):
+    return label_weights(labels, num_landmarks, config.balance) if config.balance else None
+
+
+def _targets(labels, outputs, weights):
+    """Returns what Keras takes besides inputs: labels, and weights of the photos if there are."""
+    targets = [dict.fromkeys(outputs, labels)]
+    if weights is not None:
+        targets.append(dict.fromkeys(outputs, tf.gather(weights, labels)))
+    return targets

@@ -1,0 +1,82 @@
+"""The second stage: a complete run's model with the last blocks of its backbone set free."""
+
+import json
+import re
+from pathlib import Path
+
+import keras
+
+from glr_keras.config import FitConfig
+from glr_keras.models.recognizer import Recognizer
+from glr_keras.runs.run_dir import RunDir
+from tfrecords.common.console import UserError
+
+
+def load_base(config: FitConfig, landmarks: list[str]) -> tuple[Recognizer, str]:
+    """Loads the model of the run `config.finetune_from`, ready to be trained on.
+
+    Returns:
+        recognizer: Recognizer whose head and last `config.trainable_blocks` blocks learn.
+        warning: That of the run's metrics; empty if there is none.
+
+    Raises:
+        UserError: no complete run is there, or one of other landmarks.
+    """
+    base = RunDir(Path(config.finetune_from))
+    if not (base.is_complete and base.model.exists()):
+        raise UserError(
+            f"--finetune-from {base.path}: expected a complete run, and it has no metrics.json. "
+            "Make or finish it with: python -m glr_keras.fit --run-dir RUN ..."
+        )
+    metrics = json.loads(base.metrics.read_text(encoding="utf-8"))
+    recognizer = keras.saving.load_model(base.model)
+    if recognizer.landmarks != landmarks:
+        raise UserError(
+            f"{base.path} knows {len(recognizer.landmarks)} landmarks, and {config.data_dir} has "
+            f"{len(landmarks)} or others. Name the records of that run."
+        )
+    set_free(recognizer.backbone, config.trainable_blocks)
+    accuracy = metrics["validation"]["perception_accuracy"]
+    print(f"Fine-tuning {base.path}, which reached {accuracy:.1%} of its validation photos.")
+    return recognizer, metrics.get("warning", "")
+
+
+def set_free(backbone: keras.Model, num_blocks: int) -> None:
+    """Makes the last blocks of a backbone trainable, except for their batch norms.
+
+    Those stay as they are: the statistics of a small batch would disturb what ImageNet taught the
+    layers behind them.
+
+    Args:
+        backbone: From `backbones.build_backbone`.
+        num_blocks: Int, from 1 up to all of them.
+
+    Raises:
+        UserError: it has fewer blocks.
+    """
+    network = next(layer for layer in backbone.layers if isinstance(layer, keras.Model))
+    blocks = blocks_of(network)
+    if num_blocks > len(blocks):
+        raise UserError(
+            f"--trainable-blocks {num_blocks}: {network.name} has {len(blocks)} "
+            f"({', '.join(blocks)})."
+        )
+    free = {layer.name for block in list(blocks)[-num_blocks:] for layer in blocks[block]}
+    backbone.trainable = True
+    for layer in network.layers:
+        is_norm = isinstance(layer, keras.layers.BatchNormalization)
+        layer.trainable = layer.name in free and not is_norm
+
+
+def blocks_of(network: keras.Model) -> dict[str, list[keras.layers.Layer]]:
+    """Groups the layers that have weights by the block that keras.applications names them after.
+
+    What comes before the first block is the "stem"; what comes after the last belongs to it.
+    """
+    blocks, current = {}, "stem"
+    for layer in network.layers:
+        if match := re.match(r"block_?\d+", layer.name):
+            current = match.group()
+        if layer.weights:
+            blocks.setdefault(current, []).append(layer)
+    return blocks

@@ -1,0 +1,137 @@
+"""`glr_keras.load`: photos of any kind, one or many, from a run and from its export alike."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import glr_keras
+from glr_keras.data.views import eval_view
+from glr_keras.models.objective import compile_model
+from tfrecords.common.console import UserError
+
+
+@pytest.fixture(scope="module")
+def run(small_run):
+    return glr_keras.load(small_run)
+
+
+@pytest.fixture(scope="module")
+def exported(small_export):
+    return glr_keras.load(str(small_export))
+
+
+def test_a_run_and_its_export_say_the_same(run, exported, demo_photos):
+    assert run.landmarks == exported.landmarks
+    assert (run.image_size, run.short_side) == (exported.image_size, exported.short_side)
+    for one, other in zip(run.predict(demo_photos), exported.predict(demo_photos), strict=True):
+        assert one.landmarks == other.landmarks
+        np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-5)
+    few = demo_photos[:3]
+    for one, other in zip(run.explain(few), exported.explain(few), strict=True):
+        np.testing.assert_allclose(one.attention_map, other.attention_map, atol=1e-5)
+    np.testing.assert_allclose(run.embed(few), exported.embed(few), rtol=1e-5)
+
+
+def test_paths_bytes_images_and_arrays_of_a_photo_say_the_same(exported, demo_photos):
+    path = demo_photos[7]
+    image = Image.open(path)
+    png = io.BytesIO()
+    image.save(png, "PNG")
+    kinds = [path, str(path), path.read_bytes(), png.getvalue(), image, np.asarray(image)]
+    first, *others = exported.predict([*kinds, np.asarray(image).astype("float32")])
+    for other in others:  # decoders of JPEG differ by a level here and there
+        np.testing.assert_allclose(other.probabilities, first.probabilities, atol=2e-3)
+
+
+def test_one_photo_gives_one_answer_and_many_a_list(exported, demo_photos):
+    alone = exported.predict(demo_photos[0])
+    several = exported.predict(demo_photos[:2])
+    array = np.asarray(Image.open(demo_photos[0]))
+    stacked = exported.predict(np.stack([array, array]))
+    assert [len(several), len(stacked), exported.predict([])] == [2, 2, []]
+    np.testing.assert_allclose(several[0].scores, alone.scores, atol=1e-5)
+    np.testing.assert_allclose(stacked[1].scores, exported.predict(array).scores, atol=1e-5)
+    assert exported.embed(demo_photos[0]).shape == (128,)
+    assert exported.embed(demo_photos[:2]).shape == (2, 128)
+
+
+def test_a_prediction_names_the_likeliest_landmarks(exported, demo_photos):
+    prediction = exported.predict(demo_photos[0], top=3)
+    order = np.argsort(-prediction.probabilities)[:3]
+    assert prediction.landmarks == [exported.landmarks[label] for label in order]
+    np.testing.assert_array_equal(prediction.scores, prediction.probabilities[order])
+    assert prediction.probabilities.sum() == pytest.approx(1, abs=1e-5)
+    assert len(exported.predict(demo_photos[0], top=99).landmarks) == 10
+
+
+def test_an_explanation_holds_the_view_that_its_map_lies_on(exported, demo_photos):
+    array = np.asarray(Image.open(demo_photos[0]))
+    explanation = exported.explain(array)
+    np.testing.assert_array_equal(explanation.view, eval_view(array, 32))
+    assert explanation.attention_map.shape == (8, 8)
+    assert 0 <= explanation.attention_map.min() < explanation.attention_map.max() <= 1
+    assert explanation.landmarks == exported.predict(array).landmarks
+
+
+def test_embeddings_of_a_photo_and_its_copy_are_nearer_than_those_of_others(exported, demo_photos):
+    smaller = [Image.open(path).resize((120, 100)) for path in demo_photos[:5]]
+    embeddings = exported.embed([*demo_photos[:5], *smaller])
+    embeddings = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    nearest = (embeddings[:5] @ embeddings[5:].T).argmax(1)
+    np.testing.assert_array_equal(nearest, range(5))
+
+
+def test_a_format_that_tensorflow_does_not_know_is_read_by_pillow(exported, demo_photos):
+    out = io.BytesIO()
+    Image.open(demo_photos[0]).save(out, "TIFF")
+    expected = exported.predict(demo_photos[0]).probabilities
+    np.testing.assert_allclose(exported.predict(out.getvalue()).probabilities, expected, atol=0.02)
+
+
+def test_photos_that_cannot_be_read_are_named(exported, demo_photos, tmp_path):
+    (tmp_path / "cut.jpg").write_bytes(demo_photos[0].read_bytes()[:1000])
+    photos = [demo_photos[0], tmp_path / "cut.jpg", b"", demo_photos[1], Path("nowhere.jpg")]
+    with pytest.raises(UserError, match=r"photos\[1\]: damaged: the photo starts well and then"):
+        exported.predict(photos)
+    with pytest.raises(UserError, match="missing: it is listed, and no such file is there"):
+        exported.explain("nowhere.jpg")
+    outcomes = exported.try_predict(photos)
+    assert [outcomes[place] for place in (1, 2, 4)] == ["damaged", "empty", "missing"]
+    for place in (0, 3):
+        expected = exported.predict(photos[place])
+        np.testing.assert_allclose(outcomes[place].scores, expected.scores, atol=1e-5)
+    assert exported.try_predict([b"", b"<html>"]) == ["empty", "not a photo"]
+
+
+def test_a_new_model_learns_photos(demo_photos):
+    config = glr_keras.FitConfig(
+        weights="random",
+        image_size=32,
+        cut_layer="block1_pool",
+        head="dropout",
+        head_units=(),
+        optimizer="adam",
+        learning_rate=0.01,
+    )
+    model = glr_keras.build_model(config, 2)
+    assert model.landmarks == ["0", "1"]
+    photos = np.stack([eval_view(np.asarray(Image.open(p)), 32) for p in demo_photos[:10]])
+    labels = np.repeat([0, 1], 5)
+    compile_model(model.head, config, steps_per_epoch=1)
+    features = model.backbone(photos)
+    for _ in range(30):
+        model.head.train_on_batch(features, {"perception": labels})
+    logits = model(photos)["perception"].numpy()
+    np.testing.assert_array_equal(logits.argmax(1), labels)
+
+
+def test_other_folders_are_refused(tmp_path, demo_data):
+    with pytest.raises(UserError, match="is neither a run nor an export"):
+        glr_keras.load(tmp_path)
+    with pytest.raises(UserError, match="is neither a run nor an export"):
+        glr_keras.load(demo_data)
+    with pytest.raises(UserError, match="does not exist"):
+        glr_keras.load(tmp_path / "none")

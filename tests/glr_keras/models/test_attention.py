@@ -1,0 +1,112 @@
+"""Where the model looked, against what can be computed by hand."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from glr_keras.models.attention import explain, grad_cam
+from glr_keras.models.heads import ABN, DropoutHead
+from glr_keras.models.recognizer import Recognizer
+
+CHANNELS = 4
+
+
+def features(photos=5):
+    values = np.random.default_rng(0).normal(size=(photos, 2, 3, CHANNELS))
+    return tf.constant(values, tf.float32)
+
+
+def linear_head(kernel):
+    """logits = mean over space @ kernel."""
+    kernel = np.asarray(kernel, np.float32)
+    head = DropoutHead(kernel.shape[1], head_units=(), pooling="average")
+    head.build((None, 2, 3, CHANNELS))
+    head.set_weights([kernel, np.zeros(kernel.shape[1])])
+    return head
+
+
+def recognizer_with(head):
+    keras.utils.set_random_seed(0)
+    photos = keras.Input((8, 12, 3))
+    maps = keras.layers.Conv2D(CHANNELS, 4, strides=4)(keras.layers.Rescaling(1 / 255)(photos))
+    backbone = keras.Model(photos, maps)
+    backbone.trainable = False
+    recognizer = Recognizer(backbone, head, ["arch", "bridge", "castle"])
+    recognizer.build(backbone.input_shape)
+    return recognizer
+
+
+def photos_8_by_12(photos=5):
+    return np.random.default_rng(1).uniform(0, 255, (photos, 8, 12, 3)).astype("float32")
+
+
+def test_grad_cam_of_a_linear_head_is_the_weighted_sum_of_its_features():
+    kernel = np.random.default_rng(2).normal(size=(CHANNELS, 3))
+    outputs, maps = grad_cam(linear_head(kernel), features())
+    values = features().numpy()
+    logits = values.mean((1, 2)) @ kernel
+    np.testing.assert_allclose(outputs["perception"], logits, rtol=1e-4, atol=1e-5)
+    # The gradient is the predicted landmark's weights over the number of positions, everywhere;
+    # the scale drops out.
+    assert len(set(logits.argmax(1))) > 1
+    evidence = np.stack([v @ kernel[:, c] for v, c in zip(values, logits.argmax(1), strict=True)])
+    evidence = np.maximum(evidence, 0)
+    expected = evidence / evidence.max((1, 2), keepdims=True)
+    assert maps.shape == (5, 2, 3)
+    np.testing.assert_allclose(maps, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_grad_cam_lights_the_one_place_that_speaks_for_the_prediction():
+    values = np.zeros((1, 2, 3, CHANNELS), np.float32)
+    values[0, 1, 2, 3] = 5
+    kernel = np.zeros((CHANNELS, 3))
+    kernel[3, 1] = 1
+    _, maps = grad_cam(linear_head(kernel), tf.constant(values))
+    np.testing.assert_array_equal(maps, [[[0, 0, 0], [0, 0, 1]]])
+
+
+def test_grad_cam_is_all_0_where_nothing_speaks_for_the_prediction():
+    _, maps = grad_cam(linear_head(np.ones((CHANNELS, 2))), -tf.ones((2, 2, 3, CHANNELS)))
+    np.testing.assert_array_equal(maps, np.zeros((2, 2, 3)))
+
+
+@pytest.mark.parametrize("pooling", ["flatten", "average"])
+def test_grad_cam_of_a_deep_head_is_in_0_to_1(pooling):
+    keras.utils.set_random_seed(0)
+    head = DropoutHead(3, head_units=(8, 8), pooling=pooling, normalize=True)
+    head.build((None, 2, 3, CHANNELS))
+    outputs, maps = grad_cam(head, features(20))
+    np.testing.assert_allclose(outputs["perception"], head(features(20))["perception"], rtol=1e-5)
+    assert tf.reduce_min(maps) == 0
+    highest = tf.reduce_max(maps, (1, 2)).numpy()
+    assert (np.isclose(highest, 1) | (highest == 0)).all()
+    assert (highest > 0).sum() >= 10
+
+
+def test_grad_cam_of_a_photo_does_not_depend_on_its_batch():
+    head = linear_head(np.random.default_rng(2).normal(size=(CHANNELS, 3)))
+    _, together = grad_cam(head, features())
+    for row in range(5):
+        _, alone = grad_cam(head, features()[row : row + 1])
+        np.testing.assert_allclose(alone[0], together[row], rtol=1e-5, atol=1e-6)
+
+
+def test_explain_returns_the_attention_branch_s_own_map():
+    recognizer = recognizer_with(ABN(3, attention_channels=5, head_units=(8,)))
+    logits, maps = explain(recognizer, photos_8_by_12())
+    outputs = recognizer.head.explain(recognizer.backbone(photos_8_by_12()))
+    assert (type(maps), maps.shape, maps.dtype) == (np.ndarray, (5, 2, 3), np.float32)
+    np.testing.assert_array_equal(maps, outputs["attention_map"][..., 0])
+    assert 0 < maps.min() < maps.max() < 1
+    assert type(logits) is np.ndarray
+    np.testing.assert_array_equal(logits, recognizer(photos_8_by_12())["perception"])
+
+
+def test_explain_returns_grad_cam_for_a_head_without_attention():
+    recognizer = recognizer_with(DropoutHead(3, head_units=(8,)))
+    logits, maps = explain(recognizer, photos_8_by_12())
+    _, expected = grad_cam(recognizer.head, recognizer.backbone(photos_8_by_12()))
+    assert (type(maps), maps.shape, maps.dtype) == (np.ndarray, (5, 2, 3), np.float32)
+    np.testing.assert_array_equal(maps, expected)
+    np.testing.assert_array_equal(logits, recognizer(photos_8_by_12())["perception"])

@@ -1,0 +1,325 @@
+"""Every choice of a run has one flag, one default, one range; a wrong one says what to type."""
+
+import argparse
+import dataclasses
+import json
+import math
+
+import pytest
+
+import glr_keras
+from glr_keras import config as config_file
+from glr_keras.config import DEMO, FitConfig, add_flags, differences, from_flags, read_json, to_json
+from glr_keras.fit import parse_config
+from tfrecords.common.console import UserError
+
+FIELDS = dataclasses.fields(FitConfig)
+# What is typed after each flag, and the value it stands for; none is the default.
+TYPED = {
+    "data_dir": ("data/mine", "data/mine"),
+    "run_dir": ("runs/mine", "runs/mine"),
+    "backbone": ("mobilenet_v2", "mobilenet_v2"),
+    "weights": ("random", "random"),
+    "cut_layer": ("block4_pool", "block4_pool"),
+    "image_size": ("96", 96),
+    "precision": ("float32", "float32"),
+    "head": ("dropout", "dropout"),
+    "pooling": ("average", "average"),
+    "normalize": (None, False),
+    "head_units": ("64 32", (64, 32)),
+    "dropout": ("0.25", 0.25),
+    "attention_channels": ("16", 16),
+    "alpha": ("0", 0.0),
+    "beta": ("2", 2.0),
+    "optimizer": ("adam", "adam"),
+    "learning_rate": ("1e-2", 0.01),
+    "schedule": ("cosine", "cosine"),
+    "warmup_epochs": ("0.5", 0.5),
+    "step_epochs": ("2", 2),
+    "step_factor": ("0.5", 0.5),
+    "momentum": ("0", 0.0),
+    "weight_decay": ("0.01", 0.01),
+    "clip_norm": ("1", 1.0),
+    "ema": ("0.99", 0.99),
+    "label_smoothing": ("0.1", 0.1),
+    "balance": ("0.5", 0.5),
+    "patience": ("4", 4),
+    "batch_size": ("8", 8),
+    "epochs": ("5", 5),
+    "views": ("2", 2),
+    "seed": ("7", 7),
+    "feature_seed": ("3", 3),
+    "live": (None, True),
+    "finetune_from": ("runs/base", "runs/base"),
+    "trainable_blocks": ("2", 2),
+    "distribute": ("mirrored", "mirrored"),
+    "rotation": ("10", 10.0),
+    "min_crop_area": ("0.8", 0.8),
+    "brightness": ("0.1", 0.1),
+    "flip": (None, False),
+}
+# What a field can't be set without.
+NEEDED = {
+    "warmup_epochs": {"epochs": 100_000},
+    "finetune_from": {"trainable_blocks": 1},
+    "trainable_blocks": {"finetune_from": "runs/base"},
+}
+
+
+def flag_of(name):
+    return "--" + name.replace("_", "-")
+
+
+def typed_flag(name):
+    text, value = TYPED[name]
+    if isinstance(value, bool):
+        return [flag_of(name) if value else f"--no-{name}"]
+    return [flag_of(name), *text.split()]
+
+
+def parser_with_flags():
+    parser = argparse.ArgumentParser()
+    add_flags(parser)
+    return parser
+
+
+def written(folder, text):
+    path = folder / "config.json"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_every_field_is_tried_below():
+    assert list(TYPED) == [field.name for field in FIELDS]
+    assert all(TYPED[field.name][1] != field.default for field in FIELDS)
+
+
+@pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
+def test_each_field_has_a_flag_that_tells_its_help_and_default(field):
+    actions = {action.dest: action for action in parser_with_flags()._actions}
+    action = actions[field.name]
+    assert flag_of(field.name) in action.option_strings
+    assert action.help.startswith(field.metadata["help"])
+    default = " ".join(map(str, field.default)) if field.name == "head_units" else field.default
+    if default == "":  # an empty text would tell nothing: the help says what happens instead
+        assert "default: " in action.help or "without it" in action.help
+    else:
+        assert action.help.endswith(f" (default: {default})")
+
+
+@pytest.mark.parametrize("name", TYPED)
+def test_a_typed_flag_overrides_and_the_others_keep_the_base(name):
+    base = FitConfig(seed=3, views=9)
+    if name in ("finetune_from", "trainable_blocks"):
+        base = dataclasses.replace(base, finetune_from="runs/first", trainable_blocks=1)
+    flags = vars(parser_with_flags().parse_args(typed_flag(name)))
+    assert list(flags) == [name]
+    assert from_flags(flags, base) == dataclasses.replace(base, **{name: TYPED[name][1]})
+    assert type(getattr(from_flags(flags, base), name)) is type(TYPED[name][1])
+
+
+def test_no_flags_are_the_base():
+    base = FitConfig(seed=3)
+    assert from_flags(vars(parser_with_flags().parse_args([])), base) == base
+
+
+def test_head_units_without_a_number_are_none():
+    assert parse_config(["--data-dir", "x", "--head-units"]).head_units == ()
+
+
+def test_a_view_per_epoch_unless_views_are_named():
+    assert FitConfig(epochs=4).num_views == 4
+    assert FitConfig(epochs=4, views=2).num_views == 2
+
+
+def test_photos_go_through_the_backbone_where_it_is_asked_for_or_learns():
+    assert not FitConfig().is_live
+    assert FitConfig(live=True).is_live
+    assert FitConfig(finetune_from="runs/base", trainable_blocks=1).is_live
+
+
+def test_demo_defaults_hold_without_a_data_dir():
+    assert parse_config([]) == FitConfig(**DEMO)
+    assert parse_config(["--seed", "5"]) == FitConfig(**DEMO | {"seed": 5})
+
+
+def test_a_typed_flag_goes_over_the_demo_defaults():
+    assert parse_config(["--alpha", "0.25"]) == FitConfig(**DEMO | {"alpha": 0.25})
+
+
+def test_demo_defaults_do_not_reach_real_photos():
+    assert parse_config(["--data-dir", "x"]) == FitConfig(data_dir="x")
+
+
+def test_a_config_file_replaces_all_defaults_and_flags_go_over_it(tmp_path):
+    earlier = FitConfig(head_units=(8,), flip=False, alpha=0.5)
+    path = written(tmp_path, to_json(earlier))
+    assert parse_config(["--config", str(path)]) == earlier
+    assert parse_config(["--epochs", "9", "--config", str(path), "--flip"]) == (
+        dataclasses.replace(earlier, epochs=9, flip=True)
+    )
+
+
+def test_what_is_written_is_read_back(tmp_path):
+    config = FitConfig(**{name: value for name, (_, value) in TYPED.items()})
+    assert read_json(written(tmp_path, to_json(config))) == config
+    assert list(json.loads(to_json(config))) == [field.name for field in FIELDS]
+
+
+def test_fields_that_a_file_lacks_take_their_default(tmp_path):
+    assert read_json(written(tmp_path, '{"seed": 4}')) == FitConfig(seed=4)
+    assert read_json(written(tmp_path, "{}")) == FitConfig()
+
+
+def test_a_whole_number_does_for_a_fraction(tmp_path):
+    alpha = read_json(written(tmp_path, '{"alpha": 1}')).alpha
+    assert (alpha, type(alpha)) == (1.0, float)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"learning_rat": 1, "b": 2}', r"unknown settings b, learning_rat\. Known are: data_dir,"),
+        ('{"epochs": "3"}', r"epochs must be int, got '3'\."),
+        ('{"epochs": 3.0}', r"epochs must be int, got 3\.0\."),
+        ('{"epochs": true}', r"epochs must be int, got True\."),
+        ('{"flip": 1}', r"flip must be bool, got 1\."),
+        ('{"alpha": null}', r"alpha must be float, got None\."),
+        ('{"alpha": true}', r"alpha must be float, got True\."),
+        ('{"backbone": 16}', r"backbone must be str, got 16\."),
+        ('{"head_units": 64}', r"head_units must be a list of whole numbers, got 64\."),
+        ('{"head_units": [64, 1.5]}', r"must be a list of whole numbers, got \[64, 1\.5\]\."),
+        ('{"head_units": [true]}', r"must be a list of whole numbers, got \[True\]\."),
+        ('{"alpha": NaN}', r"--alpha must be between 0 and 1000, got nan\."),
+        ('{"head": "vgg"}', r"--head must be one of abn, dropout, got vgg\."),
+        ("seed: 3", r"config\.json can't be read as JSON"),
+        ("", r"config\.json can't be read as JSON"),
+        ("[1, 2]", r"config\.json: expected an object of settings, got list\."),
+    ],
+)
+def test_a_wrong_file_is_refused(text, message, tmp_path):
+    with pytest.raises(UserError, match=message):
+        read_json(written(tmp_path, text))
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    message = r"No file .*nothing\.json\. Expected a config\.json of an earlier run\."
+    with pytest.raises(UserError, match=message):
+        read_json(tmp_path / "nothing.json")
+
+
+def test_a_folder_or_bytes_in_place_of_a_file_are_refused(tmp_path):
+    with pytest.raises(UserError, match="can't be read as JSON"):
+        read_json(tmp_path)
+    (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8\xff")
+    with pytest.raises(UserError, match=r"photo\.jpg can't be read as JSON"):
+        read_json(tmp_path / "photo.jpg")
+
+
+def test_every_number_has_a_range():
+    numbers = {field.name for field in FIELDS if type(field.default) in (int, float)}
+    assert {name for name, _, _ in config_file._RANGES} == numbers
+
+
+@pytest.mark.parametrize(("name", "low", "high"), config_file._RANGES)
+def test_numbers_out_of_their_range_are_refused(name, low, high):
+    if isinstance(getattr(FitConfig(), name), int):
+        outside = [low - 1, high + 1]
+    else:
+        outside = [math.nextafter(low, -1), math.nextafter(high, math.inf), math.nan, math.inf]
+    for value in outside:
+        with pytest.raises(UserError, match=f"^{flag_of(name)} must be between .*, got "):
+            FitConfig(**{name: value})
+
+
+@pytest.mark.parametrize(("name", "low", "high"), config_file._RANGES)
+def test_both_ends_of_a_range_are_allowed(name, low, high):
+    others = NEEDED.get(name, {})
+    low = 1 if name == "trainable_blocks" else low  # 0 is for runs that are not fine-tuned
+    for value in (low, high):
+        assert getattr(FitConfig(**others, **{name: value}), name) == value
+
+
+@pytest.mark.parametrize("units", [(0,), (64, -1)])
+def test_layers_without_units_are_refused(units):
+    with pytest.raises(UserError, match="--head-units must be whole numbers above 0, got "):
+        FitConfig(head_units=units)
+
+
+def test_alpha_and_beta_both_0_are_refused():
+    with pytest.raises(UserError, match="--beta 0 leaves nothing to learn here"):
+        FitConfig(alpha=0.0, beta=0.0)
+    FitConfig(alpha=0.0, beta=1.0)
+    FitConfig(alpha=0.25, beta=0.0)
+
+
+def test_beta_0_is_refused_where_nothing_else_learns():
+    with pytest.raises(UserError, match="--beta"):
+        FitConfig(head="dropout", alpha=0.25, beta=0.0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"optimizer": "adamw"}, "adamw is adam until --weight-decay is set, e.g. to 0.01"),
+        ({"warmup_epochs": 3.5}, "--warmup-epochs must be at most --epochs 3, got 3.5"),
+        ({"trainable_blocks": 1}, "--trainable-blocks needs --finetune-from RUN"),
+        ({"finetune_from": "runs/base"}, "--trainable-blocks must be 1 or more with --finetune-fr"),
+    ],
+)
+def test_settings_that_make_no_sense_together_are_refused(settings, message):
+    with pytest.raises(UserError, match=message):
+        FitConfig(**settings)
+
+
+@pytest.mark.parametrize("name", [field.name for field in FIELDS if field.metadata["choices"]])
+def test_an_unknown_choice_exits_2_and_names_the_choices(name, capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        parse_config([flag_of(name), "none_such"])
+    assert exit_info.value.code == 2
+    said = capsys.readouterr().err
+    assert f"argument {flag_of(name)}: invalid choice: 'none_such'" in said
+    choices = {field.name: field.metadata["choices"] for field in FIELDS}[name]
+    assert all(choice in said.splitlines()[-1] for choice in choices)
+
+
+def test_a_number_out_of_range_ends_the_command_with_exit_code_2(run_python):
+    done = run_python("-m", "glr_keras.fit", "--epochs", "0")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "\nerror: --epochs must be between 1 and 100000, got 0.\n"
+
+
+def test_help_names_every_flag_and_every_demo_default(run_python):
+    done = run_python("-m", "glr_keras.fit", "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert all(flag_of(name) in done.stdout for name in TYPED)
+    words = " ".join(done.stdout.split())
+    for name, value in DEMO.items():
+        shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
+        assert f"{name} {shown}" in words
+
+
+def test_help_starts_neither_tensorflow_nor_keras(run_python):
+    code = (
+        "import sys, glr_keras.fit\n"
+        "try: glr_keras.fit.parse_config(['--help'])\n"
+        "except SystemExit as end: assert not end.code\n"
+        "print(sorted({'tensorflow', 'keras', 'matplotlib'} & set(sys.modules)))"
+    )
+    assert run_python("-c", code).stdout.splitlines()[-1] == "[]"
+
+
+def test_differences_name_the_field_and_both_values():
+    config = FitConfig()
+    assert differences(config, config) == []
+    other = dataclasses.replace(config, head_units=(8,), seed=1)
+    assert differences(config, other) == [
+        "head_units was (4096, 4096), now (8,)",
+        "seed was 0, now 1",
+    ]
+
+
+def test_the_package_gives_its_config_and_no_other_name():
+    assert glr_keras.FitConfig is FitConfig
+    with pytest.raises(AttributeError, match="module 'glr_keras' has no attribute 'Resnet'"):
+        _ = glr_keras.Resnet

@@ -1,0 +1,210 @@
+"""The command: rows in order on standard output, whatever the photos."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from itertools import count, islice
+
+import pytest
+from PIL import Image
+
+import glr_keras
+from glr_keras import predict as command
+from glr_keras.predict import predict_batches
+from tfrecords.common.console import UserError
+
+
+@pytest.fixture
+def predict(monkeypatch, capfd):
+    """Runs the command in this process; returns its exit code and what it printed."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["predict", *map(str, arguments)])
+        code = 0
+        try:
+            command.main()
+        except SystemExit as end:
+            code = end.code
+        said = capfd.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+@pytest.fixture
+def album(demo_photos, tmp_path):
+    """A folder of two good photos, a broken one and a text, and what stands for each."""
+    folder = tmp_path / "album"
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(demo_photos[0].read_bytes())
+    (folder / "b, broken.jpg").write_bytes(demo_photos[1].read_bytes()[:2000])
+    (folder / "c.md").write_text("# no photo")
+    (folder / "d.webp").write_bytes(as_webp(demo_photos[2]))
+    return folder
+
+
+def as_webp(path):
+    out = io.BytesIO()
+    Image.open(path).save(out, "WEBP")
+    return out.getvalue()
+
+
+def test_csv_has_a_row_per_photo_in_order(predict, small_export, album):
+    code, out, err = predict(small_export, album, album / "a.jpg", "--format", "csv", "--top", 2)
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert list(rows[0]) == ["photo", "landmark_1", "score_1", "landmark_2", "score_2", "error"]
+    assert [os.path.basename(row["photo"]) for row in rows] == [
+        "a.jpg",
+        "b, broken.jpg",
+        "c.md",
+        "d.webp",
+        "a.jpg",
+    ]
+    assert [row["error"] for row in rows] == ["", "damaged", "not a photo", "", ""]
+    expected = glr_keras.load(small_export).predict(album / "a.jpg", top=2)
+    assert [rows[0]["landmark_1"], rows[0]["landmark_2"]] == expected.landmarks
+    assert float(rows[4]["score_1"]) == pytest.approx(expected.scores[0], abs=1e-5)
+    assert rows[1]["landmark_1"] == rows[1]["score_1"] == ""
+    assert code == 1
+    assert "5 photos" in err
+    assert err.endswith("2 of 5 photos could not be read.\n")
+
+
+def test_jsonl_and_maps(predict, small_run, album, tmp_path):
+    maps = tmp_path / "maps"
+    code, out, _ = predict(small_run, album, "--format", "jsonl", "--top", 3, "--maps", maps)
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [row.get("error") for row in rows] == [None, "damaged", "not a photo", None]
+    assert rows[1]["detail"] == "the photo starts well and then ends early or is corrupt"
+    scores = [landmark["score"] for landmark in rows[0]["landmarks"]]
+    assert len(scores) == 3
+    assert scores == sorted(scores, reverse=True)
+    assert sorted(path.name for path in maps.iterdir()) == ["000001-a.png", "000004-d.png"]
+    assert rows[3]["map"] == str(maps / "000004-d.png")
+    assert Image.open(maps / "000001-a.png").size == (32, 32)
+    with pytest.raises(UserError, match="expected a new or empty folder"):
+        predict(small_run, album, "--maps", maps)
+    assert code == 1
+
+
+def test_a_table_is_the_default_and_good_photos_end_with_0(predict, small_export, album):
+    code, out, _ = predict(small_export, album / "a.jpg", album / "d.webp", "--top", 99)
+    first, second = out.splitlines()
+    assert first.startswith(str(album / "a.jpg") + " ")
+    assert second.count("%") == 10
+    assert code == 0
+    _, out, _ = predict(small_export, album / "c.md")
+    assert "- not a photo: no decoder knows the file" in out
+
+
+def test_paths_come_from_standard_input(predict, small_export, album, monkeypatch):
+    paths = f"{album}/a.jpg\n{album}/gone.jpg\n"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(os.fsencode(paths))))
+    code, out, _ = predict(small_export, "-", "--format", "jsonl")
+    assert [json.loads(line).get("error") for line in out.splitlines()] == [None, "missing"]
+    assert code == 1
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\n")))
+    with pytest.raises(UserError, match="Standard input named no photos"):
+        predict(small_export, "-")
+
+
+def test_a_closed_pipe_ends_quietly(small_export, demo_photos, monkeypatch, capfd):
+    reader, writer = os.pipe()
+    os.close(reader)
+    monkeypatch.setattr(sys, "argv", ["predict", str(small_export), *map(str, demo_photos[:3])])
+    with open(writer, "w") as closed, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", closed)
+        with pytest.raises(SystemExit) as end:
+            command.main()
+    assert end.value.code == 141
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_batches_come_in_order_and_only_a_few_are_read_ahead():
+    taken = []
+
+    def numbers():
+        for number in count():
+            taken.append(number)
+            yield number
+
+    batches = predict_batches(lambda batch: [-number for number in batch], numbers(), 4)
+    seen = [next(batches) for _ in range(50)]
+    assert [number for batch, _ in seen for number in batch] == list(range(200))
+    assert all(outcomes == [-number for number in batch] for batch, outcomes in seen)
+    assert len(taken) <= 200 + 4 * command.IN_FLIGHT
+    batches.close()
+    assert list(predict_batches(list, [])) == []
+
+
+def test_a_failure_in_a_batch_is_raised():
+    def fail(batch):
+        raise RuntimeError("the model is gone")
+
+    with pytest.raises(RuntimeError, match="the model is gone"):
+        next(predict_batches(fail, range(9), 2))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["EXPORT", "nowhere.jpg"], "No file or folder nowhere.jpg. Expected photos, folders"),
+        (["EXPORT", "EMPTY"], "holds no photos."),
+        (["EXPORT", "LIST"], "lists 2 photos, of which 2 are not there: x.jpg, y.jpg. Paths are"),
+        (["FOREIGN", "PHOTO"], "holds a SavedModel that this project did not write"),
+        (["DATA", "PHOTO"], "is neither a run nor an export."),
+        (["EXPORT", "PHOTO", "--top", "0"], "--top must be at least 1, got 0"),
+        (["EXPORT"], "the following arguments are required: photos"),
+    ],
+)
+def test_a_users_mistake_is_one_message_and_exit_code_2(
+    run_python, small_export, demo_data, demo_photos, tmp_path, arguments, message
+):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "list.txt").write_text("x.jpg\ny.jpg\n")
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "saved_model.pb").touch()
+    places = {"EXPORT": small_export, "DATA": demo_data, "PHOTO": demo_photos[0]}
+    places |= {"EMPTY": tmp_path / "empty", "LIST": tmp_path / "list.txt", "FOREIGN": tmp_path}
+    result = run_python("-m", "glr_keras.predict", *(places.get(one, one) for one in arguments))
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+
+
+@pytest.mark.slow
+def test_head_closes_the_pipe_of_the_whole_command(small_export, demo_photos):
+    command = [sys.executable, "-m", "glr_keras.predict", small_export, *demo_photos * 20]
+    line = " ".join(f"'{part}'" for part in command)
+    script = f"{line} | head -1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    first, code = done.stdout.splitlines()
+    assert first.startswith(str(demo_photos[0]))
+    assert code == "141"
+    assert "Traceback" not in done.stderr
+
+
+MEMORY = """
+import resource, sys
+from glr_keras import predict
+try:
+    predict.main()
+finally:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, file=open(sys.argv[0], "w"))
+"""
+
+
+@pytest.mark.slow
+def test_many_photos_need_no_more_memory_than_few(small_export, demo_photos, tmp_path):
+    def peak(photos):
+        lines = "".join(f"{path}\n" for path in islice(demo_photos * 1000, photos))
+        code = MEMORY.replace("sys.argv[0]", repr(str(tmp_path / "peak")))
+        command = [sys.executable, "-c", code, small_export, "-", "--format", "csv"]
+        subprocess.run(command, input=lines.encode(), stdout=subprocess.DEVNULL, check=True)
+        return float((tmp_path / "peak").read_text())
+
+    assert peak(20_000) < peak(200) + 50  # MB

@@ -1,0 +1,113 @@
+"""Work on all cores gives what one core would, in order, and leaves no process behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import pytest
+from paths import PYTHONPATH, REPOSITORY
+
+from tfrecords.common.console import UserError
+from tfrecords.common.parallel import AHEAD, map_on_cores
+
+
+def add(number, other):
+    warnings.warn("odd metadata", stacklevel=1)
+    return number + other
+
+
+def process_of(item, delay):
+    time.sleep(delay)
+    return os.getpid()
+
+
+def end_on_three(number):
+    if number == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def raise_on_three(number):
+    if number == 3:
+        raise KeyError(number)
+    return number
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_results_come_in_order_without_warnings(processes):
+    results = map_on_cores(add, range(50), processes, settings=(100,))
+    assert list(results) == list(range(100, 150))
+
+
+def test_the_work_is_done_in_processes_that_end_with_it():
+    pids = set(map_on_cores(process_of, range(20), 2, settings=(0.0,)))
+    assert os.getpid() not in pids
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_items_are_taken_no_further_ahead_than_results_are():
+    taken = []
+
+    def items():
+        for number in range(100):
+            taken.append(number)
+            yield number
+
+    results = map_on_cores(add, items(), 2, settings=(0,))
+    next(results)
+    assert len(taken) == AHEAD * 2 + 1
+    results.close()
+
+
+def test_an_error_of_the_work_is_raised_here():
+    with pytest.raises(KeyError, match="3"):
+        list(map_on_cores(raise_on_three, range(10), 2))
+
+
+def test_a_killed_process_is_told_of():
+    with pytest.raises(UserError, match=r"was killed, .* again with --processes 1\."):
+        list(map_on_cores(end_on_three, range(10), 2))
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")
+def test_a_killed_parent_leaves_no_process(tmp_path):
+    code = (
+        "import os, sys, time\n"
+        "from tfrecords.common.parallel import map_on_cores\n"
+        "from tests.tfrecords.common.test_parallel import process_of\n"
+        "if __name__ == '__main__':\n"
+        "    for pid in map_on_cores(process_of, range(1000), 2, settings=(0.05,)):\n"
+        "        print(pid, flush=True)\n"
+    )
+    script = tmp_path / "script.py"
+    script.write_text(code)
+    parent = subprocess.Popen(
+        [sys.executable, script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # its resource tracker tells of what the kill left
+        cwd=REPOSITORY,
+        env=os.environ | {"PYTHONPATH": PYTHONPATH},
+    )
+    child = int(parent.stdout.readline())
+    assert Path(f"/proc/{child}").exists()
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    deadline = time.monotonic() + 30
+    while _is_running(child):
+        assert time.monotonic() < deadline, "still there"
+        time.sleep(0.05)
+
+
+def _is_running(pid):
+    """A process that has ended may stay as a zombie where nobody reaps orphans."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -1,0 +1,95 @@
+"""Copies: exact ones once, near ones together, one photo under two landmarks dropped from both."""
+
+from io import BytesIO
+
+import numpy as np
+from PIL import Image
+
+from tfrecords.common.types import Photo, Skipped
+from tfrecords.images.near_duplicates import fingerprint
+from tfrecords.images.prepared import Prepared
+from tfrecords.splitting.deduplication import settle_copies
+
+
+def jpeg(number, quality=92):
+    """A picture unlike that of any other number, at some quality."""
+    grain = np.random.default_rng(number).integers(0, 256, (12, 16, 3), dtype=np.uint8)
+    out = BytesIO()
+    Image.fromarray(grain).resize((341, 256), Image.Resampling.BICUBIC).save(
+        out, "JPEG", quality=quality
+    )
+    return out.getvalue()
+
+
+def settle(*photos):
+    """Takes (photo_id, picture) or (photo_id, picture, split); the landmark is the id's folder."""
+    listed, prepared = [], []
+    for photo_id, picture, *split in photos:
+        listed.append(Photo(photo_id, photo_id.split("/")[-2], split=split[0] if split else ""))
+        prepared.append(Prepared(picture, fingerprint(picture)))
+    copies = settle_copies(listed, prepared)
+    assert all(isinstance(photo, Photo) for photo in copies.kept)
+    return [photo.photo_id for photo in copies.kept], copies.skipped, copies.groups
+
+
+def test_different_photos_are_kept():
+    photos = [
+        (f"{landmark}/{n}", jpeg(2 * n + i)) for i, landmark in enumerate("ab") for n in (1, 2)
+    ]
+    assert settle(*photos) == (["a/1", "a/2", "b/1", "b/2"], [], {})
+
+
+def test_exact_copies_are_kept_once():
+    kept, skipped, groups = settle(("a/1", jpeg(1)), ("a/2", jpeg(2)), ("a/3", jpeg(1)))
+    assert kept == ["a/1", "a/2"]
+    assert skipped == [Skipped("a/3", "duplicate", "of a/1")]
+    assert groups == {}
+
+
+def test_near_duplicates_are_kept_in_one_group():
+    kept, skipped, groups = settle(("a/1", jpeg(1)), ("a/2", jpeg(2)), ("a/3", jpeg(1, 60)))
+    assert kept == ["a/1", "a/2", "a/3"]
+    assert skipped == []
+    assert groups == {"a/1": "a/1", "a/3": "a/1"}
+
+
+def test_a_group_holds_exact_copies_of_its_members_once():
+    kept, skipped, groups = settle(
+        ("a/1", jpeg(1)), ("a/2", jpeg(1, 60)), ("a/3", jpeg(1)), ("a/4", jpeg(1, 60))
+    )
+    assert kept == ["a/1", "a/2"]
+    assert sorted(row.photo_id for row in skipped) == ["a/3", "a/4"]
+    assert groups == {"a/1": "a/1", "a/2": "a/1"}
+
+
+def test_the_same_photo_under_two_landmarks_is_dropped_from_both():
+    kept, skipped, groups = settle(("a/1", jpeg(1)), ("a/2", jpeg(2)), ("b/1", jpeg(1)))
+    assert kept == ["a/2"]
+    assert skipped == [
+        Skipped("a/1", "two landmarks", "also b/1 of b"),
+        Skipped("b/1", "two landmarks", "also a/1 of a"),
+    ]
+    assert groups == {}
+
+
+def test_a_near_duplicate_under_another_landmark_drops_the_whole_group():
+    kept, skipped, _ = settle(
+        ("a/1", jpeg(1)), ("a/2", jpeg(1, 60)), ("b/1", jpeg(1, 75)), ("b/2", jpeg(2))
+    )
+    assert kept == ["b/2"]
+    assert [(row.photo_id, row.reason) for row in skipped] == [
+        ("a/1", "two landmarks"),
+        ("a/2", "two landmarks"),
+        ("b/1", "two landmarks"),
+    ]
+
+
+def test_photos_that_came_split_keep_one_copy_per_split():
+    kept, skipped, groups = settle(
+        ("test/a/1", jpeg(1), "test"),
+        ("train/a/1", jpeg(1), "train"),
+        ("train/a/2", jpeg(1), "train"),
+    )
+    assert kept == ["test/a/1", "train/a/1"]
+    assert skipped == [Skipped("train/a/2", "duplicate", "of train/a/1")]
+    assert groups == {"test/a/1": "test/a/1", "train/a/1": "test/a/1"}

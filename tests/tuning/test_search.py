@@ -1,0 +1,304 @@
+"""A whole search, on small photos."""
+
+import csv
+import dataclasses
+import gc
+import json
+import shutil
+from pathlib import Path
+
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import metadata, plugin_data_pb2
+from tensorflow.python.framework.func_graph import FuncGraph
+
+from glr_keras.config import read_json
+from glr_keras.data.records import open_records
+from glr_keras.training.train import train
+from tfrecords.common.console import UserError
+from tuning import tuner
+from tuning.process import Settings, open_photos, run_search
+from tuning.progress import Progress
+from tuning.search import parse_flags, plan_search
+from tuning.store import SearchDir, TrialDir
+from tuning.trial import HeadHyperModel, build_trial_model, train_head
+from tuning.trials import best_first, read_trials
+
+SMALL = (
+    *("--weights", "random", "--image-size", "32", "--batch-size", "6", "--epochs", "2"),
+    *("--head-units", "8", "--attention-channels", "4", "--precision", "float32"),
+)
+SPACE = ("--space", "alpha,beta,learning_rate")
+MEASURED = ("seconds", "seconds_building", "seconds_tracing", "seconds_training", "seconds_writing")
+
+
+def plan_of(data, *flags):
+    return plan_search(*parse_flags(["--data-dir", str(data), *SMALL, *flags]))[0]
+
+
+def search(data, out, limit, *flags, confirm=0):
+    """Runs a search in this process; returns its exit code."""
+    return run_search(SearchDir(out), plan_of(data, *flags), Settings(limit, confirm))
+
+
+def read_table(out):
+    with open(out / "trials.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def without_seconds(rows):
+    return [{name: row[name] for name in row if name not in MEASURED} for row in rows]
+
+
+@pytest.fixture(scope="module")
+def done(demo_data, tmp_path_factory):
+    """A search of two trials, of which one checkpoint is kept."""
+    out = tmp_path_factory.mktemp("search") / "done"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tuner, "KEPT", 1)
+        assert search(demo_data, out, 2, *SPACE) == 0
+    return out
+
+
+def test_a_table_tells_every_trial(done):
+    rows = read_table(done)
+    assert [row["trial"] for row in rows] == ["0000", "0001"]
+    for row in rows:
+        assert row["status"] == "completed"
+        assert {row["alpha"], row["beta"], row["learning_rate"]}.isdisjoint({""})
+        epochs = [float(row[f"val_perception_accuracy_{epoch}"]) for epoch in (1, 2)]
+        assert float(row["val_perception_accuracy"]) == max(epochs)
+        assert int(row["best_epoch"]) == 1 + epochs.index(max(epochs))
+        assert 0 <= float(row["val_attention_accuracy_2"]) <= 1
+        parts = [float(row[name]) for name in MEASURED[1:]]
+        assert float(row["seconds"]) == pytest.approx(sum(parts), abs=0.05)
+
+
+def test_fit_reproduces_the_best_trial_exactly(done, demo_data, tmp_path):
+    config = read_json(done / "best_config.json")
+    assert config.views == 2
+    assert Path(config.run_dir) == done / "best"
+    metrics = train(dataclasses.replace(config, run_dir=str(tmp_path / "run")))
+    best = max(read_table(done), key=lambda row: float(row["val_perception_accuracy"]))
+    trial = done / "trials" / f"trial_{best['trial']}"
+    assert (tmp_path / "run" / "history.csv").read_bytes() == (trial / "history.csv").read_bytes()
+    assert metrics["best_epoch"] == int(best["best_epoch"])
+    reached = metrics["validation"]["perception_accuracy"]
+    assert reached == pytest.approx(float(best["val_perception_accuracy"]), abs=1e-6)
+    weights = keras.saving.load_model(tmp_path / "run" / "model.keras").head.variables
+    (kept,) = trial.glob("checkpoint/best-*")
+    with open(kept, "rb") as file:
+        for variable in weights:
+            array = np.load(file)
+            if "seed_generator" not in variable.path:  # of dropout; a saved model begins it anew
+                np.testing.assert_array_equal(array, variable)
+
+
+def test_checkpoints_are_kept_of_the_best_only(done, demo_data):
+    ranked = best_first(read_trials(SearchDir(done), plan_of(demo_data, *SPACE)), "max")
+    kept = [path.parent.name for path in done.glob("trials/*/checkpoint")]
+    assert kept == [f"trial_{ranked[0].trial_id}"]
+
+
+def test_the_figures_are_there(done):
+    names = {path.name for path in (done / "figures").iterdir()}
+    assert names == {"alpha_beta.png", "best_so_far.png", "parallel_coordinates.png"}
+
+
+def hparams_of(folder):
+    accumulator = EventAccumulator(str(folder)).Reload()
+    contents = accumulator.SummaryMetadata(metadata.SESSION_START_INFO_TAG).plugin_data.content
+    started = plugin_data_pb2.HParamsPluginData.FromString(contents).session_start_info
+    return {name: value.number_value for name, value in started.hparams.items()}, accumulator
+
+
+def test_tensorboard_knows_hyperparameters_and_scores(done):
+    rows = read_table(done)
+    for row in rows:
+        hparams, accumulator = hparams_of(done / "logs" / row["trial"])
+        assert hparams == {name: float(row[name]) for name in ("alpha", "beta", "learning_rate")}
+        last = tf.make_ndarray(accumulator.Tensors("val_perception_accuracy")[-1].tensor_proto)
+        assert last == pytest.approx(float(row["val_perception_accuracy"]))
+    experiment = EventAccumulator(str(done / "logs")).Reload()
+    contents = experiment.SummaryMetadata(metadata.EXPERIMENT_TAG).plugin_data.content
+    told = plugin_data_pb2.HParamsPluginData.FromString(contents).experiment
+    assert [info.name for info in told.hparam_infos] == ["alpha", "beta", "learning_rate"]
+    assert told.metric_infos[0].name.tag == "val_perception_accuracy"
+
+
+def test_an_interrupted_search_ends_the_same(done, demo_data, tmp_path, monkeypatch):
+    def interrupt(self, text):
+        if text.startswith("trial 0001: epoch 1"):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(keras.Model, "predict_on_batch", None)  # nor may the backbone be called
+    with monkeypatch.context() as patch:
+        patch.setattr(Progress, "tell", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            search(demo_data, tmp_path / "out", 2, *SPACE)
+    finished = tmp_path / "out" / "trials" / "trial_0000" / "result.json"
+    before = finished.read_bytes()
+    assert search(demo_data, tmp_path / "out", 2, *SPACE) == 0
+    assert finished.read_bytes() == before
+    assert without_seconds(read_table(tmp_path / "out")) == without_seconds(read_table(done))
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--seed", "1"], "seed was 0, now 1"),
+        (["--dropout", "0.25"], r"dropout was 0\.5, now 0\.25"),
+        (["--tuner", "bayesian"], "tuner was random, now bayesian"),
+        (["--objective", "val_attention_top5"], "objective was val_perception_accuracy, now val_a"),
+        (["--space", "alpha,beta"], "space of learning_rate was 0.0001 to 0.01 .log., now not"),
+    ],
+)
+def test_another_search_in_its_place_is_refused(done, demo_data, flags, message):
+    with pytest.raises(UserError, match=f"holds another search: {message}"):
+        search(demo_data, done, 3, *SPACE, *flags)
+
+
+def test_changed_records_are_refused(done, demo_data, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(done, out, ignore=shutil.ignore_patterns("trials", "logs"))
+    plan = json.loads((out / "search.json").read_text())
+    (out / "search.json").write_text(json.dumps(plan | {"records": "0" * 64}))
+    with pytest.raises(UserError, match="holds another search: records were 000000000000, now "):
+        search(demo_data, out, 3, *SPACE)
+
+
+def test_a_folder_that_is_no_search_is_refused(demo_data, tmp_path):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(UserError, match=r"is not empty and holds no search \(notes.txt...\)"):
+        search(demo_data, tmp_path, 3, *SPACE)
+
+
+def test_two_processes_do_not_search_in_one_place(done, demo_data):
+    with (
+        SearchDir(done).run.locked(),
+        pytest.raises(UserError, match="Another process is at work"),
+    ):
+        search(demo_data, done, 3, *SPACE)
+
+
+@pytest.fixture(scope="module")
+def photos(demo_data, done):
+    """The features that the searches above have stored."""
+    plan = plan_of(demo_data, *SPACE)
+    return open_photos(SearchDir(done), plan, open_records(demo_data), is_demo=False)
+
+
+def test_a_trial_model_has_its_loss_weights(photos):
+    stored, plan = photos
+    hp = keras_tuner.HyperParameters()
+    hp.values = {"alpha": 0.35, "beta": 1.5, "learning_rate": 0.002}
+    compiled = HeadHyperModel(plan.base, stored).build(hp).get_compile_config()
+    assert compiled["loss_weights"] == {"attention": 0.35, "perception": 1.5}
+    assert compiled["optimizer"]["config"]["learning_rate"] == pytest.approx(0.002)
+
+
+def test_the_test_split_is_not_opened(photos):
+    assert set(photos[0].views) == {"train", "validation"}
+
+
+@pytest.mark.parametrize("head", ["abn", "dropout"])
+def test_a_trial_traces_its_step_once(photos, head, tmp_path, monkeypatch):
+    stored, plan = photos
+    config = dataclasses.replace(plan.base, head=head, epochs=1)
+    model = build_trial_model(config, stored)
+    traces, step = [], model.train_step
+    monkeypatch.setattr(model, "train_step", lambda data: traces.append(1) or step(data))
+    train_head(model, config, stored, TrialDir(tmp_path))
+    assert len(traces) == 1
+
+
+def test_a_trial_leaves_no_graph_behind(photos, tmp_path):
+    stored, plan = photos
+    config = dataclasses.replace(plan.base, epochs=1)
+    graphs = []
+    for number in range(3):
+        model = build_trial_model(config, stored)
+        gc.collect()
+        graphs.append(sum(isinstance(one, FuncGraph) for one in gc.get_objects()))
+        (tmp_path / str(number)).mkdir()
+        train_head(model, config, stored, TrialDir(tmp_path / str(number)))
+    assert graphs[2] == graphs[1]
+
+
+def test_a_rung_goes_on_exactly(photos, tmp_path):
+    stored, plan = photos
+    config = dataclasses.replace(plan.base, head="dropout", epochs=2)
+    straight, first, second = (tmp_path / name for name in ("straight", "first", "second"))
+    for path in (straight, first, second):
+        path.mkdir()
+
+    def run(config, folder):
+        model = build_trial_model(config, stored)
+        return model, train_head(model, config, stored, folder, goes_on=True)
+
+    model, whole = run(config, TrialDir(straight))
+    _, part = run(dataclasses.replace(config, epochs=1), TrialDir(first))
+    TrialDir(first).keep_checkpoint(part.state, part.variables)
+    again, rest = run(config, TrialDir(second, parent=first))
+    assert rest.state.history == whole.state.history
+    for array, expected in zip(rest.variables, whole.variables, strict=True):
+        np.testing.assert_array_equal(array, expected)
+    for array, expected in zip(again.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(array, expected)
+
+
+FAILING = "learning_rate = [0.001, 100, 99, 98, 97]\n"
+
+
+def fail_flags(tmp_path, text):
+    path = tmp_path / "space.toml"
+    path.write_text(text)
+    return ("--head", "dropout", "--tuner", "grid", "--space-file", str(path))
+
+
+def test_failed_trials_are_told_and_three_in_a_row_stop(demo_data, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert search(demo_data, out, 5, *fail_flags(tmp_path, FAILING)) == 1
+    rows = read_table(out)
+    assert [row["status"] for row in rows] == ["completed", "failed", "failed", "failed"]
+    assert rows[1]["reason"].startswith("Training broke down at step ")
+    assert rows[1]["reason"].endswith("not a finite number")
+    assert rows[1]["val_perception_accuracy"] == ""
+    printed = capsys.readouterr()
+    assert "3 trials in a row failed, so the search stopped. The last: Training" in printed.err
+    assert "FAILED: Training broke down" in printed.out
+    assert read_json(out / "best_config.json").learning_rate == 0.001
+
+
+def test_a_search_without_a_score_says_so(demo_data, tmp_path, capsys):
+    flags = fail_flags(tmp_path, "learning_rate = [100, 99]\n")
+    assert search(demo_data, tmp_path / "out", 2, *flags) == 1
+    assert "No trial has a score: 2 failed. Their reasons are in" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "best_config.json").exists()
+
+
+def test_memory_that_runs_out_is_a_trials_failure(demo_data, tmp_path, monkeypatch):
+    fit = HeadHyperModel.fit
+
+    def run_out(self, hp, *arguments):
+        if hp.get("learning_rate") == 0.01:  # really running out could harm the machine
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating\nmore text")
+        return fit(self, hp, *arguments)
+
+    monkeypatch.setattr(HeadHyperModel, "fit", run_out)
+    flags = fail_flags(tmp_path, "learning_rate = [0.01, 0.001]\n")
+    assert search(demo_data, tmp_path / "out", 2, *flags) == 0
+    rows = read_table(tmp_path / "out")
+    assert [row["status"] for row in rows] == ["failed", "completed"]
+    assert rows[0]["reason"] == "ResourceExhaustedError: OOM when allocating"
+
+
+def test_a_trial_that_ends_its_process_again_and_again_is_given_up(tmp_path):
+    run = TrialDir(tmp_path / "trial_0000")
+    assert [run.count_start() for _ in range(3)] == [1, 2, 3]
+    run.forget_start()
+    assert run.count_start() == 1

@@ -1,0 +1,1 @@
+"""The same build on Apache Beam."""

@@ -1,0 +1,85 @@
+"""Photos as they are listed and left out: the types that every part shares. No TensorFlow here."""
+
+from dataclasses import dataclass
+
+SPLITS = ("train", "validation", "test")
+NO_BOX = (0.0, 0.0, 0.0, 0.0)
+MIN_SIDE = 32  # pixels; below that no landmark can be recognised (a guess)
+MAX_PIXELS = 200_000_000  # a 200-megapixel phone photo; more is taken for a decompression bomb
+
+REASONS = {
+    "empty": "the file has no bytes",
+    "not a photo": "no decoder knows the file: a text, a web page, another kind of file",
+    "damaged": "the photo starts well and then ends early or is corrupt",
+    "too small": f"its short side has fewer than {MIN_SIDE} pixels",
+    "too large": f"it has over {MAX_PIXELS // 1_000_000} million pixels or is too long for JPEG",
+    "unreadable": "the operating system did not let us read the file",
+    "no landmark folder": "the photo lies beside the landmarks' folders, not inside one",
+    "untrained landmark": "a pre-split folder has its landmark in validation or test only",
+    "bad row": "a row of the index that can't be understood",
+    "unsafe name": "an id that is no plain file name: `..`, a slash, a control character",
+    "repeated id": "the index lists it more than once; the first row counts",
+    "missing": "it is listed, and no such file is there",
+    "unsafe archive entry": "a link or an entry with `..` or an absolute path in a tar",
+    "bad address": "its URL is not http(s), or leads into a private network",
+    "not found": "the server answered that it is not there (404, 410 or another 4xx)",
+    "server error": "the server failed or was too busy, every time it was asked (5xx, 429)",
+    "no answer": "no connection, or nothing came in time, every time it was asked",
+    "too many redirects": "the server sent us on again and again",
+    "too many bytes": "it has more bytes than --max-bytes",
+    "incomplete": "fewer bytes came than the server had announced, every time it was asked",
+    "duplicate": "an exact copy of another photo of its landmark, which is kept",
+    "two landmarks": "the same photo, or a copy of it, stands under two landmarks",
+    "over the limit": "its landmark has more photos than --max-photos",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """A photo as listed: not yet opened. An index may hold millions, hence the slots.
+
+    Attributes:
+        photo_id: Its key: the id in a CSV index, or its path below a photo folder, with forward
+            slashes; unique.
+        landmark_id: The landmark's number in a CSV index, or the name of its folder.
+        location: Where its source finds it: a path or a URL; empty where `photo_id` says it.
+        box: (ymin, xmin, ymax, xmax) in [0, 1] where the landmark stands; all zero if unknown.
+        split: The split that a pre-split folder puts it in; empty where it is to be dealt.
+    """
+
+    photo_id: str
+    landmark_id: str
+    location: str = ""
+    box: tuple[float, float, float, float] = NO_BOX
+    split: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A photo that was left out.
+
+    Attributes:
+        photo_id: Its key, or what stands in its place where that is what is wrong.
+        reason: A key of `tfrecords.common.types.REASONS`.
+        detail: What more is known: a line number, an HTTP status, the other photo.
+    """
+
+    photo_id: str
+    reason: str
+    detail: str = ""
+
+
+def one_line(name: str) -> str:
+    """Label names are kept one per line and without space around them: two must not become one."""
+    core = name.strip()
+    start = len(name) - len(name.lstrip())
+    ends = name[:start], name[start + len(core) :]
+    before, after = ("".join(f"\\x{ord(character):02x}" for character in end) for end in ends)
+    core = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in core)
+    return before + core + after
+
+
+def landmark_order(landmark_id: str) -> tuple[bool, int, str]:
+    """Returns a sort key: numbers by value, then names by letter."""
+    is_name = not landmark_id.isdecimal()
+    return is_name, 0 if is_name else int(landmark_id), landmark_id

@@ -1,0 +1,1 @@
+"""Photos behind URLs, fetched politely and safely."""

@@ -1,0 +1,56 @@
+"""FetchOptions: every choice of a download, once, with its default, its unit and its reason."""
+
+from dataclasses import dataclass, field
+
+import urllib3
+
+from tfrecords.common.console import UserError
+
+USER_AGENT = f"glr-keras (fetches the landmark photos its user lists) urllib3/{urllib3.__version__}"
+
+
+def option(default, help):
+    """A field of `FetchOptions` whose flag has this default and this help text."""
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True)
+class FetchOptions:
+    """How photos are fetched: how fast, how patiently, and what is refused.
+
+    Raises:
+        UserError: a value is out of its range.
+    """
+
+    # 16 requests under way fill a home line; one server sees few of them.
+    workers: int = option(16, "photos fetched at once")
+    # Wikimedia, whose photos Google Landmarks v2 lists, asks robots for at most two.
+    per_host: int = option(2, "photos fetched at once from one server")
+    host_delay: float = option(0.0, "seconds between the starts of two requests to one server")
+    timeout: float = option(15.0, "seconds to wait for a connection, and for each further byte")
+    # 16 photos of 2 MB within it need 2 Mbit/s. It is what stops a server that drips.
+    deadline: float = option(120.0, "seconds that one request may take in all")
+    retries: int = option(3, "further tries after a time-out, a lost connection, 5xx or 429")
+    backoff: float = option(1.0, "seconds before the first further try; doubled for each one more")
+    max_wait: float = option(120.0, "seconds to wait at most, even where a server asks for more")
+    max_redirects: int = option(5, "redirects followed for one photo")
+    max_bytes: int = option(30_000_000, "a photo with more bytes is left out")
+    allow_private: bool = option(False, "fetch from private and loopback networks too")
+    retry_failed: bool = option(False, "ask again for photos that could not be had before")
+    user_agent: str = option(USER_AGENT, "how to introduce ourselves; Wikimedia wants an address")
+
+    def __post_init__(self):
+        for name in ("workers", "per_host", "timeout", "deadline", "max_bytes"):
+            if not getattr(self, name) > 0:
+                raise _out_of_range(self, name, "more than 0")
+        for name in ("host_delay", "retries", "backoff", "max_wait", "max_redirects"):
+            if not getattr(self, name) >= 0:
+                raise _out_of_range(self, name, "0 or more")
+        text = self.user_agent
+        if not (text.strip() and text.isascii() and text.isprintable()):
+            raise _out_of_range(self, "user_agent", "a line of ASCII text")
+
+
+def _out_of_range(options, name, wanted):
+    flag = "--" + name.replace("_", "-")
+    return UserError(f"{flag} must be {wanted}, got {getattr(options, name)}.")

@@ -1,0 +1,1 @@
+"""One photo after the other: decoded, made upright, compared."""

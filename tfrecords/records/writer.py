@@ -1,0 +1,78 @@
+"""Writes prepared photos as the shards of a TensorFlow Datasets directory."""
+
+import hashlib
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from tfrecords.common.types import Photo
+from tfrecords.records.tfrecord_io import write_records
+
+DATASET = "google_landmarks"
+SHARD_PHOTOS = 4096  # about 100 MB at a short side of 256 pixels: few files, many readers
+
+
+def write_shards(
+    folder: Path,
+    names: list[str],
+    labels: Mapping[str, int],
+    splits: Mapping[str, Sequence[Photo]],
+    read_jpeg: Callable[[Photo], bytes],
+) -> None:
+    """Writes shards and the metadata that `tfds.builder_from_directory` reads.
+
+    The photos of a split lie in the order of a hash of `photo_id`, the one TFDS uses: shuffled,
+    and the same on every machine. One record is in memory at a time.
+
+    Args:
+        folder: Exists; is filled.
+        names: Name of every landmark, in label order.
+        labels: landmark_id -> label.
+        splits: Split name -> its photos.
+        read_jpeg: From a photo to its upright RGB JPEG.
+    """
+    import tensorflow_datasets as tfds
+
+    from tfrecords.records import schema as builder
+
+    infos = []
+    with tqdm(total=sum(map(len, splits.values())), desc="Writing records", unit=" photos") as bar:
+
+        def records(photos):
+            for photo in photos:
+                yield builder.record(photo, read_jpeg(photo), labels[photo.landmark_id])
+                bar.update()
+
+        for split, photos in splits.items():
+            template = tfds.core.ShardedFileTemplate(
+                folder, dataset_name=DATASET, split=split, filetype_suffix="tfrecord"
+            )
+            shards = shard_photos(photos, split)
+            paths = template.sharded_filepaths(num_shards=len(shards))
+            num_bytes = sum(map(write_records, paths, map(records, shards)))
+            infos.append(tfds.core.SplitInfo(split, list(map(len, shards)), num_bytes, template))
+    tfds.folder_dataset.write_metadata(
+        data_dir=folder,
+        features=builder.features(names),
+        split_infos=infos,
+        version=builder.VERSION,
+        filename_template=template,
+        check_data=False,  # it would import a reader to look at one record; check.py looks at all
+        description=builder.DESCRIPTION,
+        supervised_keys=builder.SUPERVISED_KEYS,
+    )
+
+
+def shard_photos(photos: Sequence[Photo], split: str) -> list[list[Photo]]:
+    """Returns the photos of each shard of a split, in order; shards differ by one in length."""
+    ordered = sorted(photos, key=lambda photo: _hash(split, photo))
+    count = -(-len(ordered) // SHARD_PHOTOS)
+    bounds = [round(len(ordered) * number / count) for number in range(count + 1)]
+    return [ordered[start:end] for start, end in itertools.pairwise(bounds)]
+
+
+def _hash(split, photo):
+    # The split is the salt, or a photo would have the same neighbours in each.
+    return hashlib.md5((split + photo.photo_id).encode(), usedforsecurity=False).digest()

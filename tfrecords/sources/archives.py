@@ -1,0 +1,216 @@
+"""Keeps a folder of Google Landmarks v2 archives: fetches what is missing, checks every md5."""
+
+import hashlib
+import os
+import re
+import sqlite3
+from collections.abc import Iterable
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+
+from tqdm import tqdm
+
+from tfrecords.common.console import UserError
+from tfrecords.sources.archive_transfers import Transfers, forget, unreachable
+
+GOOGLE_LANDMARK_URL = "https://s3.amazonaws.com/google-landmark"
+NUM_ARCHIVES = 500  # of the training photos, about 1 GB each
+MD5_REQUESTS = 8  # at once
+MD5_TIMEOUT = (10, 15)  # seconds to connect, and between bytes
+BLOCK = 1 << 20  # bytes
+STAGING = "downloads"  # sub-folder for what is not checked yet
+LEDGER = "verified.sqlite"
+
+
+def parse_archives(text: str) -> list[int]:
+    """Reads archive numbers as the user types them, such as `0-9` or `0-2,7,10-12`.
+
+    Returns:
+        The numbers, sorted, each once.
+
+    Raises:
+        UserError: it is something else, or a number is above 499.
+    """
+    numbers = set()
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*([0-9]{1,9})\s*(?:-\s*([0-9]{1,9})\s*)?", part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if not first <= last < NUM_ARCHIVES:
+            raise UserError(
+                f"--archives: expected numbers from 0 to {NUM_ARCHIVES - 1} like 0-9 or 0-2,7, got "
+                f"{part.strip()!r} in {text!r}."
+            )
+        numbers.update(range(first, last + 1))
+    return sorted(numbers)
+
+
+def fetch_archives(
+    numbers: Iterable[int], folder: Path, base_url: str = GOOGLE_LANDMARK_URL
+) -> list[Path]:
+    """Makes sure that `folder` has the archives images_NNN.tar, each with its published md5.
+
+    An archive gets its name once its md5 is right, so no half file ever has it. What was checked
+    is remembered with its size and time, and neither fetched nor read again. A file of that name
+    that is there already, from wherever, is checked and kept. A wrong md5 or a broken transfer is
+    fetched again once. A killed command goes on with what is missing.
+
+    Args:
+        numbers: Which archives.
+        folder: Where to; made if it is not there.
+        base_url: Address of the server's folder with `train/` and `md5sum/`.
+
+    Returns:
+        Path of each archive, in the order of `numbers`.
+
+    Raises:
+        UserError: the server can't be reached, has no such archive, stalls or sends a wrong one;
+            or another process fetches into `folder`.
+    """
+    paths = [folder / f"images_{number:03}.tar" for number in numbers]
+    with _Ledger(folder) as ledger:
+        missing = [path for path in paths if not ledger.knows(path)]
+        if missing:
+            _fetch_missing(missing, base_url.rstrip("/"), ledger)
+    return paths
+
+
+class _Ledger:
+    """Which archives of a folder had the right md5. While it is open the folder is ours alone.
+
+    SQLite, because its lock works on every system and ends with the process.
+    """
+
+    def __init__(self, folder):
+        self._path = folder / LEDGER
+
+    def __enter__(self):
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._database = sqlite3.connect(self._path, timeout=0, isolation_level=None)
+        except (OSError, sqlite3.Error) as error:
+            raise self._explain(error) from error
+        try:
+            self._database.executescript(
+                "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; CREATE TABLE IF NOT EXISTS "
+                "verified (name TEXT PRIMARY KEY, md5 TEXT, size INTEGER, mtime_ns INTEGER); COMMIT"
+            )
+        except sqlite3.Error as error:
+            self._database.close()
+            raise self._explain(error) from error
+        return self
+
+    def __exit__(self, *_):
+        self._database.close()
+
+    def knows(self, path: Path) -> bool:
+        """Whether the file is there as it was when its md5 was right."""
+        query = "SELECT size, mtime_ns FROM verified WHERE name = ?"
+        row = self._database.execute(query, (path.name,)).fetchone()
+        return path.exists() and row == _size_and_time(path)
+
+    def remember(self, path: Path, md5: str) -> None:
+        row = (path.name, md5, *_size_and_time(path))
+        try:
+            self._database.execute("INSERT OR REPLACE INTO verified VALUES (?, ?, ?, ?)", row)
+        except sqlite3.Error as error:
+            raise self._explain(error) from error
+
+    def _explain(self, error):
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+            return UserError(
+                f"Another process is fetching archives into {self._path.parent}. Wait for it to "
+                "end, then type the same command again."
+            )
+        return UserError(
+            f"Can't write {self._path} ({error}). Expected a folder we may write to, with room on "
+            "its disk. If the file is damaged, delete it: the archives are then checked again."
+        )
+
+
+def _fetch_missing(paths, base_url, ledger):
+    expected = _fetch_md5s(paths, base_url)
+    wanted = {}
+    for path, md5 in expected.items():
+        if path.exists() and _hash(path, path.name) == md5:
+            ledger.remember(path, md5)
+        else:
+            wanted[f"{base_url}/train/{path.name}"] = path
+    problems = {}
+    if wanted:
+        with Transfers(paths[0].parent / STAGING, len(wanted)) as transfers:
+            problems = _accept_all(transfers.fetch(list(wanted)), wanted, expected, ledger)
+            if problems:
+                problems = _accept_all(transfers.fetch(list(problems)), wanted, expected, ledger)
+    if problems:
+        numbers = sorted(int(wanted[url].stem.removeprefix("images_")) for url in problems)
+        raise UserError(
+            "\n".join(problems.values())
+            + "\nThat was the second try; archives without a problem are in place.\nType the same "
+            "command again later, which goes on, or leave "
+            f"{','.join(map(str, numbers))} out of --archives."
+        )
+
+
+def _fetch_md5s(paths, base_url):
+    urls = [f"{base_url}/md5sum/train/md5.{path.stem}.txt" for path in paths]
+    with ThreadPool(min(MD5_REQUESTS, len(urls))) as pool:
+        return dict(zip(paths, pool.map(_fetch_md5, urls), strict=True))
+
+
+def _fetch_md5(url):
+    """Asks anew each time: it is small, and an old one kept would condemn a new archive."""
+    import requests
+    from urllib3.util import Retry
+
+    retry = Retry(3, connect=0, backoff_factor=0.5, status_forcelist=(429, 500, 502, 503, 504))
+    try:
+        with requests.Session() as session:
+            session.mount(url, requests.adapters.HTTPAdapter(max_retries=retry))
+            response = session.get(url, timeout=MD5_TIMEOUT)
+            response.raise_for_status()
+    except requests.RequestException as error:
+        raise unreachable(url, error) from error
+    match = re.match(r"\s*([0-9a-fA-F]{32})(\s|$)", response.text)
+    if not match:
+        raise unreachable(url, f"expected an md5 of 32 digits, got {response.text[:60]!r}.")
+    return match[1].lower()
+
+
+def _accept_all(transfers, wanted, expected, ledger) -> dict[str, str]:
+    """Returns what went wrong, by URL, where another try may mend it."""
+    problems = {}
+    for transfer in transfers:
+        path = wanted[transfer.url]
+        problem = transfer.problem or _accept(transfer, path, expected[path])
+        if problem:
+            problems[transfer.url] = problem
+        else:
+            ledger.remember(path, expected[path])
+    return problems
+
+
+def _accept(transfer, path, md5):
+    """Gives a file its final name, or deletes it and returns what is wrong with it."""
+    found = _hash(transfer.path, path.name)
+    if found == md5:
+        with open(transfer.path, "rb+") as file:
+            os.fsync(file.fileno())  # the ledger's word must hold after a power failure, too
+        transfer.path.replace(path)
+    forget(transfer.path)
+    return "" if found == md5 else f"{transfer.url}: expected md5 {md5}, got {found}."
+
+
+def _hash(path, name):
+    digest = hashlib.md5(usedforsecurity=False)
+    size = path.stat().st_size
+    bar = tqdm(desc=f"Checking {name}", total=size, unit="B", unit_scale=True, leave=False)
+    with bar, open(path, "rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+            bar.update(len(block))
+    return digest.hexdigest()
+
+
+def _size_and_time(path):
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns

@@ -1,0 +1,1 @@
+"""Which split each photo goes to."""

@@ -1,0 +1,1 @@
+"""What `python -m tfrecords.check` looks for."""

@@ -1,0 +1,226 @@
+"""SearchDir and TrialDir: where everything of a search lies; what a search is, so it can go on."""
+
+import dataclasses
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from glr_keras import config as config_file
+from glr_keras.config import FitConfig
+from glr_keras.runs.run_dir import RunDir, TrainingState
+from tfrecords.common.console import UserError
+from tuning.plan import Dimension
+
+MOST_STARTS = 3  # of one trial: a process that is killed so often in it has no memory for it
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """What a search is, besides its photos: the same plan draws the same trials.
+
+    Attributes:
+        base: FitConfig of all trials, but for what is searched.
+        dimensions: What is searched.
+        tuner: "random", "bayesian", "hyperband" or "grid".
+        objective: Name of what is to be best, as Keras reports it.
+    """
+
+    base: FitConfig
+    dimensions: tuple[Dimension, ...]
+    tuner: str
+    objective: str
+
+    @property
+    def direction(self) -> str:
+        """Whether the best objective is its "max" or its "min"."""
+        return "min" if self.objective.endswith("_loss") else "max"
+
+    def to_json(self) -> dict:
+        base = dataclasses.asdict(self.base)
+        space = {one.name: dataclasses.asdict(one) for one in self.dimensions}
+        text = json.dumps(
+            {"tuner": self.tuner, "objective": self.objective, "space": space, "base": base}
+        )
+        return json.loads(text)  # tuples as the lists that a file gives back
+
+
+@dataclass(frozen=True)
+class SearchDir:
+    """The directory of one search. `search.json` makes it one."""
+
+    path: Path
+
+    @property
+    def plan(self) -> Path:
+        return self.path / "search.json"
+
+    @property
+    def trials(self) -> Path:
+        return self.path / "trials"
+
+    @property
+    def table(self) -> Path:
+        return self.path / "trials.csv"
+
+    @property
+    def best_config(self) -> Path:
+        return self.path / "best_config.json"
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"
+
+    @property
+    def run(self) -> RunDir:
+        """The same directory as one that files are written to, whole, under a lock."""
+        return RunDir(self.path)
+
+    def figure(self, name: str) -> Path:
+        return self.run.figure(name)
+
+    def read_plan(self) -> dict:
+        return json.loads(self.plan.read_text(encoding="utf-8"))
+
+    def check(self, plan: SearchPlan, inputs: dict | None = None) -> None:
+        """Finds whether a search of `plan` can start or go on here; writes nothing.
+
+        Args:
+            plan: SearchPlan.
+            inputs: What else the trials depend on, where it is known already.
+
+        Raises:
+            UserError: another search is here, and the message names what differs, or other files.
+        """
+        if self.plan.exists():
+            if changed := list(_differences(self.read_plan(), plan.to_json() | (inputs or {}))):
+                raise UserError(
+                    f"{self.path} holds another search: {'; '.join(changed)}. Name another --out, "
+                    "or delete this one."
+                )
+        elif self.path.exists() and (others := _strangers(self.path)):
+            raise UserError(
+                f"{self.path} is not empty and holds no search ({', '.join(others[:3])}...). "
+                "Name another --out."
+            )
+
+    def start(self, plan: SearchPlan) -> None:
+        """Makes the directory.
+
+        Raises:
+            UserError: as `check`, or it can't be written.
+        """
+        self.check(plan)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"Can't write to {self.path} ({error.strerror}). Name another --out."
+            ) from error
+
+    def bind(self, plan: SearchPlan, inputs: dict) -> None:
+        """Notes what the search is; on resume, refuses a change of it.
+
+        Args:
+            plan: SearchPlan.
+            inputs: "records" and "backbone_weights", hashes; "precision" of the backbone.
+        """
+        self.check(plan, inputs)
+        if not self.plan.exists():
+            self.run.write_json("search.json", plan.to_json() | inputs)
+
+
+@dataclass(frozen=True)
+class TrialDir(RunDir):
+    """The directory of one trial: a run that is not saved while it trains, since trials are short.
+
+    KerasTuner keeps its `trial.json` there, too.
+
+    Attributes:
+        parent: Directory of the trial that this one goes on from, or None.
+    """
+
+    parent: Path | None = None
+
+    def load_state(self) -> TrainingState:
+        if self.parent is None:
+            return TrainingState()
+        parent = RunDir(self.parent)
+        try:
+            state = parent.load_state()
+            best = self.best_weights(state.best_epoch)
+            best.parent.mkdir(exist_ok=True)
+            shutil.copyfile(parent.best_weights(state.best_epoch), best)
+            return state
+        except OSError:  # dropped meanwhile: from the first epoch on, to the same end
+            return TrainingState()
+
+    def save_state(self, state, variables):
+        """Keeps nothing but the best weights: a trial that is killed is repeated."""
+
+    @property
+    def result(self) -> Path:
+        return self.path / "result.json"
+
+    def read_result(self) -> dict | None:
+        """Returns what `write_result` wrote, None where the trial has not ended."""
+        if not self.result.exists():
+            return None
+        return json.loads(self.result.read_text(encoding="utf-8"))
+
+    def write_result(self, result: dict) -> None:
+        self.write_json("result.json", result)
+
+    def count_start(self) -> int:
+        """Notes that the trial begins; returns how often it has begun by now, this time included.
+
+        What an earlier start left is dropped.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        starts = self.path / "starts"
+        count = 1 + (len(starts.read_text()) if starts.exists() else 0)
+        starts.write_text("x" * count)
+        for name in ("result.json", "history.csv"):
+            (self.path / name).unlink(missing_ok=True)
+        self.drop_checkpoint()
+        return count
+
+    def forget_start(self) -> None:
+        """Takes back `count_start`: the user interrupted the trial, it did not end the process."""
+        (self.path / "starts").unlink(missing_ok=True)
+
+    def keep_checkpoint(self, state, variables) -> None:
+        """Keeps the best weights and, where the trial may go on, all that takes."""
+        super().save_state(state, variables)
+
+    def drop_checkpoint(self) -> None:
+        shutil.rmtree(self.path / "checkpoint", ignore_errors=True)
+
+
+def _differences(before, now):
+    """Yields a text for each difference of two plans, as `SearchPlan.to_json` and `bind` write."""
+    for name in ("tuner", "objective"):
+        if before[name] != now[name]:
+            yield f"{name} was {before[name]}, now {now[name]}"
+    for name in sorted(before["space"] | now["space"]):
+        old, new = before["space"].get(name), now["space"].get(name)
+        if old != new:
+            yield f"space of {name} was {_show(old)}, now {_show(new)}"
+    bases = [config_file.from_flags(plan["base"], FitConfig()) for plan in (before, now)]
+    yield from config_file.differences(*bases)
+    for name in ("records", "backbone_weights", "precision"):
+        if name in now and before[name] != now[name]:
+            yield f"{name.replace('_', ' ')} were {before[name][:12]}, now {now[name][:12]}"
+
+
+def _show(dimension):
+    if dimension is None:
+        return "not searched"
+    if dimension["values"]:
+        return str(dimension["values"])
+    return f"{dimension['low']:g} to {dimension['high']:g} ({dimension['sampling']})"
+
+
+def _strangers(path):
+    ours = (".lock", "figures", "workers")
+    return sorted(one.name for one in path.iterdir() if one.name not in ours)

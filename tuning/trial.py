@@ -1,0 +1,178 @@
+"""What a trial does: builds a head, trains it on stored features, says how good it became."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import keras
+import keras_tuner
+
+from glr_keras.config import FitConfig
+from glr_keras.features.store import FeatureViews
+from glr_keras.models.heads import build_head
+from glr_keras.models.objective import compile_model
+from glr_keras.runs.run_dir import TrainingState
+from glr_keras.training.batches import StoredFeatures, steps_per_epoch
+from glr_keras.training.checkpoint import Checkpoint, values
+from tuning.plan import RUNG, config_of
+from tuning.store import TrialDir
+
+
+@dataclass(frozen=True)
+class StoredPhotos:
+    """What every trial learns from.
+
+    Attributes:
+        views: Split -> its features; "train" and "validation" only, the test is for the winner.
+        num_landmarks: Int.
+    """
+
+    views: dict[str, FeatureViews]
+    num_landmarks: int
+
+    def steps(self, config: FitConfig) -> int:
+        return steps_per_epoch(len(self.views["train"]), config.batch_size)
+
+
+@dataclass
+class Training:
+    """A head after its training.
+
+    Attributes:
+        state: History and best epoch; the best weights lie in the directory of the trial.
+        variables: Values of weights and optimizer after the last epoch, if it is to go on.
+        seconds: Part -> seconds, of "building", "tracing" (up to the end of the first step) and
+            "training" (the rest, with validation).
+    """
+
+    state: TrainingState
+    variables: list
+    seconds: dict[str, float]
+
+
+class HeadHyperModel(keras_tuner.HyperModel):
+    """Builds and trains the head that a tuner asks for; the backbone has done its part before.
+
+    Args:
+        base: FitConfig of what is not searched.
+        photos: StoredPhotos.
+    """
+
+    def __init__(self, base: FitConfig, photos: StoredPhotos):
+        super().__init__()
+        self.base, self.photos = base, photos
+
+    def build(self, hp):
+        """Returns the head of a trial, compiled with its own loss weights.
+
+        They are set here and nowhere else: what KerasTuner compiles itself has none.
+        """
+        return build_trial_model(config_of(hp.values, self.base), self.photos)
+
+    def fit(self, hp, model, run, on_epoch=None):
+        """Trains `model` as `train_head` does."""
+        config = config_of(hp.values, self.base)
+        return train_head(model, config, self.photos, run, on_epoch, goes_on=RUNG in hp.values)
+
+
+def build_trial_model(config: FitConfig, photos: StoredPhotos) -> keras.Model:
+    """Builds and compiles a head as `glr_keras.training` does; frees what the last one held."""
+    _forget_gradients()
+    keras.backend.clear_session()  # collects garbage, too
+    model = build_head(config, photos.num_landmarks, photos.views["train"].shape)
+    compile_model(model, config, photos.steps(config))
+    model.optimizer.build(model.trainable_variables)
+    _build_metrics(model)
+    return model
+
+
+def _forget_gradients():
+    """Lets the graphs of earlier trials go.
+
+    TensorFlow keeps, for ever, a note for each use of a custom gradient, and the note holds the
+    graph (github.com/tensorflow/tensorflow/issues/97697); the step of every Keras optimizer has
+    one. The gradients of those graphs were taken when they were traced: nobody asks again.
+    """
+    from tensorflow.python.framework import ops
+
+    notes = ops.gradient_registry._registry
+    for name in [name for name in notes if name.startswith("CustomGradient-")]:
+        del notes[name]
+
+
+def _build_metrics(model):
+    """Makes the variables of loss and metrics, for whose sake Keras would trace a step twice."""
+    labels = {name: keras.ops.zeros(1, "int64") for name in model.output_names_of_loss}
+    logits = {name: keras.ops.zeros((1, model.num_landmarks)) for name in labels}
+    model.compute_loss(y=labels, y_pred=logits)
+    model.compute_metrics(None, labels, logits)
+    model.reset_metrics()
+
+
+def train_head(
+    model: keras.Model,
+    config: FitConfig,
+    photos: StoredPhotos,
+    run: TrialDir,
+    on_epoch: Callable[[list[dict]], None] | None = None,
+    goes_on: bool = False,
+) -> Training:
+    """Trains a head on the batches that `glr_keras.fit` would show it with the same config.
+
+    Args:
+        model: From `build_trial_model` with the same config.
+        config: FitConfig.
+        photos: StoredPhotos.
+        run: TrialDir, for `history.csv`, and for the state to go on from.
+        on_epoch: Called with the history after each epoch.
+        goes_on: Whether more epochs may follow, so that the state after the last one counts.
+
+    Returns:
+        Training; the model has its best weights.
+
+    Raises:
+        UserError: training broke down.
+    """
+    source = StoredFeatures(photos.views, model.output_names_of_loss, photos.num_landmarks, config)
+    steps = photos.steps(config)
+    checkpoint = Checkpoint(model, run, config, steps)
+    clock = _Clock(checkpoint, on_epoch)
+    if not checkpoint.is_over:
+        with source.telling():
+            model.fit(
+                source.train_batches(checkpoint.state.step),
+                shuffle=False,  # the batches come shuffled
+                steps_per_epoch=steps,
+                initial_epoch=len(checkpoint.state.history),
+                epochs=config.epochs,
+                validation_data=source.eval_batches("validation"),
+                callbacks=[checkpoint, clock],
+                verbose=0,
+            )
+    run.write_history(checkpoint.state.history)
+    variables = values([*checkpoint.weights, *model.optimizer.variables]) if goes_on else []
+    checkpoint.finish()
+    checkpoint.state.finished = not goes_on
+    return Training(checkpoint.state, variables, clock.seconds())
+
+
+class _Clock(keras.callbacks.Callback):
+    """Tells how long tracing took, and each epoch's end."""
+
+    def __init__(self, checkpoint, on_epoch):
+        super().__init__()
+        self._checkpoint, self._on_epoch = checkpoint, on_epoch
+        self._started, self._traced = time.perf_counter(), None
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self._traced is None:
+            self._traced = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self._on_epoch:
+            self._on_epoch(self._checkpoint.state.history)
+
+    def seconds(self):
+        now = time.perf_counter()
+        traced = self._traced or now
+        return {"tracing": traced - self._started, "training": now - traced}

@@ -49,10 +49,22 @@ def build_endpoints(
             "scores": scores,
         }
 
+    @_even_if_empty
     def answer(views):
         with weights():
             logits, maps = look(recognizer.head, recognizer.backbone(views, training=False))
         return name(logits) | {"attention_map": tf.cast(maps, tf.float32)}
+
+    @_even_if_empty
+    def answer_without_map(views):
+        with weights():
+            return name(recognizer(views, training=False)["perception"])
+
+    @_even_if_empty
+    def embed(views):
+        with weights():
+            maps = recognizer.backbone(views, training=False)
+        return {"embedding": tf.reduce_mean(tf.cast(maps, tf.float32), axis=(1, 2))}
 
     files = tf.TensorSpec([None], tf.string, "image_bytes")
     pixels_of_photos = tf.TensorSpec([None, None, None, 3], tf.float32, "photos")
@@ -63,9 +75,7 @@ def build_endpoints(
 
     @tf.function(input_signature=[files])
     def scores(image_bytes):
-        views = _decode_all(image_bytes, image_size, short_side)
-        with weights():
-            return name(recognizer(views, training=False)["perception"])
+        return answer_without_map(_decode_all(image_bytes, image_size, short_side))
 
     @tf.function(input_signature=[pixels_of_photos])
     def pixels(photos):
@@ -73,14 +83,12 @@ def build_endpoints(
             photo = tf.cast(tf.clip_by_value(tf.round(photo), 0, 255), tf.uint8)
             return eval_view(shrink(photo, short_side), image_size)
 
-        return answer(tf.map_fn(view, photos, fn_output_signature=tf.float32))
+        views = tf.map_fn(view, photos, fn_output_signature=tf.float32)
+        return answer(tf.ensure_shape(views, [None, image_size, image_size, 3]))
 
     @tf.function(input_signature=[files])
     def features(image_bytes):
-        views = _decode_all(image_bytes, image_size, short_side)
-        with weights():
-            maps = recognizer.backbone(views, training=False)
-        return {"embedding": tf.reduce_mean(tf.cast(maps, tf.float32), axis=(1, 2))}
+        return embed(_decode_all(image_bytes, image_size, short_side))
 
     return {
         "serving_default": serving_default,
@@ -88,6 +96,21 @@ def build_endpoints(
         "pixels": pixels,
         "features": features,
     }
+
+
+def _even_if_empty(ask):
+    """Makes a function of views take none of them, too: its answer is then empty arrays.
+
+    With oneDNN, TensorFlow 2.21's convolutions refuse an empty batch; a blank view stands in.
+    """
+
+    def ask_of_any_number(views):
+        count = tf.shape(views)[0]
+        blank = tf.zeros([tf.cast(count == 0, tf.int32), *views.shape[1:]])
+        answer = ask(tf.concat([views, blank], 0))
+        return {name: values[:count] for name, values in answer.items()}
+
+    return ask_of_any_number
 
 
 def _decode_all(image_bytes, image_size, short_side):

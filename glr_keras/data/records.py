@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +14,7 @@ import tensorflow_datasets as tfds
 from glr_keras.config import FitConfig
 from glr_keras.data.views import eval_view, train_view
 from tfrecords.common.console import UserError
+from tfrecords.common.parallel import available_cores
 
 SPLITS = ("train", "validation", "test")
 
@@ -105,7 +105,7 @@ def photo_batches(
     photos = raw_records(records, split).skip(skip)
     photos = photos.map(
         lambda record: show_record(record, view, config),
-        num_parallel_calls=os.cpu_count(),
+        num_parallel_calls=available_cores(),
         deterministic=True,
     )
     return without_autotune(photos.batch(batch_size).prefetch(2))
@@ -137,7 +137,7 @@ def view_batches(
         return tuple(_view(photo, record["photo_id"], view, config) for view in views)
 
     photos = raw_records(records, split).skip(first).take(count)
-    photos = photos.map(show, num_parallel_calls=os.cpu_count(), deterministic=True)
+    photos = photos.map(show, num_parallel_calls=available_cores(), deterministic=True)
     return without_autotune(photos.batch(batch_size).prefetch(1))
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import filelock
 import numpy as np
 
-from glr_keras.features.view_files import BLOCK, show_bytes
+from glr_keras.features.view_files import BLOCK
 from tfrecords.common.console import UserError, run_command
+from tfrecords.common.files import bytes_below, show_bytes
 
 
 def main() -> None:
@@ -32,7 +33,7 @@ def list_features(folder: Path) -> None:
     print(f"{'size':>10}  {'views':>5}  {'photos':>9}  name and what made it")
     total = 0
     for path in _stored(folder):
-        size = sum(file.stat().st_size for file in path.iterdir())
+        size = bytes_below(path)
         total += size
         views, photos = _count(path)
         print(f"{show_bytes(size):>10}  {views:>5}  {photos:>9}  {path.name}")
@@ -60,7 +61,7 @@ def delete_features(folder: Path, names: Sequence[str], everything: bool) -> Non
     for path in stored.values() if everything else [stored[name] for name in names]:
         try:
             with filelock.FileLock(path / ".lock", timeout=0):
-                size = sum(file.stat().st_size for file in path.iterdir())
+                size = bytes_below(path)
                 shutil.rmtree(path)
         except filelock.Timeout as error:
             raise UserError(

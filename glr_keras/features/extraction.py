@@ -14,9 +14,9 @@ from tqdm import tqdm
 from glr_keras.config import FitConfig
 from glr_keras.data.records import SPLITS, Records, photo_index, view_batches
 from glr_keras.features.store import FeatureFolder, FeatureViews
-from glr_keras.features.view_files import BLOCK, ViewFile, show_bytes
+from glr_keras.features.view_files import BLOCK, ViewFile
 from tfrecords.common.console import UserError
-from tfrecords.common.files import warn_corrupted
+from tfrecords.common.files import show_bytes, warn_corrupted
 
 FORMAT = 3  # of features on disk; another number is another folder
 VIEWS_AT_ONCE = 4  # that are made of a photo once it is decoded; their batches are in memory

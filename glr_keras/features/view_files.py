@@ -158,12 +158,3 @@ class ViewFile:
 def _open_to_write(path):
     """Opens a file in place, without cutting it; makes it if it is not there."""
     return open(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
-
-
-def show_bytes(count: float) -> str:
-    """Writes a number of bytes for people: 1234567 is "1.2 MB"."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.1f} {unit}" if unit != "B" else f"{count} B"
-        count /= 1000
-    return f"{count:.1f} TB"

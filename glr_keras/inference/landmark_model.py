@@ -1,7 +1,6 @@
 """The library call: `glr_keras.load` a run or an export, then predict, explain and embed photos."""
 
 import dataclasses
-import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +16,7 @@ from glr_keras.inference.model_dir import check_model, find_saved_model
 from glr_keras.inference.photo_inputs import read_photo
 from glr_keras.inference.saved_model import open_export
 from tfrecords.common.console import UserError
+from tfrecords.common.parallel import available_cores
 from tfrecords.common.types import REASONS
 from tfrecords.images.convert import PhotoError, prepare_photo
 
@@ -77,7 +77,7 @@ class LandmarkModel:
         self.short_side = short_side
         self._endpoints = endpoints
         self._owner = owner  # of the endpoints' variables
-        self._readers = ThreadPoolExecutor(os.cpu_count())
+        self._readers = ThreadPoolExecutor(available_cores())
         self._decode = tf.function(
             lambda image_bytes: decode_views(image_bytes, image_size, short_side),
             input_signature=[tf.TensorSpec([None], tf.string)],

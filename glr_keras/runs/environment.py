@@ -1,10 +1,11 @@
 """Versions, machine and commit of a run."""
 
-import os
 import platform
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
+
+from tfrecords.common.parallel import available_cores
 
 
 def describe_environment() -> dict:
@@ -13,7 +14,7 @@ def describe_environment() -> dict:
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "cores": os.cpu_count(),
+        "cores": available_cores(),
         "commit": _commit(),
         "versions": {name: _version(name) for name in packages},
     }

@@ -5,7 +5,6 @@ views from either source: so training can go on at any step, and both give the s
 """
 
 import functools
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -25,6 +24,7 @@ from glr_keras.data.records import (
 )
 from glr_keras.features.store import FeatureViews
 from tfrecords.common.console import UserError
+from tfrecords.common.parallel import available_cores
 
 EVAL_BATCH = 256  # photos' features; only speed and memory depend on it
 LIVE_EVAL_BATCH = 32  # photos through the backbone
@@ -244,7 +244,9 @@ class LivePhotos(Carrier):
             view = epoch % config.num_views
             rows = tf.data.Dataset.from_tensor_slices(rows)
             return rows.map(
-                lambda row: show(row, view), num_parallel_calls=os.cpu_count(), deterministic=True
+                lambda row: show(row, view),
+                num_parallel_calls=available_cores(),
+                deterministic=True,
             ).batch(config.batch_size)
 
         def show(row, view):

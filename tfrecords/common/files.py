@@ -1,16 +1,144 @@
-"""Files that are written atomically."""
+"""Files written atomically and durably, locks, sizes and tables."""
 
+import csv
+import errno
 import os
+import secrets
+import shutil
 import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import filelock
+
+from tfrecords.common.console import UserError
+
+TEMPORARY = ".tmp-"  # how the name of a file begins that is still being written
 
 
-def write_atomically(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Gives a temporary name to write to; after the block, what lies there replaces `path`.
+
+    For libraries that write a file, or a folder, themselves. A reader finds what was there before
+    or all of the new, even after a power failure; a block that fails leaves nothing behind.
+
+    Args:
+        path: Final name; the folder that it is in exists. A folder there must be empty.
+
+    Yields:
+        A unique name in the same folder with the suffix of `path`, as some libraries go by it.
+    """
+    temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}{path.suffix}")
+    try:
+        yield temporary
+        rename_durably(temporary, path)
+    except BaseException:
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
+        else:
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_atomically(path: Path, data: str | bytes) -> None:
+    """Writes a file as `atomic_path` does; text as UTF-8 with its line ends as they are."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Writes a UTF-8 table with a header line as `atomic_path` does, row by row."""
+    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def rename_durably(source: Path, target: Path) -> None:
+    """Renames a file or folder, once all of it is on the disk and not only in a cache.
+
+    Otherwise a power failure can leave the new name with empty files behind it.
+    """
+    folders = [parent for parent, _, _ in os.walk(source)] if source.is_dir() else []
+    for folder in folders:
+        for entry in os.scandir(folder):
+            if entry.is_file(follow_symlinks=False):
+                _sync(entry.path, os.O_RDWR)
+    if not folders:
+        _sync(source, os.O_RDWR)
+    for folder in folders:
+        _sync_folder(folder)
+    os.replace(source, target)
+    _sync_folder(target.parent)
+
+
+def _sync_folder(folder):
+    if hasattr(os, "O_DIRECTORY"):  # Windows can't, and need not
+        _sync(folder, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _sync(path, flags):
+    handle = os.open(path, flags)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network disks have no fsync
+            raise
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def locked(path: Path, message: str) -> Iterator[None]:
+    """Holds a lock file; the system releases it when this process ends, however it does.
+
+    Args:
+        path: Of the lock file; its folder exists.
+        message: What to tell the user where another process holds it.
+
+    Raises:
+        UserError: another process holds it.
+    """
+    lock = filelock.FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise UserError(message) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def bytes_below(folder: Path) -> int:
+    """Returns how many bytes the files below `folder` have; they may come and go meanwhile."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(parent, name)).st_size
+            except FileNotFoundError:
+                continue
+    return total
+
+
+def show_bytes(count: float) -> str:
+    """Writes a number of bytes for people: 1234567 is "1.2 MB"."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.1f} {unit}" if unit != "B" else f"{count} B"
+        count /= 1000
+    return f"{count:.1f} TB"
 
 
 def warn_corrupted(path: Path, remedy: str) -> None:
-    """Names a file that is not what was written, and what is done about it."""
+    """Warns of a file that is not what was written.
+
+    Args:
+        path: The file.
+        remedy: What is done about it, in the words that end the sentence.
+    """
     print(f"warning: {path} was damaged; {remedy}.", file=sys.stderr)

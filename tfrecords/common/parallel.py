@@ -1,6 +1,6 @@
 """Work spread over all cores: results in order, memory bounded, no process left behind."""
 
-import concurrent.futures
+import math
 import multiprocessing
 import os
 import signal
@@ -8,12 +8,48 @@ import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from tfrecords.common.console import UserError
 
-AHEAD = 4  # items per process that may wait for their turn: bounds the memory
+PENDING_PER_PROCESS = 4  # items that may wait for their turn: bounds the memory
+
+
+def available_cores() -> int:
+    """Returns how many cores this process may use.
+
+    `os.cpu_count()` is that of the machine. A process may be bound to some of these (affinity), and
+    a container may have a quota of time on them.
+    """
+    cores = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    return math.ceil(min(cores, _cgroup_quota()))
+
+
+def _cgroup_quota(own=Path("/proc/self/cgroup"), root=Path("/sys/fs/cgroup")):
+    """Returns the smallest quota, in cores, of the cgroups that this process is in.
+
+    Version 2 has "max 100000" or "150000 100000" in `cpu.max`; version 1 has two files, and its
+    controllers below folders of their own. Both count microseconds per period.
+    """
+    cores = math.inf
+    for line in own.read_text().splitlines() if own.exists() else ():
+        _, controllers, group = line.split(":", 2)
+        folder = root / controllers / group.strip("/")
+        for place in (folder, *folder.parents):
+            if place == root.parent:
+                break
+            for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
+                if all((place / name).is_file() for name in names):
+                    quota, period = " ".join((place / name).read_text() for name in names).split()
+                    if quota.isdecimal() and quota != "0":
+                        cores = min(cores, int(quota) / int(period))
+    return cores
 
 
 def map_on_cores(
@@ -21,6 +57,7 @@ def map_on_cores(
     items: Iterable,
     processes: int | None = None,
     settings: tuple = (),
+    if_killed: Callable[[Any], Any] | None = None,
 ) -> Iterator:
     """Yields `function(item, *settings)` for each of `items`, in their order.
 
@@ -31,11 +68,13 @@ def map_on_cores(
         items: Each worth some milliseconds of work, or sending it costs more than doing it.
         processes: Int, how many work at once; None for one per core; 1 works in this process.
         settings: Sent to each process once.
+        if_killed: Gives the result of an item whose process was killed while it had that item
+            only, most likely because memory ran out. Without it, any killed process is an error.
 
     Raises:
-        UserError: a process was killed.
+        UserError: a process was killed, and there is no `if_killed`.
     """
-    processes = processes or os.cpu_count() or 1
+    processes = processes or available_cores()
     if processes == 1:
         for item in items:
             with warnings.catch_warnings():
@@ -43,39 +82,93 @@ def map_on_cores(
                 result = function(item, *settings)
             yield result
         return
-    pool = concurrent.futures.ProcessPoolExecutor(
-        processes, multiprocessing.get_context("spawn"), _start_worker, (function, settings)
-    )
+    items = iter(items)
+    pending = deque()  # of [item, future]
+    while True:
+        try:
+            with process_pool(processes, _set_task, (function, settings)) as pool:
+                yield from _in_order(pool, items, pending, PENDING_PER_PROCESS * processes)
+            return
+        except BrokenProcessPool as error:
+            if if_killed is None:
+                raise UserError(
+                    "A process that did a part of the work was killed, most likely because memory "
+                    "ran out. Type the same command again with --processes "
+                    f"{max(1, processes // 2)}."
+                ) from error
+        yield from _one_by_one(pending, function, settings, if_killed)
+
+
+def _in_order(pool, items, pending, limit):
+    """Yields results; what `pending` holds when the pool breaks has not been yielded."""
+    for item in items:
+        pending.append([item, None])
+        pending[-1][1] = pool.submit(_work, item)
+        if len(pending) > limit:
+            yield _first(pending)
+    while pending:
+        yield _first(pending)
+
+
+def _first(pending):
+    result = pending[0][1].result()
+    pending.popleft()
+    return result
+
+
+def _one_by_one(pending, function, settings, if_killed):
+    """Yields the results of a broken pool's items, each done with no other one beside it."""
+    while pending:
+        with process_pool(1, _set_task, (function, settings)) as pool:
+            try:
+                while pending:
+                    item, future = pending[0]
+                    if future is None or isinstance(future.exception(), BrokenProcessPool):
+                        pending[0][1] = pool.submit(_work, item)
+                    yield _first(pending)
+            except BrokenProcessPool:
+                yield if_killed(pending.popleft()[0])
+
+
+@contextmanager
+def process_pool(
+    processes: int, initializer: Callable | None = None, initargs: tuple = ()
+) -> Iterator[ProcessPoolExecutor]:
+    """Starts processes that leave Ctrl-C to this one, and end with the block or with this process.
+
+    They are spawned: a forked child of a process with TensorFlow's threads can hang on their locks.
+
+    Args:
+        processes: Int, how many.
+        initializer: Called with `initargs` in each process before any work.
+    """
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(processes, context, start_worker, (initializer, initargs))
     try:
-        waiting = deque()
-        for item in items:
-            waiting.append(pool.submit(_work, item))
-            if len(waiting) > AHEAD * processes:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    except BrokenProcessPool as error:
-        raise UserError(
-            "A process that did a part of the work was killed, most likely because memory ran out. "
-            f"Type the same command again with --processes {max(1, processes // 2)}."
-        ) from error
+        yield pool
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-_TASK = {}  # what a worker process was started with
-
-
-def _start_worker(function, settings):
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
+def start_worker(initializer: Callable | None = None, initargs: tuple = ()) -> None:
+    """Makes a new process one that ends with its parent, which alone hears Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    warnings.simplefilter("ignore")
-    _TASK.update(function=function, settings=settings)
+    if initializer:
+        initializer(*initargs)
 
 
 def _end_with_parent():
     multiprocessing.parent_process().join()
     os._exit(1)  # killed: nobody is left to read our results
+
+
+_TASK = {}  # what a worker process was started with
+
+
+def _set_task(function, settings):
+    warnings.simplefilter("ignore")
+    _TASK.update(function=function, settings=settings)
 
 
 def _work(item):

@@ -7,13 +7,9 @@ colours differ from photo to photo, and the box of the landmark is known exactly
 share one palette and one pool of surroundings: only the architecture tells them apart.
 """
 
-import concurrent.futures
-import csv
 import dataclasses
 import functools
 import math
-import multiprocessing
-import os
 import pathlib
 from collections.abc import Callable
 
@@ -21,6 +17,8 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from tfrecords.common.files import write_csv
+from tfrecords.common.parallel import available_cores, map_on_cores
 from tfrecords.demo import landmarks as architecture
 from tfrecords.demo import paint, scene
 from tfrecords.demo.solids import Solids
@@ -107,11 +105,7 @@ def write_photos(folder, seed=0, photos_per_landmark=None, progress=True, proces
         (folder / landmark.slug).mkdir(parents=True, exist_ok=True)
         jobs += [(index, number) for number in range(landmark.photos)[:photos_per_landmark]]
     rows = _write_all(functools.partial(_write_photo, folder, seed), jobs, progress, processes)
-    temporary = folder / f"boxes.csv.{os.getpid()}"
-    with temporary.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerows([("photo", "ymin", "xmin", "ymax", "xmax"), *rows])
-    temporary.replace(folder / "boxes.csv")
+    write_csv(folder / "boxes.csv", ("photo", "ymin", "xmin", "ymax", "xmax"), rows)
 
 
 def _write_all(write, jobs, progress, processes):
@@ -119,13 +113,8 @@ def _write_all(write, jobs, progress, processes):
     bar = {"desc": "Drawing demo photos", "unit": " photos", "disable": not progress}
     if processes is None:
         # A new process takes about as long to start as 8 photos take to draw (0.4 s).
-        processes = min(os.cpu_count() or 1, max(1, len(jobs) // 40))
-    if processes == 1:
-        return list(tqdm(map(write, jobs), total=len(jobs), **bar))
-    # Never fork: a child of a process with TensorFlow's threads can hang on their locks.
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(processes, mp_context=context) as pool:
-        return list(tqdm(pool.map(write, jobs, chunksize=4), total=len(jobs), **bar))
+        processes = min(available_cores(), max(1, len(jobs) // 40))
+    return list(tqdm(map_on_cores(write, jobs, processes), total=len(jobs), **bar))
 
 
 def _write_photo(folder, seed, job):

@@ -10,8 +10,8 @@ from paths import REPOSITORY
 
 from glr_keras.features import __main__ as features_command
 from glr_keras.features.store import FeatureFolder, FeatureViews
-from glr_keras.features.view_files import show_bytes
 from tfrecords.common.console import UserError
+from tfrecords.common.files import show_bytes
 
 KEY = {"format": 2, "split": "train", "records": "ab", "backbone": "vgg16", "image_size": 32}
 LABELS, IDS = np.array([2, 0, 1]), ["a/1.jpg", "b/2.jpg", "Köln/3.jpg"]
@@ -240,18 +240,3 @@ def test_without_features_the_command_that_makes_some_is_named(run_python, tmp_p
     assert (done.returncode, done.stdout) == (2, "")
     assert f"error: No stored features in {tmp_path}." in done.stderr
     assert f"python -m glr_keras.fit --data-dir {tmp_path}" in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [
-        (0, "0 B"),
-        (999, "999 B"),
-        (1000, "1.0 kB"),
-        (1_234_567, "1.2 MB"),
-        (18.5e9, "18.5 GB"),
-        (5e12, "5.0 TB"),
-    ],
-)
-def test_bytes_are_shown_for_people(count, text):
-    assert show_bytes(count) == text

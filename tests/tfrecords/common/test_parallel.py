@@ -1,5 +1,6 @@
 """Work on all cores gives what one core would, in order, and leaves no process behind."""
 
+import math
 import os
 import signal
 import subprocess
@@ -11,8 +12,9 @@ from pathlib import Path
 import pytest
 from paths import PYTHONPATH, REPOSITORY
 
+from tfrecords.common import parallel
 from tfrecords.common.console import UserError
-from tfrecords.common.parallel import AHEAD, map_on_cores
+from tfrecords.common.parallel import PENDING_PER_PROCESS, available_cores, map_on_cores
 
 
 def add(number, other):
@@ -61,7 +63,7 @@ def test_items_are_taken_no_further_ahead_than_results_are():
 
     results = map_on_cores(add, items(), 2, settings=(0,))
     next(results)
-    assert len(taken) == AHEAD * 2 + 1
+    assert len(taken) == PENDING_PER_PROCESS * 2 + 1
     results.close()
 
 
@@ -70,9 +72,58 @@ def test_an_error_of_the_work_is_raised_here():
         list(map_on_cores(raise_on_three, range(10), 2))
 
 
-def test_a_killed_process_is_told_of():
+def test_a_killed_process_is_reported():
     with pytest.raises(UserError, match=r"was killed, .* again with --processes 1\."):
         list(map_on_cores(end_on_three, range(10), 2))
+
+
+def test_an_item_that_kills_its_process_costs_no_other_item():
+    results = map_on_cores(end_on_three, [*range(20), 3], 2, if_killed=lambda item: -item)
+    assert list(results) == [0, 1, 2, -3, *range(4, 20), -3]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="binds this process to a core")
+def test_cores_are_those_this_process_is_bound_to():
+    bound = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(bound)})
+    try:
+        assert available_cores() == 1
+    finally:
+        os.sched_setaffinity(0, bound)
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "quota"),
+    [
+        ("0::/\n", {"cpu.max": "150000 100000\n"}, 1.5),
+        ("0::/\n", {"cpu.max": "max 100000\n"}, math.inf),
+        ("0::/a/b\n", {"a/cpu.max": "200000 100000", "a/b/cpu.max": "400000 100000"}, 2),
+        ("0::/a/b\n", {"a/b/cpu.max": "50000 100000"}, 0.5),
+        ("0::/elsewhere\n", {"cpu.max": "300000 100000"}, 3),  # a container sees its own root
+        (
+            "4:memory:/a\n1:cpu,cpuacct:/a\n0::/\n",
+            {
+                "cpu,cpuacct/a/cpu.cfs_quota_us": "250000",
+                "cpu,cpuacct/a/cpu.cfs_period_us": "100000",
+            },
+            2.5,
+        ),
+        ("1:cpu:/\n", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "1"}, math.inf),
+        ("", {}, math.inf),
+    ],
+)
+def test_a_quota_of_a_container_is_that_of_its_cgroups(tmp_path, groups, files, quota):
+    for name, text in files.items():
+        path = tmp_path / "fs" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (tmp_path / "cgroup").write_text(groups)
+    assert parallel._cgroup_quota(tmp_path / "cgroup", tmp_path / "fs") == quota
+
+
+def test_a_part_of_a_core_counts_as_one(monkeypatch):
+    monkeypatch.setattr(parallel, "_cgroup_quota", lambda: 0.5)
+    assert available_cores() == 1
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")
@@ -90,7 +141,7 @@ def test_a_killed_parent_leaves_no_process(tmp_path):
     parent = subprocess.Popen(
         [sys.executable, script],
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,  # its resource tracker tells of what the kill left
+        stderr=subprocess.DEVNULL,  # its resource tracker reports what the kill left
         cwd=REPOSITORY,
         env=os.environ | {"PYTHONPATH": PYTHONPATH},
     )

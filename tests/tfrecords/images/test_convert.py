@@ -378,7 +378,7 @@ def test_a_panorama_longer_than_jpeg_allows_has_a_reason():
     assert reason_of(encoded(Image.new("L", (65_600, 32)), "PNG")) == "too large"
 
 
-def test_readme_explains_every_reason():
-    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+def test_the_docs_explain_every_reason():
+    page = (REPOSITORY / "docs" / "data.md").read_text(encoding="utf-8")
     for reason, meaning in REASONS.items():
-        assert f"| `{reason}` | {meaning} |\n" in readme
+        assert f"| `{reason}` | {meaning} |\n" in page

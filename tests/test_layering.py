@@ -179,6 +179,9 @@ def test_light_modules_start_neither_tensorflow_nor_keras(run_python):
         "tuning",
         "tuning.parallel",
         "tuning.plan",
+        "tuning.space",
+        "tuning.store",
+        "tuning.trials",
         "tuning.search",
     ]
     code = (

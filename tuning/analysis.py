@@ -13,13 +13,21 @@ import numpy as np
 
 from glr_keras import config as config_file
 from glr_keras.training.train import train
-from tuning.intervals import mean_interval
-from tuning.store import SearchDir, SearchPlan, TrialDir
+from tuning.plan import SearchPlan
+from tuning.store import SearchDir, TrialDir
 from tuning.trial import StoredPhotos, build_trial_model, train_head
 from tuning.trials import Trial, show_value
 from tuning.tuner import score_of
 
 CONFIRMED = 3  # best trials
+GRID = {"seed", "alpha", "beta"}
+# Student's t for a two-sided 95 % interval, by degrees of freedom; beyond 30 the normal's 1.96 is
+# within 4 %. SciPy has it, but is no dependency of this project.
+T_95 = (
+    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160,
+    2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056,
+    2.052, 2.048, 2.045, 2.042,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -136,3 +144,67 @@ def _test_winner(search, winner, is_demo):
         f"Winner: trial {winner.trial.trial_id}. On the test photos, which nothing else has seen: "
         f"{test['perception_accuracy']:.1%} of {test['photos']} right. Its run: {Path(run_dir)}"
     )
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What an alpha changes against alpha 0.
+
+    Attributes:
+        alpha: Float, above 0.
+        difference: Mean over seeds of the difference in score.
+        half: Half width of its 95 % interval; nan for a single seed.
+        seeds: Int, how many seeds that is.
+    """
+
+    alpha: float
+    difference: float
+    half: float
+    seeds: int
+
+    @property
+    def verdict(self) -> str:
+        if not abs(self.difference) > self.half:
+            return "no difference that these seeds can tell"
+        return "higher" if self.difference > 0 else "lower"
+
+
+def alpha_effects(trials: Sequence[Trial]) -> list[Effect]:
+    """Compares each alpha with alpha 0, seed by seed.
+
+    Of one seed, the differences at each beta are averaged first: they share their views and first
+    weights, so they are no independent measurements. The interval is that of the seeds' means.
+
+    Args:
+        trials: Completed trials of an alpha-beta grid.
+    """
+    scores = {(one.config.seed, one.config.alpha, one.config.beta): one.score for one in trials}
+    differences = {}
+    for (seed, alpha, beta), score in scores.items():
+        if alpha and (seed, 0.0, beta) in scores:
+            by_seed = differences.setdefault(alpha, {})
+            by_seed.setdefault(seed, []).append(score - scores[seed, 0.0, beta])
+    effects = []
+    for alpha, by_seed in sorted(differences.items()):
+        means = [float(np.mean(one)) for one in by_seed.values()]
+        effects.append(Effect(alpha, *mean_interval(means), len(means)))
+    return effects
+
+
+def print_effects(effects: Sequence[Effect], objective: str) -> None:
+    """Prints a line for each alpha."""
+    print(f"\n{objective} against alpha 0, mean over seeds and betas, with 95 % intervals:")
+    for one in effects:
+        print(
+            f"  alpha {one.alpha:<5g} {one.difference:+.4f} +- {one.half:.4f} "
+            f"({one.seeds} seeds): {one.verdict}"
+        )
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float]:
+    """Returns the mean and the half width of its 95 % interval; that is nan for a single value."""
+    if len(values) < 2:
+        return float(np.mean(values)), math.nan
+    freedom = len(values) - 1
+    t = T_95[freedom - 1] if freedom <= len(T_95) else 1.96
+    return float(np.mean(values)), float(t * np.std(values, ddof=1) / math.sqrt(len(values)))

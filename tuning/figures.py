@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from glr_keras.reporting.figures import PERCEPTION, save_figure
-from tuning.store import SearchDir, SearchPlan
+from tuning.plan import SearchPlan
+from tuning.store import SearchDir
 from tuning.trials import Trial, best_first, show_value
 
 MOST_CELLS = 8  # along a side of the heat map; more values are put together

@@ -12,8 +12,9 @@ from keras_tuner import oracles
 from threadpoolctl import threadpool_limits
 
 from tfrecords.common.files import write_atomically
-from tuning.plan import declare
-from tuning.store import SearchDir, SearchPlan
+from tuning.plan import SearchPlan
+from tuning.space import declare
+from tuning.store import SearchDir
 
 MOST_FAILURES = 3  # in a row, after which a search stops
 

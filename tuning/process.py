@@ -14,14 +14,13 @@ from glr_keras.features.extraction import feature_views
 from glr_keras.models.backbones import hash_weights
 from glr_keras.models.precision import choose_precision
 from glr_keras.training.train import load_backbone
-from tuning.analysis import confirm_best
+from tuning.analysis import GRID, alpha_effects, confirm_best, print_effects
 from tuning.chief import serve
+from tuning.display import Progress, write_search_log
 from tuning.figures import draw_search
-from tuning.grid import GRID, alpha_effects, print_effects
-from tuning.hparams import write_search_log
 from tuning.oracles import MOST_FAILURES, make_oracle
-from tuning.progress import Progress
-from tuning.store import SearchDir, SearchPlan
+from tuning.plan import SearchPlan
+from tuning.store import SearchDir
 from tuning.trial import HeadHyperModel, StoredPhotos
 from tuning.trials import best_first, read_trials, write_table
 from tuning.tuner import SearchTuner

@@ -10,16 +10,15 @@ from pathlib import Path
 from glr_keras.config import DEMO, FitConfig, add_flags, from_flags, read_json
 from glr_keras.fit import DEMO_DATA, build_demo
 from tfrecords.common.console import UserError, run_command, start_tensorflow
-from tuning.plan import DEFAULT, DIMENSIONS, alpha_beta_grid, choose_space
-from tuning.store import SearchDir, SearchPlan
+from tuning.plan import SearchPlan, check_hyperband, check_objective
+from tuning.space import DEFAULT, DIMENSIONS, alpha_beta_grid, choose_space
+from tuning.store import SearchDir
 
 MAX_TRIALS = 40
 GRID_SEEDS = 3
 TUNERS = ("random", "bayesian", "hyperband", "grid")
 # These decide what a trial cannot: it trains a head on features that are stored already.
 NOT_TRIALS = ("run_dir", "live", "finetune_from", "trainable_blocks", "distribute")
-BRANCH_MEASURES = ("accuracy", "top5", "loss")
-LEAST_HYPERBAND_EPOCHS = 3  # with fewer there is nothing to halve
 
 
 def main() -> int:
@@ -122,8 +121,8 @@ def plan_search(args: argparse.Namespace, flags: dict) -> tuple[SearchPlan, int 
         dimensions = choose_space(names, args.space_file, base, flags)
         limit = limit or MAX_TRIALS
     plan = SearchPlan(base, tuple(dimensions), tuner, args.objective)
-    _check_objective(plan)
-    _check_hyperband(plan)
+    check_objective(plan)
+    check_hyperband(plan)
     return plan, limit
 
 
@@ -182,49 +181,6 @@ def _check_grid(args, base):
         raise UserError("--alpha-beta-grid is a space and a tuner: leave out --space and --tuner.")
     if base.head != "abn":
         raise UserError("--alpha-beta-grid needs --head abn: a dropout head has one loss only.")
-
-
-def _check_objective(plan):
-    heads = _values_of(plan, "head")
-    branches = ("perception",) if "dropout" in heads else ("attention", "perception")
-    known = [f"val_{branch}_{measure}" for branch in branches for measure in BRANCH_MEASURES]
-    if plan.objective == "val_loss":
-        raise UserError(
-            "val_loss is no objective: alpha and beta scale it, so the smallest weights would win. "
-            f"Expected one of {', '.join(known)}."
-        )
-    if plan.objective not in known:
-        raise UserError(
-            f"The model does not report {plan.objective!r}. Expected one of {', '.join(known)}."
-        )
-    if plan.objective.endswith("_loss") and len(_values_of(plan, "label_smoothing")) > 1:
-        raise UserError(
-            f"label_smoothing changes the scale of {plan.objective}. Take an accuracy as "
-            "--objective, or leave label_smoothing out of --space."
-        )
-
-
-def _check_hyperband(plan):
-    if plan.tuner != "hyperband":
-        return
-    if plan.base.epochs < LEAST_HYPERBAND_EPOCHS:
-        raise UserError(
-            f"--tuner hyperband needs --epochs {LEAST_HYPERBAND_EPOCHS} or more, got "
-            f"{plan.base.epochs}: it trains many for a few epochs, and the best of them for more."
-        )
-    if "epochs" in [one.name for one in plan.dimensions]:
-        raise UserError("--tuner hyperband chooses the epochs: leave epochs out of --space.")
-    longest = max(_values_of(plan, "warmup_epochs"))
-    if longest > 1:
-        raise UserError(
-            f"--tuner hyperband stops some trials after one epoch: warmup_epochs {longest:g} is "
-            "longer."
-        )
-
-
-def _values_of(plan, name):
-    found = [one for one in plan.dimensions if one.name == name]
-    return found[0].ends if found else (getattr(plan.base, name),)
 
 
 def _run():

@@ -1,6 +1,5 @@
 """SearchDir and TrialDir: where everything of a search lies; what a search is, so it can go on."""
 
-import dataclasses
 import json
 import shutil
 from dataclasses import dataclass
@@ -10,39 +9,9 @@ from glr_keras import config as config_file
 from glr_keras.config import FitConfig
 from glr_keras.runs.run_dir import RunDir, TrainingState
 from tfrecords.common.console import UserError
-from tuning.plan import Dimension
+from tuning.plan import SearchPlan
 
 MOST_STARTS = 3  # of one trial: a process that is killed so often in it has no memory for it
-
-
-@dataclass(frozen=True)
-class SearchPlan:
-    """What a search is, besides its photos: the same plan draws the same trials.
-
-    Attributes:
-        base: FitConfig of all trials, but for what is searched.
-        dimensions: What is searched.
-        tuner: "random", "bayesian", "hyperband" or "grid".
-        objective: Name of what is to be best, as Keras reports it.
-    """
-
-    base: FitConfig
-    dimensions: tuple[Dimension, ...]
-    tuner: str
-    objective: str
-
-    @property
-    def direction(self) -> str:
-        """Whether the best objective is its "max" or its "min"."""
-        return "min" if self.objective.endswith("_loss") else "max"
-
-    def to_json(self) -> dict:
-        base = dataclasses.asdict(self.base)
-        space = {one.name: dataclasses.asdict(one) for one in self.dimensions}
-        text = json.dumps(
-            {"tuner": self.tuner, "objective": self.objective, "space": space, "base": base}
-        )
-        return json.loads(text)  # tuples as the lists that a file gives back
 
 
 @dataclass(frozen=True)

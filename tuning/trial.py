@@ -14,7 +14,7 @@ from glr_keras.models.objective import compile_model
 from glr_keras.runs.run_dir import TrainingState
 from glr_keras.training.batches import StoredFeatures, steps_per_epoch
 from glr_keras.training.checkpoint import Checkpoint, values
-from tuning.plan import RUNG, config_of
+from tuning.space import RUNG, config_of
 from tuning.store import TrialDir
 
 

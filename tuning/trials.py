@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from glr_keras.config import FitConfig
-from tuning.plan import config_of
-from tuning.store import SearchDir, SearchPlan, TrialDir
+from tuning.plan import SearchPlan
+from tuning.space import config_of
+from tuning.store import SearchDir, TrialDir
 
 BRANCHES = ("perception", "attention")
 PARTS = ("building", "tracing", "training", "writing")  # of the seconds of a trial

@@ -8,9 +8,10 @@ from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.errors import FailedTrialError
 
 from glr_keras import config as config_file
-from tuning.hparams import write_trial_log
-from tuning.plan import RUNG, config_of
-from tuning.store import MOST_STARTS, SearchDir, SearchPlan, TrialDir
+from tuning.display import write_trial_log
+from tuning.plan import SearchPlan
+from tuning.space import RUNG, config_of
+from tuning.store import MOST_STARTS, SearchDir, TrialDir
 from tuning.trial import HeadHyperModel, Training
 from tuning.trials import best_first, read_trials
 

@@ -9,8 +9,9 @@ import pytest
 
 from glr_keras.config import FitConfig
 from tuning.oracles import make_oracle
-from tuning.plan import Dimension, alpha_beta_grid, choose_space
-from tuning.store import SearchDir, SearchPlan
+from tuning.plan import SearchPlan
+from tuning.space import Dimension, alpha_beta_grid, choose_space
+from tuning.store import SearchDir
 
 BASE = FitConfig(epochs=9)
 OBJECTIVE = "val_perception_accuracy"

@@ -21,8 +21,8 @@ from glr_keras.data.records import open_records
 from glr_keras.training.train import train
 from tfrecords.common.console import UserError
 from tuning import tuner
+from tuning.display import Progress
 from tuning.process import Settings, open_photos, run_search
-from tuning.progress import Progress
 from tuning.search import parse_flags, plan_search
 from tuning.store import SearchDir, TrialDir
 from tuning.trial import HeadHyperModel, build_trial_model, train_head

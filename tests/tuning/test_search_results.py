@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 
 from glr_keras.config import FitConfig
+from tuning.analysis import alpha_effects, mean_interval, print_effects
+from tuning.display import Progress, show_seconds
 from tuning.figures import draw_search
-from tuning.grid import alpha_effects, print_effects
-from tuning.intervals import mean_interval
-from tuning.plan import Dimension, alpha_beta_grid, choose_space
-from tuning.progress import Progress, show_seconds
-from tuning.store import SearchDir, SearchPlan
+from tuning.plan import SearchPlan
+from tuning.space import Dimension, alpha_beta_grid, choose_space
+from tuning.store import SearchDir
 from tuning.trials import Trial, best_first, show_value, write_table
 
 BASE = FitConfig()
@@ -129,7 +129,7 @@ def test_a_figure_of_alpha_and_beta_needs_both(tmp_path):
 
 def test_the_live_table_tells_score_best_and_time_left(capsys, monkeypatch):
     seconds = iter([0.0, 10.0, 20.0])
-    monkeypatch.setattr("tuning.progress.time.monotonic", lambda: next(seconds))
+    monkeypatch.setattr("tuning.display.time.monotonic", lambda: next(seconds))
     progress = Progress(plan_of([Dimension("alpha", (0.0, 1.0))]), 3)
     first, second = trial_of(0, 0.8, alpha=0.0), trial_of(1, None, alpha=1.0)
     progress.show([first], first)

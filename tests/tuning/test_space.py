@@ -8,7 +8,7 @@ import pytest
 
 from glr_keras.config import FitConfig
 from tfrecords.common.console import UserError
-from tuning.plan import (
+from tuning.space import (
     DEFAULT,
     DIMENSIONS,
     Dimension,

@@ -178,9 +178,9 @@ def _check_maps(folder):
 def _draw_map(explanation, path, number, folder):
     from PIL import Image
 
-    from glr_keras.reporting.figures import lay_over
+    from glr_keras.reporting.figures import overlay_heatmap
 
-    picture = lay_over(explanation.view, explanation.attention_map)
+    picture = overlay_heatmap(explanation.view, explanation.attention_map)
     stem = one_line(Path(path).stem)[:100].replace("/", "_")
     target = folder / f"{number:06d}-{stem}.png"
     temporary = target.with_suffix(".tmp")

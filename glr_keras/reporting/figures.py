@@ -1,22 +1,25 @@
 """Every picture of a run, as PNG files. Colours can be told apart by colour-blind eyes."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from tfrecords.common.fonts import find_fonts, lacking_scripts_as_boxes
+from tfrecords.common.fonts import find_fonts, lacking_scripts_as_boxes, shorten
 
 ATTENTION, PERCEPTION = "#d55e00", "#0072b2"  # vermilion and blue of Okabe and Ito
 DPI = 120
-MOST_NAMES = 60  # landmarks; more have no room for their names along an axis
+MAX_NAMES = 60  # landmarks along an axis; more have no room for their names
+MATRIX_LIMIT = 300  # landmarks; a picture of more has less than 4 pixels per cell
 
 
 @dataclass(frozen=True)
-class Look:
+class AttentionExample:
     """One photo of the attention grid.
 
     Attributes:
@@ -60,88 +63,103 @@ def draw_training_curves(history: Sequence[dict], best_epoch: int, path: Path) -
 
 
 def draw_confusion_matrix(matrix: np.ndarray, names: Sequence[str], title: str, path: Path) -> None:
-    """Draws the share of each landmark's photos (row) taken for each landmark (column).
+    """Draws the fraction of each landmark's photos (row) taken for each landmark (column).
 
     Args:
         matrix: int `(landmarks, landmarks)`, counts; written into the cells where there is room.
-        names: Landmark names in label order.
+        names: Landmark names in label order, at most `MATRIX_LIMIT`.
         title: Above the matrix.
         path: Where the PNG goes.
     """
     size = len(names)
     photos = matrix.sum(1, keepdims=True)
-    shares = matrix / np.maximum(photos, 1)
-    side = min(16.0, max(5.5, 2.6 + 0.36 * size))
+    fractions = matrix / np.maximum(photos, 1)
+    side = min(16.0, max(5.5, 2.6 + 0.36 * size))  # inches
     figure = Figure(figsize=(side + 1.0, side), layout="constrained")
     axes = figure.add_subplot()
-    image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1)
-    figure.colorbar(image, ax=axes, label="share of the landmark's photos", shrink=0.7)
+    image = axes.imshow(fractions, cmap="cividis", vmin=0, vmax=1)
+    figure.colorbar(image, ax=axes, label="fraction of the landmark's photos", shrink=0.7)
     axes.set(title=title, xlabel="predicted", ylabel="shown")
-    if size <= MOST_NAMES:
-        labels = [_readable(name) for name in names]
-        look = {"family": find_fonts(), "parse_math": False}
-        turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
-        axes.set_xticks(range(size), labels, **look, **turned)
-        axes.set_yticks(range(size), labels, **look)
+    if size <= MAX_NAMES:
+        labels = [shorten(name) for name in names]
+        text = {"family": find_fonts(), "parse_math": False}
+        slanted = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+        axes.set_xticks(range(size), labels, **text, **slanted)
+        axes.set_yticks(range(size), labels, **text)
         axes.tick_params(labelsize=9 if size <= 15 else 7.5)
         for i, j in zip(*np.nonzero(matrix), strict=True):
-            colour = "black" if shares[i, j] > 0.55 else "white"
+            colour = "black" if fractions[i, j] > 0.55 else "white"
             axes.text(j, i, matrix[i, j], ha="center", va="center", color=colour, fontsize=7.5)
     save_figure(figure, path)
 
 
-def draw_attention_grid(looks: Sequence[Look], title: str, path: Path, columns: int = 4) -> None:
+def draw_most_confused(pairs: Sequence[dict], title: str, path: Path) -> None:
+    """Draws a bar for each pair of landmarks that were confused most often.
+
+    Args:
+        pairs: From `glr_keras.runs.metrics.most_confused`, perhaps none.
+        title: Above the bars.
+        path: Where the PNG goes.
+    """
+    figure = Figure(figsize=(9, 1.4 + 0.3 * max(1, len(pairs))), layout="constrained")
+    axes = figure.add_subplot()
+    labels = [f"{shorten(one['landmark'])} → {shorten(one['predicted'])}" for one in pairs]
+    axes.barh(range(len(pairs)), [one["photos"] for one in pairs], color=PERCEPTION)
+    text = {"family": find_fonts(), "parse_math": False, "fontsize": 8}
+    axes.set_yticks(range(len(pairs)), labels, **text)
+    axes.invert_yaxis()
+    axes.set(title=title, xlabel="photos of the first landmark taken for the second")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.spines[["top", "right"]].set_visible(False)
+    save_figure(figure, path)
+
+
+def draw_attention_grid(
+    examples: Sequence[AttentionExample], title: str, path: Path, columns: int = 4
+) -> None:
     """Draws each photo beside the same photo under its map: bright is where the model looked."""
-    rows = -(-len(looks) // columns)
+    rows = math.ceil(len(examples) / columns)
     figure = Figure(figsize=(3.5 * columns, 2.15 * rows + 0.5), layout="constrained")
     figure.suptitle(title, fontsize=12)
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat:
         axes.axis("off")
     family = find_fonts()
-    for axes, look in zip(grid.flat, looks, strict=False):
-        gap = np.full((len(look.photo), 6, 3), 255.0)
-        pair = np.concatenate([look.photo, gap, lay_over(look.photo, look.attention_map)], axis=1)
+    for axes, one in zip(grid.flat, examples, strict=False):
+        gap = np.full((len(one.photo), 6, 3), 255.0)
+        overlaid = overlay_heatmap(one.photo, one.attention_map)
+        pair = np.concatenate([one.photo, gap, overlaid], axis=1)
         axes.imshow(pair.round().astype(np.uint8))
-        right = look.landmark == look.predicted
-        text = f"{_readable(look.predicted)}  {look.score:.0%}"
-        if not right:
-            text = f"is {_readable(look.landmark)}\nsaid {text}"
-        colour = "black" if right else ATTENTION
+        correct = one.landmark == one.predicted
+        text = f"{shorten(one.predicted)}  {one.score:.0%}"
+        if not correct:
+            text = f"is {shorten(one.landmark)}\nsaid {text}"
+        colour = "black" if correct else ATTENTION
         axes.set_title(text, fontsize=8, color=colour, family=family, parse_math=False)
     save_figure(figure, path)
 
 
-def lay_over(photo: np.ndarray, attention_map: np.ndarray) -> np.ndarray:
-    """Blends a map, stretched to its own range, over a photo: `(height, width, 3)` in [0, 255]."""
+def overlay_heatmap(photo: np.ndarray, attention_map: np.ndarray) -> np.ndarray:
+    """Blends a map, stretched to its own range, over the photo in gray.
+
+    Args:
+        photo: float32 `(height, width, 3)` in [0, 255].
+        attention_map: float32 `(rows, columns)`.
+
+    Returns:
+        float `(height, width, 3)` in [0, 255].
+    """
     height, width = photo.shape[:2]
     low, high = attention_map.min(), attention_map.max()
     scaled = (attention_map - low) / (high - low) if high > low else np.zeros_like(attention_map)
-    scaled = _enlarge(scaled, height, width)[..., None]
-    colour = colormaps["inferno"](scaled[..., 0])[..., :3] * 255
+    scaled = cv2.resize(scaled, (width, height), interpolation=cv2.INTER_LINEAR)
+    colour = colormaps["inferno"](scaled)[..., :3] * 255
     gray = photo.mean(-1, keepdims=True)
     return 0.45 * gray + 0.55 * colour
 
 
-def _enlarge(values, height, width):
-    """Bilinear, each cell's value at the cell's centre."""
-    for axis, size in ((0, height), (1, width)):
-        cells = values.shape[axis]
-        places = (np.arange(size) + 0.5) * cells / size - 0.5
-        low = np.clip(np.floor(places).astype(int), 0, cells - 1)
-        high = np.minimum(low + 1, cells - 1)
-        share = np.clip(places - low, 0, 1)
-        share = share[:, None] if axis == 0 else share[None]
-        values = values.take(low, axis) * (1 - share) + values.take(high, axis) * share
-    return values
-
-
-def _readable(name):
-    return name.replace("_", " ")
-
-
 def save_figure(figure: Figure, path: Path) -> None:
-    """Writes a PNG: whole or not at all, and the same bytes for the same figure."""
+    """Writes a PNG atomically; the same figure gives the same bytes."""
     temporary = path.with_name(f"{path.stem}.tmp.png")
     with lacking_scripts_as_boxes():
         figure.savefig(temporary, dpi=DPI, metadata={"Software": None})

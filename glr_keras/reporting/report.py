@@ -1,83 +1,91 @@
 """Fills the figures of a run directory."""
 
+import math
 import shutil
+from collections import Counter
 
 import numpy as np
 
-from glr_keras.config import FitConfig
-from glr_keras.data.records import Records, photo_batches
+from glr_keras.data.records import photo_batches
 from glr_keras.models.attention import explain
 from glr_keras.models.heads import ABN
-from glr_keras.models.recognizer import Recognizer
 from glr_keras.reporting.figures import (
-    Look,
+    MATRIX_LIMIT,
+    AttentionExample,
     draw_attention_grid,
     draw_confusion_matrix,
+    draw_most_confused,
     draw_training_curves,
 )
-from glr_keras.runs.metrics import log_softmax
-from glr_keras.runs.run_dir import RunDir, TrainingState
+from glr_keras.runs.context import RunContext
+from glr_keras.runs.metrics import SplitMetrics, confusion_matrix, log_softmax
+from glr_keras.runs.run_dir import TrainingState
 
 GRID_PHOTOS = 16
 
 
 def draw_figures(
-    run: RunDir,
-    recognizer: Recognizer,
-    records: Records,
-    config: FitConfig,
-    state: TrainingState,
-    matrix: np.ndarray,
-    metrics: dict,
+    context: RunContext, state: TrainingState, test: SplitMetrics, metrics: dict
 ) -> None:
-    """Writes training curves, class histogram, attention grid and confusion matrix."""
-    source = "demo photos" if metrics["demo"] else "test photos"
-    accuracy = (
-        f"{metrics['test']['perception_accuracy']:.1%} of {metrics['test']['photos']} {source}"
-    )
+    """Writes training curves, confusions, class histogram and attention grid.
+
+    Args:
+        context: RunContext of a trained model.
+        state: Its history and best epoch.
+        test: Predictions on the test split.
+        metrics: What `metrics.json` will hold.
+    """
+    run = context.run
     draw_training_curves(state.history, state.best_epoch, run.figure("training_curves"))
-    draw_confusion_matrix(
-        matrix, records.landmarks, f"{accuracy} right", run.figure("confusion_matrix")
-    )
-    kind = "attention map" if isinstance(recognizer.head, ABN) else "Grad-CAM"
+    draw_confusions(context, test, metrics)
+    kind = "attention map" if isinstance(context.recognizer.head, ABN) else "Grad-CAM"
     title = f"Where the model looked ({kind}, stretched to its own range)"
-    looks = look_at_test_photos(recognizer, records, config)
-    draw_attention_grid(looks, title, run.figure("attention_grid"))
-    histogram = records.data_dir / "histogram.png"
+    draw_attention_grid(explain_test_photos(context), title, run.figure("attention_grid"))
+    histogram = context.records.data_dir / "histogram.png"
     if histogram.exists():
         shutil.copyfile(histogram, run.figure("class_histogram"))
 
 
-def look_at_test_photos(
-    recognizer: Recognizer, records: Records, config: FitConfig, count: int = GRID_PHOTOS
-) -> list[Look]:
+def draw_confusions(context: RunContext, test: SplitMetrics, metrics: dict) -> None:
+    """Draws the confusion matrix; of many landmarks, the pairs confused most often instead."""
+    of_test, names = metrics["test"], context.records.landmarks
+    photos = f"{of_test['photos']} {'demo' if metrics['demo'] else 'test'} photos"
+    title = f"{of_test['perception_accuracy']:.1%} of {photos} correct"
+    if len(names) > MATRIX_LIMIT:
+        path = context.run.figure("most_confused")
+        draw_most_confused(of_test["most_confused"], title, path)
+        return
+    matrix = confusion_matrix(test.labels, test.predicted(), len(names))
+    draw_confusion_matrix(matrix, names, title, context.run.figure("confusion_matrix"))
+
+
+def explain_test_photos(context: RunContext, count: int = GRID_PHOTOS) -> list[AttentionExample]:
     """Explains the first test photos, at most one more per landmark than evenly shared.
 
-    Records are in shuffled order, so these are a fair draw, wrong ones included.
+    Records are in shuffled order, so these are a fair draw, wrong answers included.
     """
-    most = -(-count // len(records.landmarks))
-    taken, looks = {}, []
-    for batch in photo_batches(records, "test", None, config, batch_size=GRID_PHOTOS):
-        batch = {name: values.numpy() for name, values in batch.items()}
+    names = context.records.landmarks
+    limit = math.ceil(count / len(names))
+    seen, examples = Counter(), []
+    for batch in photo_batches(context.records, "test", None, context.config, GRID_PHOTOS):
+        photos, labels = batch["photo"].numpy(), batch["label"].numpy()
         keep = []
-        for row, label in enumerate(batch["label"]):
-            taken[label] = taken.get(label, 0) + 1
-            if taken[label] <= most:
+        for row, label in enumerate(labels):
+            seen[label] += 1
+            if seen[label] <= limit:
                 keep.append(row)
         if keep:
-            looks += _look(
-                recognizer, batch["photo"][keep], batch["label"][keep], records.landmarks
-            )
-        if len(looks) >= count:
+            examples += _explain(context.recognizer, photos[keep], labels[keep], names)
+        if len(examples) >= count:
             break
-    return looks[:count]
+    return examples[:count]
 
 
-def _look(recognizer, photos, labels, names):
+def _explain(recognizer, photos, labels, names):
     logits, maps = explain(recognizer, photos)
     predicted, scores = logits.argmax(1), np.exp(log_softmax(logits).max(1))
     return [
-        Look(photo, attention_map, names[label], names[guess], float(score))
+        AttentionExample(photo, attention_map, names[label], names[guess], float(score))
         for photo, attention_map, label, guess, score in zip(
             photos, maps, labels, predicted, scores, strict=True
         )

@@ -1,52 +1,101 @@
 """What is measured on a split, from logits: numbers a reader can check by hand."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
+TOP = 5  # of the highest logits, for the second accuracy
+MAX_CONFUSED_PAIRS = 20  # listed in metrics.json and drawn
 
-def measure(logits: dict[str, np.ndarray], labels: np.ndarray, photo_ids, names) -> dict:
-    """Measures each output of a head on one split.
+
+class SplitMetrics:
+    """Measures each output of a head on one split, batch by batch.
+
+    Keeps a few numbers per photo and never the logits: memory is linear in photos and landmarks.
+    """
+
+    def __init__(self):
+        self._labels, self._outputs = [], {}
+
+    def update(self, logits: dict[str, np.ndarray], labels: np.ndarray) -> None:
+        """Adds a batch.
+
+        Args:
+            logits: Dict from output name to float32 `(batch, landmarks)`.
+            labels: int64 `(batch,)`.
+        """
+        self._labels.append(labels)
+        for output, values in logits.items():
+            log_probabilities = log_softmax(values)
+            of_photos = {
+                "predicted": log_probabilities.argmax(1),
+                "in_top": ranks(values, labels) < TOP,
+                "loss": -log_probabilities[np.arange(len(labels)), labels],
+                "score": log_probabilities.max(1),
+            }
+            self._outputs.setdefault(output, []).append(of_photos)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Labels of all photos so far, int64 `(photos,)`."""
+        return np.concatenate(self._labels)
+
+    def predicted(self, output: str = "perception") -> np.ndarray:
+        """Returns the predicted labels of all photos so far, int64 `(photos,)`."""
+        return self._all(output, "predicted")
+
+    def result(self, photo_ids: Sequence[str], names: Sequence[str]) -> dict:
+        """Returns what was measured.
+
+        Args:
+            photo_ids: One per photo, in the order of the batches.
+            names: Landmark names in label order.
+
+        Returns:
+            Dict of "photos"; for each output "accuracy", "top5_accuracy", "loss" (cross-entropy,
+            nats) and "global_average_precision", prefixed with its name; "per_landmark": the
+            perception branch's accuracy and the number of photos, per landmark that has any; and
+            "most_confused", from `most_confused`.
+        """
+        labels = self.labels
+        result = {"photos": len(labels)}
+        for output in sorted(self._outputs):
+            correct = self.predicted(output) == labels
+            result |= {
+                f"{output}_accuracy": float(correct.mean()),
+                f"{output}_top{TOP}_accuracy": float(self._all(output, "in_top").mean()),
+                f"{output}_loss": float(self._all(output, "loss").mean()),
+                f"{output}_global_average_precision": global_average_precision(
+                    correct, self._all(output, "score"), photo_ids
+                ),
+            }
+        predicted = self.predicted()
+        result["per_landmark"] = accuracy_per_landmark(labels, predicted, names)
+        result["most_confused"] = most_confused(labels, predicted, names)
+        return result
+
+    def _all(self, output, name):
+        return np.concatenate([of_photos[name] for of_photos in self._outputs[output]])
+
+
+def ranks(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Returns the place of each photo's landmark by logit, from 0 on (ties: lower label first).
 
     Args:
-        logits: Dict from output name to `(photos, landmarks)`, float32.
+        logits: float `(photos, landmarks)`.
         labels: int64 `(photos,)`.
-        photo_ids: Strings, one per photo.
-        names: Landmark names in label order.
 
     Returns:
-        Dict of "photos"; for each output "accuracy", "top5_accuracy", "loss" (cross-entropy, nats)
-        and "global_average_precision", prefixed with its name; and "per_landmark": the perception
-        branch's accuracy and the number of photos, per landmark that has any.
+        int64 `(photos,)`.
     """
-    result = {"photos": len(labels)}
-    for output in sorted(logits):
-        log_probabilities = log_softmax(logits[output])
-        predicted = log_probabilities.argmax(1)
-        result |= {
-            f"{output}_accuracy": float((predicted == labels).mean()),
-            f"{output}_top5_accuracy": top_accuracy(logits[output], labels, 5),
-            f"{output}_loss": float(-log_probabilities[np.arange(len(labels)), labels].mean()),
-            f"{output}_global_average_precision": global_average_precision(
-                predicted == labels, log_probabilities.max(1), photo_ids
-            ),
-        }
-    right = logits["perception"].argmax(1) == labels
-    result["per_landmark"] = {
-        names[label]: {
-            "accuracy": float(right[labels == label].mean()),
-            "photos": int((labels == label).sum()),
-        }
-        for label in np.unique(labels)
-    }
-    return result
+    own = logits[np.arange(len(labels)), labels][:, None]
+    is_lower_label = np.arange(logits.shape[1]) < labels[:, None]
+    return (logits > own).sum(1) + ((logits == own) & is_lower_label).sum(1)
 
 
-def top_accuracy(logits: np.ndarray, labels: np.ndarray, k: int) -> float:
-    """Share of photos whose landmark is among the `k` highest logits (ties: lower label first)."""
-    best = np.argsort(-logits, axis=1, kind="stable")[:, :k]
-    return float((best == labels[:, None]).any(1).mean())
-
-
-def global_average_precision(right: np.ndarray, scores: np.ndarray, photo_ids) -> float:
+def global_average_precision(
+    correct: np.ndarray, scores: np.ndarray, photo_ids: Sequence[str]
+) -> float:
     """The challenge's score (micro average precision) of one prediction per photo.
 
     Predictions are sorted by score, highest first, ties by photo id; each correct one adds the
@@ -54,17 +103,59 @@ def global_average_precision(right: np.ndarray, scores: np.ndarray, photo_ids) -
     here is all of them.
 
     Args:
-        right: bool `(photos,)`, whether the prediction is correct.
+        correct: bool `(photos,)`, whether the prediction is correct.
         scores: float `(photos,)`.
-        photo_ids: Strings, one per photo.
+        photo_ids: One per photo.
 
     Reference:
     - [The 2018 challenge](https://www.kaggle.com/c/landmark-recognition-challenge), evaluation
     """
     order = np.lexsort((np.asarray(photo_ids), -scores))
-    right = right[order]
-    precision = np.cumsum(right) / np.arange(1, len(right) + 1)
-    return float((precision * right).sum() / len(right))
+    correct = correct[order]
+    precision = np.cumsum(correct) / np.arange(1, len(correct) + 1)
+    return float((precision * correct).sum() / len(correct))
+
+
+def accuracy_per_landmark(
+    labels: np.ndarray, predicted: np.ndarray, names: Sequence[str]
+) -> dict[str, dict]:
+    """Returns name -> "accuracy" and "photos" of each landmark that has photos."""
+    photos = np.bincount(labels, minlength=len(names))
+    correct = np.bincount(labels[labels == predicted], minlength=len(names))
+    return {
+        names[label]: {
+            "accuracy": float(correct[label] / photos[label]),
+            "photos": int(photos[label]),
+        }
+        for label in np.flatnonzero(photos)
+    }
+
+
+def most_confused(
+    labels: np.ndarray,
+    predicted: np.ndarray,
+    names: Sequence[str],
+    count: int = MAX_CONFUSED_PAIRS,
+) -> list[dict]:
+    """Returns the pairs of landmarks that were confused most often, most photos first.
+
+    Ties go to the lower labels. Linear in the photos: a matrix of all pairs of 20,000 landmarks
+    would take 3 GB.
+
+    Returns:
+        At most `count` dicts of "landmark" (shown), "predicted" and "photos".
+    """
+    wrong = labels != predicted
+    pairs, photos = np.unique(labels[wrong] * len(names) + predicted[wrong], return_counts=True)
+    best = np.argsort(-photos, kind="stable")[:count]
+    return [
+        {
+            "landmark": names[pair // len(names)],
+            "predicted": names[pair % len(names)],
+            "photos": int(number),
+        }
+        for pair, number in zip(pairs[best], photos[best], strict=True)
+    ]
 
 
 def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, num_landmarks: int) -> np.ndarray:

@@ -15,13 +15,11 @@ from glr_keras.models.heads import build_head
 from glr_keras.models.precision import choose_precision
 from glr_keras.models.recognizer import Recognizer
 from glr_keras.reporting.report import draw_figures
-from glr_keras.runs.metrics import confusion_matrix, measure
+from glr_keras.runs.context import RunContext
+from glr_keras.runs.metrics import SplitMetrics
 from glr_keras.runs.run_dir import RunDir, TrainingState
 from glr_keras.training.batches import LivePhotos, Source, StoredFeatures
-from glr_keras.training.distribution import (
-    check_batch_size,
-    make_strategy,
-)
+from glr_keras.training.distribution import check_batch_size, make_strategy
 from glr_keras.training.finetuning import load_base
 from glr_keras.training.loop import fit_recognizer
 
@@ -57,7 +55,8 @@ def train(config: FitConfig, is_demo: bool = False) -> dict:
         devices = strategy.num_replicas_in_sync
         source = open_source(recognizer, records, weights_hash, settled, devices)
         state = fit_recognizer(recognizer, source, strategy, settled, run)
-        return complete_run(recognizer, source, records, config, run, state, is_demo, warning)
+        context = RunContext(settled, records, run, recognizer, warning)
+        return complete_run(context, source, state, is_demo)
 
 
 def build_recognizer(
@@ -105,39 +104,33 @@ def open_source(
     return StoredFeatures(views, outputs, landmarks, config, devices)
 
 
-def complete_run(
-    recognizer: Recognizer,
-    source: Source,
-    records: Records,
-    config: FitConfig,
-    run: RunDir,
-    state: TrainingState,
-    is_demo: bool,
-    warning: str,
-) -> dict:
+def complete_run(context: RunContext, source: Source, state: TrainingState, is_demo: bool) -> dict:
     """Writes the trained model, what it reaches and its figures; `metrics.json` comes last."""
     print("Measuring on validation and test photos.", flush=True)
-    model = recognizer if config.is_live else recognizer.head
-    metrics = describe_run(config, is_demo, warning, records, state)
-    predictions = {}
+    metrics, names = describe_run(context, state, is_demo), context.records.landmarks
     for split in ("validation", "test"):
-        with source.telling():
-            predictions[split] = model.predict(source.eval_batches(split), verbose=0)
-        metrics[split] = measure(predictions[split], *source.index(split), records.landmarks)
+        measured = measure_split(context.model, source, split)
+        metrics[split] = measured.result(source.index(split)[1], names)
     print("Writing model and figures.", flush=True)
-    run.save_model(recognizer)
-    predicted = predictions["test"]["perception"].argmax(1)
-    matrix = confusion_matrix(source.index("test")[0], predicted, len(records.landmarks))
-    draw_figures(run, recognizer, records, config, state, matrix, metrics)
-    run.write_json("metrics.json", metrics)
-    run.forget_state()
+    context.run.save_model(context.recognizer)
+    draw_figures(context, state, measured, metrics)
+    context.run.write_json("metrics.json", metrics)
+    context.run.forget_state()
     return metrics
 
 
-def describe_run(
-    config: FitConfig, is_demo: bool, warning: str, records: Records, state: TrainingState
-) -> dict:
+def measure_split(model: keras.Model, source: Source, split: str) -> SplitMetrics:
+    """Measures a model on all photos of a split; no more than a batch of logits is in memory."""
+    metrics = SplitMetrics()
+    with source.telling():
+        for inputs, labels in source.eval_batches(split).as_numpy_iterator():
+            metrics.update(model.predict_on_batch(inputs), labels["perception"])
+    return metrics
+
+
+def describe_run(context: RunContext, state: TrainingState, is_demo: bool) -> dict:
     """Returns what a reader of the numbers must know first, for the head of `metrics.json`."""
+    config, records, warning = context.config, context.records, context.warning
     data = "demo: photos drawn by a program, no real landmarks" if is_demo else config.data_dir
     return {
         **({"warning": warning} if warning else {}),

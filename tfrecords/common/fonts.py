@@ -1,5 +1,6 @@
 """Landmark names in pictures: in any script that a font of this machine has."""
 
+import unicodedata
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,18 @@ FONTS = (
     "Nirmala UI",
     "Arial Unicode MS",
 )
+MAX_NAME_COLUMNS = 32  # as a terminal counts them; longer names would leave a plot no room
+
+
+def shorten(name: str) -> str:
+    """Returns a landmark's name on one line, cut to 32 columns; a wide character takes two."""
+    text = " ".join(name.replace("_", " ").split())
+    columns = 0
+    for end, character in enumerate(text):
+        columns += 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        if columns > MAX_NAME_COLUMNS:
+            return text[: end - 1].rstrip() + "…"
+    return text
 
 
 def find_fonts() -> list[str]:

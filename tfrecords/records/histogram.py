@@ -1,14 +1,12 @@
 """Draws how many photos each landmark has, and which of them the records hold: the long tail."""
 
-import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 
-from tfrecords.common.fonts import find_fonts, lacking_scripts_as_boxes
+from tfrecords.common.fonts import find_fonts, lacking_scripts_as_boxes, shorten
 from tfrecords.common.types import SPLITS, landmark_order
 
 MOST_BARS = 50  # as in Figure 2 of the report; 50 names are legible at 45 degrees
-MOST_COLUMNS = 32  # of a name, as a terminal counts them; longer ones would flatten the bars
 MOST_LINEAR = 1000  # ranks on a linear axis; with more, the first ones are all one pixel
 # Okabe and Ito: told apart by colour-blind eyes
 COLOURS = dict(zip(SPLITS, ("#0072b2", "#e69f00", "#56b4e9"), strict=True))
@@ -100,7 +98,7 @@ def _draw_bars(axes, landmark_ids, counts, listed, names):
     rest = [listed[landmark_id] - top for landmark_id, top in zip(landmark_ids, tops, strict=True)]
     if any(rest):
         axes.bar(places, rest, bottom=tops, color=LEFT_OUT, label="left out")
-    labels = [_shorten(names.get(landmark_id) or landmark_id) for landmark_id in landmark_ids]
+    labels = [shorten(names.get(landmark_id) or landmark_id) for landmark_id in landmark_ids]
     look = {"rotation": 45, "ha": "right", "rotation_mode": "anchor", "fontsize": 8}
     axes.set_xticks(places, labels, family=find_fonts(), parse_math=False, **look)
     for name, photos in zip(axes.get_xticklabels(), tops, strict=True):
@@ -143,16 +141,6 @@ def _finish(axes):
     above = {"loc": "lower right", "bbox_to_anchor": (1, 1), "borderaxespad": 0.3, "ncols": 4}
     narrow = {"handlelength": 1.2, "columnspacing": 1.2, "borderpad": 0, "fontsize": 9}
     axes.legend(frameon=False, **above, **narrow)
-
-
-def _shorten(name):
-    text = " ".join(name.replace("_", " ").split())
-    columns = 0
-    for end, character in enumerate(text):
-        columns += 2 if unicodedata.east_asian_width(character) in "WF" else 1
-        if columns > MOST_COLUMNS:
-            return text[: end - 1].rstrip() + "…"
-    return text
 
 
 def _save(figure, path):

@@ -6,22 +6,23 @@ import numpy as np
 import pytest
 
 from glr_keras.runs.metrics import (
+    SplitMetrics,
     confusion_matrix,
     global_average_precision,
     log_softmax,
-    measure,
-    top_accuracy,
+    most_confused,
+    ranks,
 )
 
 
-def score(right, scores, photo_ids):
-    return global_average_precision(np.array(right), np.array(scores), photo_ids)
+def score(correct, scores, photo_ids):
+    return global_average_precision(np.array(correct), np.array(scores), photo_ids)
 
 
 def test_global_average_precision_by_hand():
-    # By score: right, wrong, right, wrong -> precisions 1/1 and 2/3, over 4 photos.
-    right, scores = [False, True, True, False], [0.2, 0.5, 0.9, 0.7]
-    assert score(right, scores, list("abcd")) == pytest.approx((1 + 2 / 3) / 4, abs=1e-15)
+    # By score: correct, wrong, correct, wrong -> precisions 1/1 and 2/3, over 4 photos.
+    correct, scores = [False, True, True, False], [0.2, 0.5, 0.9, 0.7]
+    assert score(correct, scores, list("abcd")) == pytest.approx((1 + 2 / 3) / 4, abs=1e-15)
 
 
 def test_sure_mistakes_cost_more_than_unsure_ones():
@@ -30,38 +31,40 @@ def test_sure_mistakes_cost_more_than_unsure_ones():
 
 
 def test_ties_go_by_photo_id_whatever_the_order_of_the_photos():
-    # a (wrong) before b (right): precision 1/2, over 2 photos.
+    # a (wrong) before b (correct): precision 1/2, over 2 photos.
     assert score([True, False], [0.5, 0.5], ["b", "a"]) == 0.25
     assert score([False, True], [0.5, 0.5], ["a", "b"]) == 0.25
     assert score([True, False], [0.5, 0.5], ["a", "b"]) == 0.5
 
 
 def test_ids_break_ties_as_text():
-    # "10" comes before "9": right first.
+    # "10" comes before "9": correct first.
     assert score([False, True], [0.5, 0.5], ["9", "10"]) == 0.5
 
 
-def test_all_right_is_1_and_all_wrong_is_0():
+def test_all_correct_is_1_and_all_wrong_is_0():
     scores, ids = [0.1, 0.9, 0.5], ["a", "b", "c"]
     assert score([True] * 3, scores, ids) == 1.0
     assert score([False] * 3, scores, ids) == 0.0
 
 
-def test_top_accuracy_counts_photos_whose_landmark_is_among_the_best():
+def test_ranks_count_the_landmarks_that_are_before_the_photo_s_own():
     logits = np.array([[3.0, 2.0, 1.0, 0.0], [0.0, 1.0, 2.0, 3.0], [1.0, 3.0, 0.0, 2.0]])
-    labels = np.array([1, 0, 1])
-    assert top_accuracy(logits, labels, 1) == pytest.approx(1 / 3)
-    assert top_accuracy(logits, labels, 2) == pytest.approx(2 / 3)
-    assert top_accuracy(logits, labels, 4) == 1.0
+    np.testing.assert_array_equal(ranks(logits, np.array([1, 0, 1])), [1, 3, 0])
 
 
 def test_ties_go_to_the_lower_label():
-    logits = np.zeros((4, 4), np.float32)
-    assert [top_accuracy(logits, np.arange(4), k) for k in (1, 2, 3, 4)] == [0.25, 0.5, 0.75, 1.0]
+    np.testing.assert_array_equal(ranks(np.zeros((4, 4), np.float32), np.arange(4)), range(4))
 
 
-def test_more_places_than_landmarks_are_all_of_them():
-    assert top_accuracy(np.array([[0.0, 1.0, 2.0]]), np.array([0]), 5) == 1.0
+def test_ranks_are_those_of_a_stable_sort():
+    random = np.random.default_rng(0)
+    logits, labels = (
+        random.integers(0, 9, (200, 30)).astype(np.float32),
+        random.integers(0, 30, 200),
+    )
+    order = np.argsort(-logits, axis=1, kind="stable")
+    np.testing.assert_array_equal(ranks(logits, labels), (order == labels[:, None]).argmax(1))
 
 
 def test_log_softmax_by_hand():
@@ -83,6 +86,13 @@ def test_confusion_matrix_counts_shown_by_row_and_predicted_by_column():
     np.testing.assert_array_equal(matrix, [[1, 2, 0, 0], [0, 0, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]])
 
 
+def test_most_confused_pairs_come_by_photos_and_then_by_label():
+    shown, predicted = np.array([2, 2, 0, 1, 1, 0, 0]), np.array([1, 1, 2, 0, 0, 1, 0])
+    pairs = most_confused(shown, predicted, list("abc"), count=3)
+    assert [tuple(pair.values()) for pair in pairs] == [("b", "a", 2), ("c", "b", 2), ("a", "b", 1)]
+    assert most_confused(shown, shown, list("abc")) == []
+
+
 def test_measure_by_hand():
     def logits(*probabilities):
         return np.log(np.array(probabilities, np.float32))
@@ -92,7 +102,13 @@ def test_measure_by_hand():
         "attention": logits([0.1, 0.8, 0.1], [0.2, 0.7, 0.1], [0.5, 0.4, 0.1]),
     }
     labels = np.array([0, 1, 0])
-    result = measure(outputs, labels, ["a", "b", "c"], ["arch", "bridge", "castle"])
+    metrics = SplitMetrics()
+    for batch in (slice(0, 2), slice(2, 3)):
+        metrics.update({name: values[batch] for name, values in outputs.items()}, labels[batch])
+    result = metrics.result(["a", "b", "c"], ["arch", "bridge", "castle"])
+    assert result.pop("most_confused") == [
+        {"landmark": "bridge", "predicted": "castle", "photos": 1}
+    ]
     assert result.pop("per_landmark") == {
         "arch": {"accuracy": 1.0, "photos": 2},
         "bridge": {"accuracy": 0.0, "photos": 1},
@@ -103,12 +119,12 @@ def test_measure_by_hand():
             "attention_accuracy": 2 / 3,
             "attention_top5_accuracy": 1.0,
             "attention_loss": -math.log(0.1 * 0.7 * 0.5) / 3,
-            # By score .8 wrong, .7 right, .5 right.
+            # By score .8 wrong, .7 correct, .5 correct.
             "attention_global_average_precision": (1 / 2 + 2 / 3) / 3,
             "perception_accuracy": 2 / 3,
             "perception_top5_accuracy": 1.0,
             "perception_loss": -math.log(0.7 * 0.3 * 0.5) / 3,
-            # By score .7 right, .6 wrong, .5 right.
+            # By score .7 correct, .6 wrong, .5 correct.
             "perception_global_average_precision": (1 + 2 / 3) / 3,
         },
         rel=1e-6,
@@ -117,7 +133,9 @@ def test_measure_by_hand():
 
 def test_measure_of_a_head_with_one_output():
     logits = np.array([[0.0, 1.0, 0.5, 0.2, 0.1, -1.0]], np.float32)
-    result = measure({"perception": logits}, np.array([5]), ["a"], list("abcdef"))
+    metrics = SplitMetrics()
+    metrics.update({"perception": logits}, np.array([5]))
+    result = metrics.result(["a"], list("abcdef"))
     assert set(result) == {
         "photos",
         "perception_accuracy",
@@ -125,6 +143,7 @@ def test_measure_of_a_head_with_one_output():
         "perception_loss",
         "perception_global_average_precision",
         "per_landmark",
+        "most_confused",
     }
     assert result["perception_top5_accuracy"] == 0.0
     assert result["perception_global_average_precision"] == 0.0

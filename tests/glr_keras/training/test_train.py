@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import shutil
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -13,6 +14,7 @@ import glr_keras
 from glr_keras.config import FitConfig
 from glr_keras.data.records import open_records, photo_batches
 from glr_keras.models.backbones import WeightsUnreachableError
+from glr_keras.runs.context import RunContext
 from glr_keras.runs.run_dir import RunDir, TrainingState
 from glr_keras.training import checkpoint
 from glr_keras.training import train as training
@@ -239,11 +241,12 @@ def test_random_weights_stand_in_for_the_demo_only_and_cannot_be_missed(
     _, warning = load_backbone(config, fall_back=True)
     assert "RANDOM weights" in capsys.readouterr().err
     assert warning.startswith("WARNING: vgg16 runs on RANDOM weights")
-    records = open_records(demo_data)
-    metrics = describe_run(config, True, warning, records, TrainingState())
+    context = RunContext(config, open_records(demo_data), RunDir(Path("run")), None, warning)
+    metrics = describe_run(context, TrainingState(), is_demo=True)
     assert (metrics["weights"], metrics["warning"]) == ("random", warning)
     assert metrics["data"].startswith("demo")
-    assert "warning" not in describe_run(config, True, "", records, TrainingState())
+    context = dataclasses.replace(context, warning="")
+    assert "warning" not in describe_run(context, TrainingState(), is_demo=True)
 
 
 @pytest.fixture

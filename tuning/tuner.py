@@ -8,6 +8,8 @@ from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.errors import FailedTrialError
 
 from glr_keras import config as config_file
+from glr_keras.training.checkpoint import DivergedError
+from tfrecords.common.console import UserError
 from tuning.display import write_trial_log
 from tuning.plan import SearchPlan
 from tuning.space import RUNG, config_of
@@ -162,7 +164,9 @@ def score_of(training: Training, plan: SearchPlan) -> float:
 
 def explain_failure(error: Exception) -> str:
     """Returns the reason why a trial failed, in one line."""
+    if isinstance(error, DivergedError):
+        return error.reason
     first, *_ = str(error).splitlines() or [""]
-    if isinstance(error, ValueError) and first.startswith("Training broke down"):
-        return first.partition(". ")[0]  # the rest is advice for a single run
+    if isinstance(error, UserError):
+        return first
     return f"{type(error).__name__}: {first[:300]}"

@@ -23,6 +23,18 @@ DISK_BYTES_PER_SECOND = 5e8  # a guess, until the first save is measured
 SAVING_SHARE = 20  # training lasts so many times as long as saving it
 
 
+class DivergedError(UserError):
+    """A loss or a weight is not a finite number any more.
+
+    Attributes:
+        reason: What happened, without the advice for a single run that follows it in the message.
+    """
+
+    def __init__(self, reason: str, advice: str):
+        super().__init__(f"{reason}. {advice}")
+        self.reason = reason
+
+
 class Checkpoint(keras.callbacks.Callback):
     """Saves training between any two steps and takes it up again; also ends it.
 
@@ -136,11 +148,12 @@ class Checkpoint(keras.callbacks.Callback):
         config = self._config
         kept = self._run.path / "checkpoint"
         kept = f"The state before it stays in {kept}. " if kept.exists() else ""
-        return UserError(
+        return DivergedError(
             f"Training broke down at step {step + 1} of epoch {epoch + 1} (step {self.state.step} "
-            f"in all): {what} not a finite number. {kept}Start again in another --run-dir with a "
-            f"lower --learning-rate (now {config.learning_rate:g}), --clip-norm 1 (now "
-            f"{config.clip_norm:g}: 0 is none) or --warmup-epochs 1 (now {config.warmup_epochs:g})."
+            f"in all): {what} not a finite number",
+            f"{kept}Start again in another --run-dir with a lower --learning-rate (now "
+            f"{config.learning_rate:g}), --clip-norm 1 (now {config.clip_norm:g}: 0 is none) or "
+            f"--warmup-epochs 1 (now {config.warmup_epochs:g}).",
         )
 
 

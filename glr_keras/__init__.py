@@ -14,6 +14,7 @@ _MODULE_OF = {
     "DropoutHead": "models.heads",
     "Recognizer": "models.recognizer",
     "build_model": "models.recognizer",
+    "faithfulness": "saliency.evaluation",
     "load": "inference.landmark_model",
 }
 __all__ = sorted(_MODULE_OF)

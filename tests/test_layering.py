@@ -23,7 +23,7 @@ LAYERS = {
     ],
     "glr_keras": [
         ["config"],
-        ["data", "models"],
+        ["data", "models", "saliency"],
         ["features", "runs"],
         ["reporting"],
         ["training", "inference"],

@@ -1,0 +1,29 @@
+"""Intervals of means over photos, by drawing the photos again."""
+
+import numpy as np
+
+DRAWS = 1000
+LEVEL = 0.95
+
+
+def bootstrap_interval(
+    values: np.ndarray, draws: int = DRAWS, seed: int = 0
+) -> tuple[float, float]:
+    """Returns the percentile interval, at 95 %, of the mean of `values` over photos.
+
+    For two maps of the same photos, pass their differences per photo: the interval is then a
+    paired one, and much narrower than those of the two means.
+
+    Args:
+        values: float `(photos,)`; NaN where a photo was not measured.
+        draws: Int, samples of the photos with replacement.
+        seed: Int.
+    """
+    values = np.asarray(values, float)
+    values = values[~np.isnan(values)]
+    if len(values) < 2:
+        return (np.nan, np.nan)
+    chosen = np.random.default_rng(seed).integers(len(values), size=(draws, len(values)))
+    means = values[chosen].mean(1)
+    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)

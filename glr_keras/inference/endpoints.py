@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from glr_keras.data.views import eval_view
 from glr_keras.inference.decoding import decode_views, shrink
-from glr_keras.models.attention import look
+from glr_keras.models.attention import answer, answer_with_map
 from glr_keras.models.recognizer import Recognizer
 
 TOP = 5  # landmarks named with their scores
@@ -16,14 +16,15 @@ TOP = 5  # landmarks named with their scores
 def build_endpoints(
     recognizer: Recognizer,
     short_side: int,
-    weights: Callable[[], AbstractContextManager] = nullcontext,
+    weights_scope: Callable[[], AbstractContextManager] = nullcontext,
 ) -> dict[str, tf.function]:
     """Builds the functions that an export consists of; `predict` asks them of a run, too.
 
     Args:
         recognizer: Recognizer.
         short_side: Int, pixels; of the records it has learned from.
-        weights: Makes a context in which the recogniser's weights have the values to be used.
+        weights_scope: Makes a context in which the recogniser computes with other weights than its
+            own: an export in half precision turns its kernels to float32 there, for each call.
 
     Returns:
         Dict of functions, each from one tensor to a dict of tensors, first axis `batch`:
@@ -40,8 +41,7 @@ def build_endpoints(
     """
     image_size = recognizer.backbone.input_shape[1]
 
-    def name(logits):
-        probabilities = tf.nn.softmax(tf.cast(logits, tf.float32))
+    def name(probabilities):
         scores, best = tf.math.top_k(probabilities, min(TOP, len(recognizer.landmarks)))
         return {
             "probabilities": probabilities,
@@ -49,33 +49,36 @@ def build_endpoints(
             "scores": scores,
         }
 
-    @_even_if_empty
-    def answer(views):
-        with weights():
-            logits, maps = look(recognizer.head, recognizer.backbone(views, training=False))
-        return name(logits) | {"attention_map": tf.cast(maps, tf.float32)}
+    def features_of(views):
+        return recognizer.backbone(views, training=False)
 
     @_even_if_empty
-    def answer_without_map(views):
-        with weights():
-            return name(recognizer(views, training=False)["perception"])
+    def predict(views):
+        with weights_scope():
+            return name(answer(recognizer.head, features_of(views)))
+
+    @_even_if_empty
+    def predict_with_map(views):
+        with weights_scope():
+            probabilities, maps = answer_with_map(recognizer.head, features_of(views))
+        return name(probabilities) | {"attention_map": maps}
 
     @_even_if_empty
     def embed(views):
-        with weights():
-            maps = recognizer.backbone(views, training=False)
-        return {"embedding": tf.reduce_mean(tf.cast(maps, tf.float32), axis=(1, 2))}
+        with weights_scope():
+            features = features_of(views)
+        return {"embedding": tf.reduce_mean(tf.cast(features, tf.float32), axis=(1, 2))}
 
     files = tf.TensorSpec([None], tf.string, "image_bytes")
     pixels_of_photos = tf.TensorSpec([None, None, None, 3], tf.float32, "photos")
 
     @tf.function(input_signature=[files])
     def serving_default(image_bytes):
-        return answer(_decode_all(image_bytes, image_size, short_side))
+        return predict_with_map(_decode_all(image_bytes, image_size, short_side))
 
     @tf.function(input_signature=[files])
     def scores(image_bytes):
-        return answer_without_map(_decode_all(image_bytes, image_size, short_side))
+        return predict(_decode_all(image_bytes, image_size, short_side))
 
     @tf.function(input_signature=[pixels_of_photos])
     def pixels(photos):
@@ -84,7 +87,7 @@ def build_endpoints(
             return eval_view(shrink(photo, short_side), image_size)
 
         views = tf.map_fn(view, photos, fn_output_signature=tf.float32)
-        return answer(tf.ensure_shape(views, [None, image_size, image_size, 3]))
+        return predict_with_map(tf.ensure_shape(views, [None, image_size, image_size, 3]))
 
     @tf.function(input_signature=[files])
     def features(image_bytes):

@@ -76,11 +76,11 @@ def write_export(recognizer: Recognizer, description: Description, folder: Path)
     else:
         halves = [tf.Variable(tf.cast(v.value, description.precision)) for v in large]
 
-        def weights():
+        def weights_scope():
             pairs = zip(large, halves, strict=True)
             return keras.StatelessScope([(v, tf.cast(half, v.dtype)) for v, half in pairs])
 
-        endpoints = build_endpoints(recognizer, description.short_side, weights)
+        endpoints = build_endpoints(recognizer, description.short_side, weights_scope)
         module.kept = halves + [v.value for v in recognizer.weights if len(v.shape) <= 1]
     tf.saved_model.save(module, folder / VERSION, signatures=endpoints)
     extra = folder / VERSION / EXTRA

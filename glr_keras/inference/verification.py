@@ -16,7 +16,6 @@ from glr_keras.data.records import Records, photo_batches, raw_records
 from glr_keras.inference.saved_model import large_weights, open_export, round_weights
 from glr_keras.models.attention import explain
 from glr_keras.models.recognizer import Recognizer
-from glr_keras.runs.metrics import log_softmax
 
 BATCH = 32
 REPEATS = {1: 15, BATCH: 3}  # calls measured per batch size, of which the median counts
@@ -127,8 +126,7 @@ def ask_keras(recognizer: Recognizer, records: Records, count: int) -> Answers:
     steps = -(-count // BATCH)
     shown = tqdm(batches.take(steps), "Keras on test photos", steps, unit=" batches", leave=False)
     answers = [explain(recognizer, batch["photo"]) for batch in shown]
-    logits, maps = (np.concatenate(parts)[:count] for parts in zip(*answers, strict=True))
-    return Answers(np.exp(log_softmax(logits)), maps)
+    return Answers(*(np.concatenate(parts)[:count] for parts in zip(*answers, strict=True)))
 
 
 def ask_export(serving_default: Callable, photos: list[bytes]) -> Answers:

@@ -16,22 +16,47 @@ def explain(recognizer: Recognizer, photos: np.ndarray) -> tuple[np.ndarray, np.
         photos: float32 `(batch, image_size, image_size, 3)`, RGB in [0, 255].
 
     Returns:
-        logits: float32 `(batch, landmarks)` of the perception branch.
-        maps: float32 `(batch, height, width)` on the grid of the features, in [0, 1]: the ABN's
-            attention map, else Grad-CAM of the predicted landmark.
+        probabilities: float32 `(batch, landmarks)`, rows add up to 1.
+        maps: float32 `(batch, height, width)` in [0, 1], see `answer_with_map`.
     """
-    logits, maps = look(recognizer.head, recognizer.backbone(photos, training=False))
+    features = recognizer.backbone(photos, training=False)
+    probabilities, maps = answer_with_map(recognizer.head, features)
     to_numpy = keras.ops.convert_to_numpy
-    return to_numpy(logits), to_numpy(maps)
+    return to_numpy(probabilities), to_numpy(maps)
 
 
-def look(head: keras.Model, features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Does the same from the features of a backbone, as tensors; an export holds it."""
+def answer(head: keras.Model, features: tf.Tensor) -> tf.Tensor:
+    """Computes what a head answers from the features of a backbone.
+
+    Args:
+        head: `DropoutHead` or `ABN`.
+        features: Tensor `(batch, height, width, channels)`.
+
+    Returns:
+        probabilities: float32 Tensor `(batch, landmarks)`, rows add up to 1.
+    """
+    return _probabilities(head(features, training=False))
+
+
+def answer_with_map(head: keras.Model, features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Computes the same and, in the same pass, where the model looked.
+
+    Returns:
+        probabilities: As `answer` returns them.
+        maps: float32 Tensor `(batch, height, width)` on the grid of the features, in [0, 1]: the
+            ABN's attention map, else Grad-CAM of the predicted landmark.
+    """
     if isinstance(head, ABN):
         outputs = head.explain(features)
-        return outputs["perception"], outputs["attention_map"][..., 0]
-    outputs, maps = grad_cam(head, features)
-    return outputs["perception"], maps
+        maps = outputs["attention_map"][..., 0]
+    else:
+        outputs, maps = grad_cam(head, features)
+    return _probabilities(outputs), tf.cast(maps, tf.float32)
+
+
+def _probabilities(outputs):
+    """Turns the logits that a head returns into its answer."""
+    return tf.nn.softmax(tf.cast(outputs["perception"], tf.float32))
 
 
 def grad_cam(head: keras.Model, features: tf.Tensor) -> tuple[dict, tf.Tensor]:

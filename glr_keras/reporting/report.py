@@ -4,8 +4,6 @@ import math
 import shutil
 from collections import Counter
 
-import numpy as np
-
 from glr_keras.data.records import photo_batches
 from glr_keras.models.attention import explain
 from glr_keras.models.heads import ABN
@@ -18,7 +16,7 @@ from glr_keras.reporting.figures import (
     draw_training_curves,
 )
 from glr_keras.runs.context import RunContext
-from glr_keras.runs.metrics import SplitMetrics, confusion_matrix, log_softmax
+from glr_keras.runs.metrics import SplitMetrics, confusion_matrix
 from glr_keras.runs.run_dir import TrainingState
 
 GRID_PHOTOS = 16
@@ -82,8 +80,8 @@ def explain_test_photos(context: RunContext, count: int = GRID_PHOTOS) -> list[A
 
 
 def _explain(recognizer, photos, labels, names):
-    logits, maps = explain(recognizer, photos)
-    predicted, scores = logits.argmax(1), np.exp(log_softmax(logits).max(1))
+    probabilities, maps = explain(recognizer, photos)
+    predicted, scores = probabilities.argmax(1), probabilities.max(1)
     return [
         AttentionExample(photo, attention_map, names[label], names[guess], float(score))
         for photo, attention_map, label, guess, score in zip(

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from glr_keras.models.attention import explain, grad_cam
+from glr_keras.models.attention import answer, explain, grad_cam
 from glr_keras.models.heads import ABN, DropoutHead
 from glr_keras.models.recognizer import Recognizer
 
@@ -92,21 +92,28 @@ def test_grad_cam_of_a_photo_does_not_depend_on_its_batch():
         np.testing.assert_allclose(alone[0], together[row], rtol=1e-5, atol=1e-6)
 
 
+def check_probabilities(probabilities, recognizer):
+    assert (type(probabilities), probabilities.dtype) == (np.ndarray, np.float32)
+    expected = keras.ops.softmax(recognizer(photos_8_by_12())["perception"])
+    np.testing.assert_allclose(probabilities, expected, atol=1e-6)
+    features = recognizer.backbone(photos_8_by_12())
+    np.testing.assert_allclose(answer(recognizer.head, features), expected, atol=1e-6)
+
+
 def test_explain_returns_the_attention_branch_s_own_map():
     recognizer = recognizer_with(ABN(3, attention_channels=5, head_units=(8,)))
-    logits, maps = explain(recognizer, photos_8_by_12())
+    probabilities, maps = explain(recognizer, photos_8_by_12())
     outputs = recognizer.head.explain(recognizer.backbone(photos_8_by_12()))
     assert (type(maps), maps.shape, maps.dtype) == (np.ndarray, (5, 2, 3), np.float32)
     np.testing.assert_array_equal(maps, outputs["attention_map"][..., 0])
     assert 0 < maps.min() < maps.max() < 1
-    assert type(logits) is np.ndarray
-    np.testing.assert_array_equal(logits, recognizer(photos_8_by_12())["perception"])
+    check_probabilities(probabilities, recognizer)
 
 
 def test_explain_returns_grad_cam_for_a_head_without_attention():
     recognizer = recognizer_with(DropoutHead(3, head_units=(8,)))
-    logits, maps = explain(recognizer, photos_8_by_12())
+    probabilities, maps = explain(recognizer, photos_8_by_12())
     _, expected = grad_cam(recognizer.head, recognizer.backbone(photos_8_by_12()))
     assert (type(maps), maps.shape, maps.dtype) == (np.ndarray, (5, 2, 3), np.float32)
     np.testing.assert_array_equal(maps, expected)
-    np.testing.assert_array_equal(logits, recognizer(photos_8_by_12())["perception"])
+    check_probabilities(probabilities, recognizer)

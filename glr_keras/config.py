@@ -11,6 +11,8 @@ from pathlib import Path
 
 from tfrecords.common.console import UserError
 
+OBJECTIVE = "val_perception_accuracy"  # the best epoch, and trial, is the one where this is highest
+
 
 def option(default, help, choices=None):
     """A field of `FitConfig` whose flag has this default and this help text."""

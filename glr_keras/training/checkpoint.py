@@ -11,12 +11,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from glr_keras.config import FitConfig
+from glr_keras.config import OBJECTIVE, FitConfig
 from glr_keras.runs.arrays import PIECE_BYTES, StoredArray
 from glr_keras.runs.run_dir import RunDir
 from tfrecords.common.console import UserError
 
-OBJECTIVE = "val_perception_accuracy"  # the best epoch is the one where this is highest
 LONGEST = 30.0  # seconds between two saves: what a kill can cost
 SHORTEST = 1.0
 DISK_BYTES_PER_SECOND = 5e8  # a guess, until the first save is measured

@@ -27,6 +27,7 @@ LAYERS = {
         ["features", "runs"],
         ["reporting"],
         ["training", "inference"],
+        ["explaining"],
         ["fit", "predict", "export"],
     ],
 }

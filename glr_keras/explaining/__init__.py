@@ -1,0 +1,1 @@
+"""Maps of trained models: drawn over photos, measured, compared over runs, replaced."""

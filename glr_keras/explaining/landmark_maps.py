@@ -1,0 +1,88 @@
+"""The maps that a head can give from features: attention, class activation and Grad-CAM."""
+
+from collections.abc import Callable, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from glr_keras.models.attention import answer, answer_with_map
+from glr_keras.models.heads import ABN
+from glr_keras.saliency.grids import blur_maps
+
+ATTENTION, CLASS, GRAD_CAM = "attention", "class", "grad-cam"
+BLURRED = "blurred grad-cam"
+BATCH = 32  # photos
+
+
+def map_names(head: keras.Model) -> tuple[str, ...]:
+    """Returns the maps that `head` has, the one it shows first."""
+    return (ATTENTION, CLASS, GRAD_CAM) if isinstance(head, ABN) else (GRAD_CAM,)
+
+
+def landmark_maps(
+    head: keras.Model, features: np.ndarray, name: str, labels: Sequence[int] | None = None
+) -> np.ndarray:
+    """Computes one kind of map.
+
+    Args:
+        head: `DropoutHead` or `ABN`.
+        features: float32 `(photos, rows, columns, channels)`, of the backbone.
+        name: Among `map_names(head)`, or `BLURRED`: Grad-CAM with a Gaussian of one cell.
+        labels: Int per photo, the landmark that the map is about; None for the head's answer.
+            The attention map has none: it is the same for all landmarks.
+
+    Returns:
+        float32 `(photos, rows, columns)` in [0, 1]. Class activation maps and Grad-CAM show what
+        speaks for the landmark, divided by the map's maximum; all 0 where nothing does.
+    """
+    if name == ATTENTION:
+        return in_batches(lambda part: answer_with_map(head, part)[1], features)
+    if labels is None:
+        labels = in_batches(lambda part: answer(head, part), features).argmax(1)
+    if name == BLURRED:
+        return blur_maps(landmark_maps(head, features, GRAD_CAM, labels)).astype(np.float32)
+    compute = class_activations if name == CLASS else grad_cam
+    return in_batches(lambda *part: compute(head, *part), features, np.asarray(labels))
+
+
+def class_activations(head: ABN, features: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """Class activation maps of the attention branch, `(batch, rows, columns)` in [0, 1]."""
+    maps = tf.gather(class_maps(head, features), labels, axis=3, batch_dims=1)
+    return _scale(maps)
+
+
+def class_maps(head: ABN, features: tf.Tensor) -> tf.Tensor:
+    """What each cell adds to each landmark's score: `(batch, rows, columns, landmarks)`."""
+    if hasattr(head, "class_maps"):
+        return head.class_maps(features)
+    activations = head.activations(head.normalization(features, training=False), training=False)
+    return head.scores.layers[0](activations)
+
+
+def grad_cam(head: keras.Model, features: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """Grad-CAM of the perception branch's logit of `labels`, `(batch, rows, columns)` in [0, 1].
+
+    Reference:
+    - [Selvaraju et al., 2017](https://arxiv.org/abs/1610.02391), equations 1 and 2
+    """
+    with tf.GradientTape() as tape:
+        tape.watch(features)
+        logits = head(features, training=False)["perception"]
+        score = tf.gather(logits, labels, axis=1, batch_dims=1)
+    importance = tf.reduce_mean(tape.gradient(score, features), axis=(1, 2), keepdims=True)
+    return _scale(tf.reduce_sum(importance * features, axis=-1))
+
+
+def _scale(maps):
+    maps = tf.nn.relu(tf.cast(maps, tf.float32))
+    return tf.math.divide_no_nan(maps, tf.reduce_max(maps, axis=(1, 2), keepdims=True))
+
+
+def in_batches(compute: Callable, *arrays: np.ndarray) -> np.ndarray:
+    """Calls `compute` on `BATCH` rows of `arrays` at a time; returns all its rows."""
+    parts = [
+        np.asarray(compute(*(tf.constant(one[start : start + BATCH]) for one in arrays)))
+        for start in range(0, len(arrays[0]), BATCH)
+    ]
+    return np.concatenate(parts)

@@ -22,8 +22,8 @@ LAYERS = {
         ["build", "check"],
     ],
     "glr_keras": [
-        ["config", "saliency"],
-        ["data", "models"],
+        ["config"],
+        ["data", "models", "saliency"],
         ["features", "runs"],
         ["reporting"],
         ["training", "inference"],
@@ -37,7 +37,7 @@ BORROWED = {
     # Photos that users hand in are read, and refused, as the build reads them.
     "glr_keras": (
         "tfrecords.common",
-        "tfrecords.images.convert",
+        "tfrecords.images",
         "tfrecords.sources.folder",
         "tfrecords.records.tfrecord_io",
     ),

@@ -1,13 +1,15 @@
 """The library call: `glr_keras.load` a run or an export, then predict, explain and embed photos."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 from glr_keras.inference.decoding import decode_views
 from glr_keras.inference.endpoints import build_endpoints
@@ -18,7 +20,7 @@ from glr_keras.inference.saved_model import open_export
 from tfrecords.common.console import UserError
 from tfrecords.common.parallel import available_cores
 from tfrecords.common.types import REASONS
-from tfrecords.images.convert import PhotoError, prepare_photo
+from tfrecords.images.decode import PhotoError
 
 BATCH = 32  # photos per call of the model
 
@@ -56,7 +58,8 @@ class LandmarkModel:
     """A recogniser of a run or an export: both give the same answers.
 
     Photos are paths, bytes of files, PIL images or arrays `(height, width, 3)`, RGB in [0, 255];
-    one of them, or a list (or an array of four axes), which gives a list of answers.
+    one of them, or any iterable of them, such as a list, a generator, an array of paths or of four
+    axes, which gives a list of answers.
 
     Attributes:
         landmarks: Names in label order.
@@ -109,7 +112,10 @@ class LandmarkModel:
         def embed_batch(photos):
             return self._ask("features", photos, lambda answer, row, _: answer["embedding"][row])
 
-        return np.array(self._one_or_many(photos, embed_batch))
+        embeddings = self._one_or_many(photos, embed_batch)
+        if isinstance(embeddings, list) and not embeddings:
+            return self._call("features", [], even_if_empty=True)["embedding"]
+        return np.array(embeddings)
 
     def try_predict(self, photos: Sequence, top: int = 5) -> list[Prediction | str]:
         """Predicts one batch; a photo that can't be read gives a key of `photos.REASONS`."""
@@ -139,28 +145,20 @@ class LandmarkModel:
         }
 
     def _one_or_many(self, photos, ask):
-        one = not isinstance(photos, list | tuple) and getattr(photos, "ndim", 3) != 4
-        photos = [photos] if one else photos
+        one = _is_one(photos)
+        photos = iter([photos] if one else photos)
         results = []
-        for start in range(0, len(photos), BATCH):
-            batch = ask(photos[start : start + BATCH])
-            for place, result in enumerate(batch, start):
+        while batch := list(islice(photos, BATCH)):
+            for place, result in enumerate(ask(batch), len(results)):
                 if isinstance(result, str):
                     raise UserError(f"photos[{place}]: {result}: {REASONS[result]}.")
-            results += batch
+                results.append(result)
         return results[0] if one else results
 
     def _ask(self, endpoint, photos, make):
         """Sends a batch to an endpoint; returns `make(answer, row, file)` or a reason for each."""
         results = list(self._readers.map(self._read, photos))
-        try:
-            answer = self._call(endpoint, results)
-        except tf.errors.InvalidArgumentError:
-            converted = self._convert_undecodable(results)
-            if converted == results:
-                raise
-            results = converted
-            answer = self._call(endpoint, results)
+        answer = self._call(endpoint, results)
         rows = iter(range(len(results)))
         return [
             contents if isinstance(contents, str) else make(answer, next(rows), contents)
@@ -168,23 +166,17 @@ class LandmarkModel:
         ]
 
     def _read(self, photo):
-        return _try(read_photo, photo, self.short_side)
+        try:
+            return read_photo(photo, self.short_side)
+        except PhotoError as error:
+            return error.reason
 
-    def _call(self, endpoint, results):
+    def _call(self, endpoint, results, even_if_empty=False):
         files = [contents for contents in results if not isinstance(contents, str)]
-        if not files:
+        if not files and not even_if_empty:
             return {}
-        answer = self._endpoints[endpoint](image_bytes=tf.constant(files))
+        answer = self._endpoints[endpoint](image_bytes=tf.constant(files, tf.string))
         return {name: values.numpy() for name, values in answer.items()}
-
-    def _convert_undecodable(self, results):
-        """Lets Pillow read what TensorFlow can't: it knows more, and knows what is wrong."""
-        places = [place for place, one in enumerate(results) if not isinstance(one, str)]
-        _, decoded = self._decode([results[place] for place in places])
-        results = list(results)
-        for place in np.delete(places, decoded.numpy()):
-            results[place] = _try(prepare_photo, results[place], self.short_side)
-        return results
 
 
 def load(path) -> LandmarkModel:
@@ -217,9 +209,10 @@ def load(path) -> LandmarkModel:
     return LandmarkModel(endpoints, recognizer.landmarks, image_size, short_side, recognizer)
 
 
-def _try(function, *arguments):
-    """What `function` returns, or the reason of its `PhotoError`."""
-    try:
-        return function(*arguments)
-    except PhotoError as error:
-        return error.reason
+def _is_one(photos):
+    """Whether it is one photo, and not several of them or an array of paths."""
+    if isinstance(photos, np.ndarray):
+        return photos.ndim in (2, 3) and photos.dtype.kind not in "OSU"
+    return isinstance(photos, str | bytes | bytearray | memoryview | Image.Image) or not isinstance(
+        photos, Iterable
+    )

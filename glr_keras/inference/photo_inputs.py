@@ -1,4 +1,4 @@
-"""What a user calls photos -> files that TensorFlow decodes, or a reason why not. No TensorFlow."""
+"""What a user calls photos -> pixels as records have them, or a reason why not. No TensorFlow."""
 
 import io
 import os
@@ -11,11 +11,10 @@ import numpy as np
 from PIL import Image
 
 from tfrecords.common.console import UserError
-from tfrecords.images.convert import PhotoError, prepare_photo, upright_rgb
+from tfrecords.images.decode import PhotoError, convert_photo, decode_photo
+from tfrecords.images.photo_file import read_photo_file
 from tfrecords.sources.folder import files_below
 
-# How the files start that TensorFlow decodes: JPEG, PNG, GIF, BMP; and WebP, from its 9th byte on.
-DECODED_BY_TENSORFLOW = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM")
 STDIN = "-"
 LIST = ".txt"
 
@@ -62,12 +61,18 @@ def photo_paths(sources: Iterable[str]) -> Iterator[str]:
 
 
 def read_photo(photo: Any, short_side: int) -> bytes:
-    """Returns the bytes of a file that TensorFlow decodes.
+    """Returns a file with the pixels that `tfrecords.build` would make a record of.
+
+    Every file goes through the one decoder, since TensorFlow's own reads some of them otherwise: it
+    knows no orientation outside of a JPEG's EXIF, no colour profile, and few kinds of transparency.
 
     Args:
         photo: Path; bytes of a file; PIL image; or array `(height, width, 3)`, RGB, or
             `(height, width)`, grey, in [0, 255].
-        short_side: Int, pixels, of what Pillow has to convert.
+        short_side: Int, pixels; a short side above is scaled down to it.
+
+    Returns:
+        Bytes of an uncompressed RGB image (BMP), which TensorFlow decodes exactly.
 
     Raises:
         PhotoError: it can't be read; `reason` is a key of `tfrecords.common.types.REASONS`.
@@ -75,18 +80,16 @@ def read_photo(photo: Any, short_side: int) -> bytes:
         TypeError: none of these.
     """
     if isinstance(photo, Image.Image):
-        return _to_bmp(_upright_copy(photo))
+        return _to_bmp(_converted(photo, short_side))
     if isinstance(photo, np.ndarray):
-        return _to_bmp(Image.fromarray(_as_pixels(photo)).convert("RGB"))
+        return _to_bmp(convert_photo(Image.fromarray(_as_pixels(photo)), short_side))
     if isinstance(photo, str | os.PathLike):
-        contents = _read_file(photo)
+        contents = read_photo_file(photo)
     elif isinstance(photo, bytes | bytearray | memoryview):
         contents = bytes(photo)
     else:
         raise TypeError(f"expected a path, bytes, an image or an array, got {type(photo).__name__}")
-    if contents.startswith(DECODED_BY_TENSORFLOW) or contents[8:12] == b"WEBP":
-        return contents
-    return prepare_photo(contents, short_side)
+    return _to_bmp(decode_photo(contents, short_side))
 
 
 def _check_list(path):
@@ -116,21 +119,11 @@ def _lines(file):
             yield path
 
 
-def _read_file(path):
+def _converted(photo, short_side):
     try:
-        if not os.path.isfile(path):  # a pipe or a device might never end
-            raise PhotoError("unreadable" if os.path.exists(path) else "missing")
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError as error:
-        raise PhotoError("unreadable") from error
-
-
-def _upright_copy(photo):
-    try:
-        return upright_rgb(photo.copy())
+        return convert_photo(photo.copy(), short_side)
     except (OSError, SyntaxError, ValueError) as error:  # Pillow reads the file only now
-        raise PhotoError("damaged") from error
+        raise PhotoError("damaged", type(error).__name__) from error
 
 
 def _as_pixels(array):

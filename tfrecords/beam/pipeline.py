@@ -21,7 +21,7 @@ import absl.logging
 from tfrecords.beam.options import LOCAL_RUNNER, import_beam
 from tfrecords.common.console import UserError, start_tensorflow, stderr_held_back
 from tfrecords.common.types import Photo
-from tfrecords.images.prepared import Outcome, Prepared, prepare
+from tfrecords.images.prepared import Outcome, Prepared, Rejected, prepare
 
 OUTCOMES = "outcomes"
 OUTCOMES = "outcomes"
@@ -168,18 +168,19 @@ def _load_reader(path):
 
 def _outcome_line(prepared):
     photo, _, result = prepared
-    if isinstance(result, str):
-        return json.dumps([photo.photo_id, result])
-    _, digest, fingerprint = result
-    return json.dumps([photo.photo_id, "", digest.hex(), fingerprint.hex()])
+    if isinstance(result, Rejected):
+        return json.dumps([photo.photo_id, result.reason, result.detail])
+    _, known = result
+    return json.dumps([photo.photo_id, "", known.digest.hex(), known.fingerprint.hex()])
 
 
 def _read_outcomes(folder) -> Iterator[tuple[str, Outcome]]:
     for path in folder.glob(f"{OUTCOMES}*"):
         with open(path, encoding="utf-8") as file:
             for line in file:
-                photo_id, reason, *good = json.loads(line)
-                yield photo_id, reason or Prepared(*map(bytes.fromhex, good))
+                photo_id, reason, *known = json.loads(line)
+                good = Prepared(*map(bytes.fromhex, known)) if not reason else None
+                yield photo_id, good or Rejected(reason, *known)
 
 
 def _keyed_example(prepared):
@@ -187,10 +188,10 @@ def _keyed_example(prepared):
     from tfrecords.records.schema import example
 
     photo, label, result = prepared
-    if isinstance(result, str):
+    if isinstance(result, Rejected):
         raise OSError(
-            f"{photo.photo_id} was good when it was read first and is not now: {result}. Let the "
-            "photos alone while they are built, and type the same command again."
+            f"{photo.photo_id} was good when it was read first and is not now: {result.reason}. "
+            "Let the photos alone while they are built, and type the same command again."
         )
     # As bytes, since TFDS would turn the backslashes of a str to slashes.
     return photo.photo_id.encode(), example(photo, result[0], label)

@@ -6,14 +6,19 @@ SPLITS = ("train", "validation", "test")
 NO_BOX = (0.0, 0.0, 0.0, 0.0)
 MIN_SIDE = 32  # pixels; below that no landmark can be recognised (a guess)
 MAX_PIXELS = 200_000_000  # a 200-megapixel phone photo; more is taken for a decompression bomb
+MAX_MEMORY = 500_000_000  # bytes that decoding one photo may take
+MAX_FILE_BYTES = 256_000_000  # more than any photo, less than most videos
 
 REASONS = {
     "empty": "the file has no bytes",
     "not a photo": "no decoder knows the file: a text, a web page, another kind of file",
     "damaged": "the photo starts well and then ends early or is corrupt",
     "too small": f"its short side has fewer than {MIN_SIDE} pixels",
-    "too large": f"it has over {MAX_PIXELS // 1_000_000} million pixels or is too long for JPEG",
-    "unreadable": "the operating system did not let us read the file",
+    "too large": f"it has over {MAX_PIXELS // 1_000_000} million pixels, needs over "
+    f"{MAX_MEMORY // 1_000_000} MB to decode, or is too long for JPEG",
+    "too costly": "the process that decoded it was killed, most likely because memory ran out",
+    "HEIC": "it is a photo in HEIC; to read these: pip install -e '.[heif]'",
+    "unreadable": "the operating system did not let us read it, or it is a pipe, device or socket",
     "no landmark folder": "the photo lies beside the landmarks' folders, not inside one",
     "untrained landmark": "a pre-split folder has its landmark in validation or test only",
     "bad row": "a row of the index that can't be understood",
@@ -21,13 +26,12 @@ REASONS = {
     "repeated id": "the index lists it more than once; the first row counts",
     "missing": "it is listed, and no such file is there",
     "unsafe archive entry": "a link or an entry with `..` or an absolute path in a tar",
-    "bad address": "its URL is not http(s), or leads to a private network or an unusual port",
-    "not found": "the server answered that it is not there (404, 410)",
-    "refused": "the server does not give it to us (401, 403 and other 4xx)",
-    "server error": "the server failed or was too busy each time (408, 425, 429, 5xx)",
+    "bad address": "its URL is not http(s), or leads into a private network",
+    "not found": "the server answered that it is not there (404, 410 or another 4xx)",
+    "server error": "the server failed or was too busy, every time it was asked (5xx, 429)",
     "no answer": "no connection, or nothing came in time, every time it was asked",
     "too many redirects": "the server sent us on again and again",
-    "too many bytes": "it has more bytes than --max-bytes",
+    "too many bytes": f"it has over {MAX_FILE_BYTES // 1_000_000} MB, or more than --max-bytes",
     "incomplete": "fewer bytes came than the server had announced, every time it was asked",
     "duplicate": "an exact copy of another photo of its landmark, which is kept",
     "two landmarks": "the same photo, or a copy of it, stands under two landmarks",

@@ -21,11 +21,13 @@ from tfrecords.images.near_duplicates import fingerprint
 CHUNK = 16  # photos a worker is handed at once: a message per photo would slow small ones
 FEW = 64  # photos below which starting processes costs more than it saves
 COMMIT_SECONDS = 1.0  # what a kill can cost
+FORMAT = 2  # of the file below; another number, and how photos are decoded has changed
 
 TABLES = """
     CREATE TABLE IF NOT EXISTS settings (json TEXT);
     CREATE TABLE IF NOT EXISTS photos (
-        photo_id TEXT PRIMARY KEY, stamp TEXT, reason TEXT, digest BLOB, fingerprint BLOB, jpeg BLOB
+        photo_id TEXT PRIMARY KEY, stamp TEXT, reason TEXT, detail TEXT, digest BLOB,
+        fingerprint BLOB, jpeg BLOB
     );
 """
 
@@ -34,7 +36,7 @@ class Reader(Protocol):
     """Where photos come from. Pickled for worker processes."""
 
     def read(self, photo: Photo) -> bytes:
-        """Returns the bytes of the file; `OSError` where it can't."""
+        """Returns the bytes of the file; `PhotoError` or `OSError` where it can't."""
 
     def stamp(self, photo: Photo) -> str:
         """Returns a text that changes when the file does; `OSError` where it can't."""
@@ -53,26 +55,39 @@ class Prepared:
     fingerprint: bytes
 
 
-Outcome = Prepared | str  # a str is a key of `tfrecords.common.types.REASONS`
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Why a photo is left out.
+
+    Attributes:
+        reason: A key of `tfrecords.common.types.REASONS`.
+        detail: What more is known; may be empty.
+    """
+
+    reason: str
+    detail: str = ""
+
+
+Outcome = Prepared | Rejected
 
 
 def prepare(
     photo: Photo, read: Callable[[Photo], bytes], short_side: int
-) -> tuple[bytes, bytes, bytes] | str:
+) -> tuple[bytes, Prepared] | Rejected:
     """Reads one photo and makes its JPEG.
 
     Returns:
-        (JPEG, digest, fingerprint), or the reason why there is none.
+        The JPEG and what is known of it, or why there is none.
     """
     try:
         jpeg = prepare_photo(read(photo), short_side)
     except PhotoError as error:
-        return error.reason
+        return Rejected(error.reason, error.detail)
     except FileNotFoundError:
-        return "missing"
-    except OSError:
-        return "unreadable"
-    return jpeg, hashlib.blake2b(jpeg, digest_size=16).digest(), fingerprint(jpeg)
+        return Rejected("missing")
+    except OSError as error:
+        return Rejected("unreadable", error.strerror or "")
+    return jpeg, Prepared(hashlib.blake2b(jpeg, digest_size=16).digest(), fingerprint(jpeg))
 
 
 class PreparedPhotos:
@@ -134,7 +149,8 @@ class PreparedPhotos:
         bar = tqdm(results, "Reading photos", len(photos), initial=done, unit=" photos")
         committed = time.monotonic()
         for row in bar:
-            self._database.execute("INSERT OR REPLACE INTO photos VALUES (?, ?, ?, ?, ?, ?)", row)
+            values = ", ".join("?" * len(row))
+            self._database.execute(f"INSERT OR REPLACE INTO photos VALUES ({values})", row)
             if time.monotonic() - committed > COMMIT_SECONDS:
                 self._commit()
                 committed = time.monotonic()
@@ -142,10 +158,10 @@ class PreparedPhotos:
 
     def outcomes(self, photos: Sequence[Photo]) -> Iterator[Outcome]:
         """Yields what came of each of `photos`, in their order."""
-        query = "SELECT reason, digest, fingerprint FROM photos WHERE photo_id = ?"
+        query = "SELECT reason, detail, digest, fingerprint FROM photos WHERE photo_id = ?"
         for photo in photos:
-            reason, *good = self._database.execute(query, (photo.photo_id,)).fetchone()
-            yield reason or Prepared(*good)
+            reason, detail, *good = self._database.execute(query, (photo.photo_id,)).fetchone()
+            yield Rejected(reason, detail) if reason else Prepared(*good)
 
     def read(self, photo: Photo) -> bytes:
         """Returns the JPEG of a good photo."""
@@ -157,7 +173,9 @@ class PreparedPhotos:
         self._database.execute("BEGIN IMMEDIATE")
 
     def _check_settings(self):
-        ours = json.dumps({"format": 1, "short_side": self._short_side, "quality": JPEG_QUALITY})
+        ours = json.dumps(
+            {"format": FORMAT, "short_side": self._short_side, "quality": JPEG_QUALITY}
+        )
         row = self._database.execute("SELECT json FROM settings").fetchone()
         if row is None:
             self._database.execute("INSERT INTO settings VALUES (?)", (ours,))
@@ -199,7 +217,20 @@ def _prepare_all(photos, reader, short_side, processes):
     """Yields a row of the table for each of `photos`, in their order."""
     processes = processes or (1 if len(photos) < FEW else None)
     chunks = (photos[start : start + CHUNK] for start in range(0, len(photos), CHUNK))
-    return chain.from_iterable(map_on_cores(_prepare_rows, chunks, processes, (reader, short_side)))
+    settings = (reader, short_side)
+
+    def find_costly(chunk):
+        """A process was killed over this chunk: its photos are tried one by one."""
+        ones = ([photo] for photo in chunk)
+        rows = map_on_cores(_prepare_rows, ones, 2, settings, if_killed=skip)
+        return list(chain.from_iterable(rows))
+
+    def skip(ones):
+        stamp = _stamp(ones[0], reader)
+        return [(ones[0].photo_id, stamp, "too costly", "", None, None, None)]
+
+    rows = map_on_cores(_prepare_rows, chunks, processes, settings, if_killed=find_costly)
+    return chain.from_iterable(rows)
 
 
 def _prepare_rows(photos, reader, short_side):
@@ -209,7 +240,7 @@ def _prepare_rows(photos, reader, short_side):
 def _prepare_row(photo, reader, short_side):
     stamp = _stamp(photo, reader)
     result = prepare(photo, reader.read, short_side)
-    if isinstance(result, str):
-        return photo.photo_id, stamp, result, None, None, None
-    jpeg, digest, marks = result
-    return photo.photo_id, stamp, "", digest, marks, jpeg
+    if isinstance(result, Rejected):
+        return photo.photo_id, stamp, result.reason, result.detail, None, None, None
+    jpeg, known = result
+    return photo.photo_id, stamp, "", "", known.digest, known.fingerprint, jpeg

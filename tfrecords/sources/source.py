@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tfrecords.common.console import UserError
 from tfrecords.common.types import Photo, Skipped
+from tfrecords.images.photo_file import read_photo_file
 from tfrecords.images.prepared import Reader
 from tfrecords.sources.archives import fetch_archives, parse_archives
 from tfrecords.sources.challenge_csv import read_index
@@ -40,7 +41,7 @@ class FileReader:
     """Reads photos whose location is a path."""
 
     def read(self, photo: Photo) -> bytes:
-        return self._path(photo).read_bytes()
+        return read_photo_file(self._path(photo))
 
     def stamp(self, photo: Photo) -> str:
         stat = self._path(photo).stat()

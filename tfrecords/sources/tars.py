@@ -13,6 +13,7 @@ from tqdm import tqdm
 from tfrecords.common.console import UserError
 from tfrecords.common.parallel import map_on_cores
 from tfrecords.common.types import Photo, Skipped
+from tfrecords.images.photo_file import check_size
 from tfrecords.sources.photo_paths import is_safe_name
 from tfrecords.sources.tar_headers import read_members
 
@@ -64,9 +65,11 @@ class TarPhotos:
 
         Raises:
             FileNotFoundError: no tar has it.
+            PhotoError: it is larger than any photo.
             UserError: its tar is no longer the one that was listed.
         """
         tar, offset, size = self._find(photo.photo_id)
+        check_size(size)
         with _open_unchanged(tar) as file:
             file.seek(offset)
             return file.read(size)

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from tfrecords.common.console import UserError
 from tfrecords.common.types import SPLITS, Photo, Skipped, landmark_order
-from tfrecords.images.prepared import Outcome
+from tfrecords.images.prepared import Outcome, Rejected
 from tfrecords.splitting.deduplication import settle_copies
 from tfrecords.splitting.stratified import MIN_FOR_SPLIT, SHARES, split_photos
 
@@ -81,8 +81,8 @@ def place_photos(
     skipped = list(skipped)
     good, prepared = [], []
     for photo, outcome in zip(photos, outcomes, strict=True):
-        if isinstance(outcome, str):
-            skipped.append(Skipped(photo.photo_id, outcome))
+        if isinstance(outcome, Rejected):
+            skipped.append(Skipped(photo.photo_id, outcome.reason, outcome.detail))
         else:
             good.append(photo)
             prepared.append(outcome)

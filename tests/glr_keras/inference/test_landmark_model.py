@@ -58,6 +58,19 @@ def test_one_photo_gives_one_answer_and_many_a_list(exported, demo_photos):
     assert exported.embed(demo_photos[:2]).shape == (2, 128)
 
 
+def test_generators_and_arrays_of_paths_are_many_photos(exported, demo_photos):
+    expected = exported.predict(demo_photos[:3])
+    for photos in (iter(demo_photos[:3]), np.array([str(path) for path in demo_photos[:3]])):
+        found = exported.predict(photos)
+        assert [one.landmarks for one in found] == [one.landmarks for one in expected]
+    with pytest.raises(TypeError, match="expected a path, bytes, an image or an array, got int"):
+        exported.predict(5)
+
+
+def test_embeddings_of_no_photos_have_as_many_channels(exported):
+    assert exported.embed([]).shape == (0, 128)
+
+
 def test_a_prediction_names_the_likeliest_landmarks(exported, demo_photos):
     prediction = exported.predict(demo_photos[0], top=3)
     order = np.argsort(-prediction.probabilities)[:3]

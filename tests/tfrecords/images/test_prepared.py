@@ -19,7 +19,7 @@ from tfrecords.common.console import UserError
 from tfrecords.common.types import Photo
 from tfrecords.images.convert import prepare_photo
 from tfrecords.images.near_duplicates import fingerprint
-from tfrecords.images.prepared import FEW, Prepared, PreparedPhotos, prepare
+from tfrecords.images.prepared import FEW, Prepared, PreparedPhotos, Rejected, prepare
 from tfrecords.sources.source import FileReader
 
 SHORT_SIDE = 40
@@ -77,8 +77,8 @@ def test_outcomes_are_those_of_the_prepared_photos(photos, tmp_path):
         prepared.fill(photos, FileReader())
         outcomes = list(prepared.outcomes(photos))
         jpegs = {i: prepared.read(photos[i]) for i in (0, 2, 4)}
-    assert outcomes[1] == "empty"
-    assert outcomes[3] == "missing"
+    assert outcomes[1] == Rejected("empty")
+    assert outcomes[3] == Rejected("missing")
     for i, jpeg in jpegs.items():
         assert jpeg == prepare_photo(photo_bytes(i), SHORT_SIDE)
         assert outcomes[i] == Prepared(outcomes[i].digest, fingerprint(jpeg))
@@ -89,7 +89,8 @@ def test_a_photo_the_system_won_t_give_is_unreadable(tmp_path):
     def refused(photo):
         raise PermissionError(13, "Permission denied")
 
-    assert prepare(Photo("1.jpg", "a"), refused, SHORT_SIDE) == "unreadable"
+    outcome = prepare(Photo("1.jpg", "a"), refused, SHORT_SIDE)
+    assert outcome == Rejected("unreadable", "Permission denied")
 
 
 def test_processes_give_what_one_process_gives(tmp_path):
@@ -98,7 +99,7 @@ def test_processes_give_what_one_process_gives(tmp_path):
     one = fill(tmp_path, photos, processes=1)
     (tmp_path / "prepared.sqlite").unlink()
     assert fill(tmp_path, photos, processes=2) == one
-    assert one[7] == "not a photo"
+    assert one[7] == Rejected("not a photo")
     assert sorted(read_log(tmp_path / "log")) == sorted(2 * [photo.photo_id for photo in photos])
 
 
@@ -112,8 +113,8 @@ def test_what_is_done_is_not_read_again(photos, tmp_path, capsys):
 
 def test_bad_photos_are_not_read_again_either(photos, tmp_path):
     Path(photos[0].location).write_bytes(b"")
-    assert fill(tmp_path, photos)[0] == "empty"
-    assert fill(tmp_path, photos)[0] == "empty"
+    assert fill(tmp_path, photos)[0] == Rejected("empty")
+    assert fill(tmp_path, photos)[0] == Rejected("empty")
     assert read_log(tmp_path / "log") == [photo.photo_id for photo in photos]
 
 
@@ -129,14 +130,14 @@ def test_a_photo_that_came_since_is_read(photos, tmp_path):
     path = Path(photos[0].location)
     data = path.read_bytes()
     path.unlink()
-    assert fill(tmp_path, photos)[0] == "missing"
+    assert fill(tmp_path, photos)[0] == Rejected("missing")
     path.write_bytes(data)
     assert isinstance(fill(tmp_path, photos)[0], Prepared)
 
 
 def test_another_short_side_is_refused(photos, tmp_path):
     fill(tmp_path, photos)
-    expected = f'{tmp_path} holds a build that was begun with {{"format": 1, "short_side": 40,'
+    expected = f'{tmp_path} holds a build that was begun with {{"format": 2, "short_side": 40,'
     with (
         pytest.raises(UserError, match=re.escape(expected)),
         PreparedPhotos(tmp_path / "prepared.sqlite", 50),
@@ -163,6 +164,25 @@ def test_a_file_torn_by_a_power_failure_is_named(photos, tmp_path):
     expected = f"What an interrupted build left in {tmp_path} can't be read"
     with pytest.raises(UserError, match=re.escape(expected)):
         fill(tmp_path, photos)
+
+
+class KillerReader(FileReader):
+    """Ends the process that reads certain photos, as the system does where memory runs out."""
+
+    def read(self, photo):
+        if photo.photo_id in ("007.jpg", "040.jpg"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().read(photo)
+
+
+def test_a_photo_that_kills_its_process_is_named_and_the_others_are_read(tmp_path):
+    photos = write_photos(tmp_path / "photos", 50)
+    with PreparedPhotos(tmp_path / "prepared.sqlite", SHORT_SIDE) as prepared:
+        prepared.fill(photos, KillerReader(), processes=2)
+        outcomes = dict(zip(photos, prepared.outcomes(photos), strict=True))
+    costly = [photo.photo_id for photo, one in outcomes.items() if one == Rejected("too costly")]
+    assert costly == ["007.jpg", "040.jpg"]
+    assert sum(isinstance(one, Prepared) for one in outcomes.values()) == 48
 
 
 SLOW_FILL = """

@@ -1,24 +1,25 @@
 """Writes a run as a SavedModel that takes photo files: python -m glr_keras.export RUN --out DIR"""
 
 import argparse
-import os
-import shutil
+import shlex
 from pathlib import Path
 
 from glr_keras.config import read_json
-from glr_keras.inference.model_dir import check_run, is_our_export
+from glr_keras.inference.model_dir import check_run, find_saved_model
+from glr_keras.inference.versions import check_out, delete_version, publish, unfinished_version
 from tfrecords.common.console import UserError, run_command, start_tensorflow, stderr_held_back
+from tfrecords.common.files import show_bytes
 
 TEST_PHOTOS = 256  # enough to tell accuracies 3 points apart; VGG16 takes two minutes on two cores
-MAX_DIFFERENCE = 1e-4  # from Keras: more than rounding is a mistake
-MAX_LOSS = 0.005  # of accuracy, that half precision may cost
+MAX_DIFFERENCE = 1e-4  # of a probability or a map cell from Keras': rounding stays below
+MAX_ACCURACY_LOSS = 0.005  # by half precision
 PRECISIONS = ("float32", "bfloat16", "float16")
 
 
 def main() -> None:
     args = parse_arguments()
     check_run(args.run)
-    check_out(args.out, args.overwrite)
+    check_out(args.out)
     data_dir = args.data_dir or Path(read_json(args.run / "config.json").data_dir)
     if not (data_dir / "manifest.json").is_file():
         raise UserError(
@@ -26,11 +27,13 @@ def main() -> None:
             "folder of the records that it was trained on with --data-dir."
         )
     start_tensorflow()
-    export(args.run, args.out, data_dir, args.precision, args.test_photos)
-    print(f"\nTry it:   python -m glr_keras.predict {args.out} PHOTO.jpg")
+    version = export(args.run, args.out, data_dir, args.precision, args.test_photos, args.overwrite)
+    out = shlex.quote(str(args.out))
+    volume = shlex.quote(f"{args.out.resolve()}:/models/landmarks")
+    print(f"\nWritten:  {version}")
+    print(f"Try it:   python -m glr_keras.predict {out} PHOTO.jpg")
     print(
-        f"Serve it: docker run -p 8501:8501 -v {args.out.resolve()}:/models/landmarks "
-        "-e MODEL_NAME=landmarks tensorflow/serving"
+        f"Serve it: docker run -p 8501:8501 -v {volume} -e MODEL_NAME=landmarks tensorflow/serving"
     )
 
 
@@ -38,12 +41,17 @@ def parse_arguments(argv=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m glr_keras.export",
         description="Writes a complete run as a SavedModel that takes the bytes of photos, needs "
-        "nothing of this project and is laid out for TensorFlow Serving; tests what was written "
-        "on the run's test photos.",
+        "nothing of this project and is laid out for TensorFlow Serving; verifies what was written "
+        "on the run's test photos. Where an export is there already, the new one becomes its next "
+        "version.",
     )
     parser.add_argument("run", type=Path, help="run directory of glr_keras.fit")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
-    parser.add_argument("--overwrite", action="store_true", help="replace an export that is there")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder of the versions"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="then delete the version that was the latest"
+    )
     parser.add_argument(
         "--precision", choices=PRECISIONS, default="float32", help="of the weights on disk"
     )
@@ -63,81 +71,82 @@ def parse_arguments(argv=None) -> argparse.Namespace:
     return args
 
 
-def check_out(out: Path, overwrite: bool) -> None:
-    """Finds whether an export can be written to `out`.
+def export(
+    run: Path,
+    out: Path,
+    data_dir: Path,
+    precision: str,
+    test_photos: int,
+    overwrite: bool = False,
+) -> Path:
+    """Writes, loads and verifies a new version of an export; only a good one gets its number.
+
+    Args:
+        run: Directory of a complete run.
+        out: Folder of the export's versions; created where there is none.
+        data_dir: Records that the run was trained on.
+        precision: Of the weights on disk, one of `PRECISIONS`.
+        test_photos: Int, how many test photos it is compared with Keras on.
+        overwrite: Bool, whether the version that was the latest is deleted afterwards.
+
+    Returns:
+        Folder of the new version.
 
     Raises:
-        UserError: something is there that may not be replaced.
-    """
-    if not out.exists() and not out.is_symlink():
-        return
-    if not is_our_export(out):
-        raise UserError(
-            f"{out} exists and is no export, so it is not replaced. Name another --out."
-        )
-    if not overwrite:
-        raise UserError(f"{out} exists. Name another --out, or replace it with --overwrite.")
-
-
-def export(run: Path, out: Path, data_dir: Path, precision: str, test_photos: int) -> None:
-    """Writes, loads, tests and measures an export; only a good one gets its name.
-
-    Raises:
-        UserError: it can't be written, or does not say what Keras says.
+        UserError: it can't be written, or its answers are not those of Keras.
     """
     from glr_keras.data.records import open_records
     from glr_keras.inference.loading import load_recognizer, short_side_of
     from glr_keras.inference.saved_model import describe, write_export
-    from glr_keras.inference.verification import examine
+    from glr_keras.inference.verification import verify_export
 
-    recognizer = load_recognizer(run)
-    records = open_records(data_dir)
-    if records.landmarks != recognizer.landmarks:
-        raise UserError(
-            f"{data_dir} holds other landmarks than {run} has learned. Name the records that it "
-            "was trained on with --data-dir."
-        )
-    description = describe(recognizer, short_side_of(run), precision)
-    part = out.with_name(out.name + ".part")
-    try:
-        shutil.rmtree(part, ignore_errors=True)  # of one that was killed
-        part.mkdir(parents=True)
-        with stderr_held_back():  # TensorFlow tells where it writes assets
-            write_export(recognizer, description, part)
-        findings = examine(part, recognizer, records, precision, test_photos)
-        print_findings(findings, description)
-        judge(findings, description)
-        _put_in_place(part, out)
-    except PermissionError as error:
-        raise UserError(f"Can't write to {part} ({error.strerror}). Name another --out.") from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    with unfinished_version(out) as folder:
+        recognizer = load_recognizer(run)
+        records = open_records(data_dir)
+        if records.landmarks != recognizer.landmarks:
+            raise UserError(
+                f"{data_dir} holds other landmarks than {run} has learned. Name the records that "
+                "it was trained on with --data-dir."
+            )
+        description = describe(recognizer, short_side_of(run), precision)
+        with stderr_held_back():  # TensorFlow says where it writes assets
+            write_export(recognizer, description, folder)
+        report = verify_export(folder, recognizer, records, precision, test_photos)
+        print_report(report, description)
+        check_tolerance(report, description)
+        previous = find_saved_model(out) if overwrite else None
+        version = publish(folder)
+        if previous is not None:
+            delete_version(previous)
+    return version
 
 
-def print_findings(found, description) -> None:
-    """Prints what an export takes and how it differs from Keras."""
-    one, many = sorted(found.milliseconds)
-    megabytes, largest = found.size / 1e6, found.largest_size / 1e6
+def print_report(report, description) -> None:
+    """Prints what an export costs and how its answers differ from Keras'."""
+    one, many = sorted(report.milliseconds)
+    probabilities, maps = report.rounding
+    lines = {
+        "size on disk": f"{show_bytes(report.bytes_on_disk)}, {show_bytes(report.largest_bytes)} "
+        f"of it in {report.largest}",
+        "load": f"{report.load_seconds:.1f} s",
+        "one photo": f"{report.milliseconds[one]:.1f} ms",
+        f"batch of {many}": f"{report.milliseconds[many]:.1f} ms per photo",
+        "against Keras": f"on {report.photos} test photos: probabilities differ by at most "
+        f"{probabilities:.1e}, maps by {maps:.1e}; the same landmark first on {report.same_top1}",
+        "accuracy": f"{report.accuracy:.1%} of these, Keras {report.keras_accuracy:.1%}",
+    }
     print(f"{description.backbone}, {description.head}, weights in {description.precision}")
-    print(f"  size on disk   {megabytes:,.1f} MB, {largest:,.1f} MB of it in {found.largest}")
-    print(f"  load           {found.load_seconds:.1f} s")
-    print(f"  one photo      {found.milliseconds[one]:.1f} ms")
-    print(f"  batch of {many}    {found.milliseconds[many]:.1f} ms per photo")
-    probabilities, maps = found.rounding
-    print(
-        f"  against Keras  on {found.photos} test photos: probabilities differ by at most "
-        f"{probabilities:.1e}, maps by {maps:.1e}; the same landmark first on {found.same_first}"
-    )
-    print(f"  accuracy       {found.accuracy:.1%} of these, Keras {found.keras_accuracy:.1%}")
+    for name, text in lines.items():
+        print(f"  {name:<13}  {text}")
 
 
-def judge(found, description) -> None:
-    """Refuses an export that says something else than Keras.
+def check_tolerance(report, description) -> None:
+    """Refuses an export whose answers are not those of Keras.
 
     Raises:
-        UserError: it differs by more than rounding, or half precision costs too much accuracy.
+        UserError: they differ by more than rounding, or half precision costs too much accuracy.
     """
-    probabilities, maps = found.error
+    probabilities, maps = report.error
     # Grad-CAM divides by its own maximum, which may be next to nothing: no measure.
     error = max(probabilities, maps) if description.head == "ABN" else probabilities
     if not error <= MAX_DIFFERENCE:
@@ -145,22 +154,12 @@ def judge(found, description) -> None:
             f"The export differs from Keras by {error:.1e}, more than {MAX_DIFFERENCE:.0e}: it was "
             "not kept. That is a fault of this program or of its TensorFlow; please report it."
         )
-    lost = found.keras_accuracy - found.accuracy
-    if lost > MAX_LOSS:
+    loss = report.keras_accuracy - report.accuracy
+    if loss > MAX_ACCURACY_LOSS:
         raise UserError(
-            f"--precision {description.precision} costs {lost:.1%} of accuracy, more than "
-            f"{MAX_LOSS:.1%}: the export was not kept. Export in float32."
+            f"--precision {description.precision} costs {loss:.1%} of accuracy, more than "
+            f"{MAX_ACCURACY_LOSS:.1%}: the export was not kept. Export in float32."
         )
-
-
-def _put_in_place(part, out):
-    """Gives `part` its name; an export that has it is deleted only when the new one is there."""
-    old = out.with_name(out.name + ".old")
-    if out.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        os.replace(out, old)
-    os.replace(part, out)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -22,8 +22,8 @@ LAYERS = {
         ["build", "check"],
     ],
     "glr_keras": [
-        ["config"],
-        ["data", "models", "saliency"],
+        ["config", "saliency"],
+        ["data", "models"],
         ["features", "runs"],
         ["reporting"],
         ["training", "inference"],

@@ -1,13 +1,13 @@
 """Builds TFRecords from photos of landmarks: python -m tfrecords.build --help"""
 
 import os
+import shlex
 import shutil
 from collections import Counter
 from contextlib import contextmanager, suppress
 
 from tfrecords.common.console import UserError, run_command
 from tfrecords.common.types import Skipped
-from tfrecords.download.downloader import fetch_photos
 from tfrecords.images.prepared import PreparedPhotos
 from tfrecords.options import BuildOptions, parse_options
 from tfrecords.records.metadata import write_tables
@@ -48,7 +48,8 @@ def build(options: BuildOptions) -> None:
             over_limit = [Skipped(one.photo_id, "over the limit") for one in choice.over_limit]
             missing = _fetch(choice.photos, options)
             photos = [photo for photo in choice.photos if photo.photo_id not in missing]
-            outcomes = _prepare(photos, source, prepared, options, staging)
+            outcomes = list(_prepare(photos, source, prepared, options, staging))
+            _mark_unusable(photos, outcomes, options)
             skipped = [*source.skipped, *over_limit, *missing.values()]
             placement = place_photos(photos, outcomes, skipped, options.split, options.seed)
             records = _write(placement, source, prepared, options, staging)
@@ -124,7 +125,26 @@ def _fetch(photos, options):
     """Returns photo_id -> Skipped of the photos that could not be fetched."""
     if not options.download:
         return {}
+    from tfrecords.download.downloader import fetch_photos
+
+    if options.photos is None:
+        flag = f"--photos {shlex.quote(str(options.photo_folder))}"
+        print(f"Fetching photos; another --out uses them too, with {flag}.")
     return fetch_photos(photos, options.photo_folder, options.fetch)
+
+
+def _mark_unusable(photos, outcomes, options):
+    """Lets --retry-failed fetch again what came and is no photo."""
+    if not options.download:
+        return
+    from tfrecords.download.downloader import mark_unusable
+
+    reasons = {
+        photo.photo_id: outcome
+        for photo, outcome in zip(photos, outcomes, strict=True)
+        if isinstance(outcome, str)
+    }
+    mark_unusable(photos, options.photo_folder, reasons)
 
 
 def _prepare(photos, source, prepared, options, staging):

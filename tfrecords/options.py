@@ -1,6 +1,7 @@
 """BuildOptions: what `python -m tfrecords.build` can be told, its flags and their checks."""
 
 import argparse
+import re
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
@@ -43,6 +44,7 @@ class BuildOptions:
     beam_flags: tuple[str, ...] = ()
 
     def __post_init__(self):
+        self._check_paths()
         self._check_source()
         if self.split is not None:
             check_shares(self.split)
@@ -96,6 +98,16 @@ class BuildOptions:
             "seed": self.seed,
             "short_side": self.short_side,
         }
+
+    def _check_paths(self):
+        for name in ("out", "photos", "tars"):
+            path = getattr(self, name)
+            # `Path` has made gs:/bucket of gs://bucket by now: a folder of that name.
+            if path and re.match(r"[A-Za-z][A-Za-z0-9+.-]+:[/\\]", str(path)):
+                raise UserError(
+                    f"--{name} must be a folder of this machine, got a URL ({path}). Build into a "
+                    "folder and copy it, or mount the bucket as one."
+                )
 
     def _check_source(self):
         if self.csv is None:

@@ -6,14 +6,14 @@ import tensorflow as tf
 
 from glr_keras.data.records import Records, raw_records
 from glr_keras.data.views import VIEW_SHARE
-from glr_keras.explaining.landmark_maps import (
+from glr_keras.models.attention import answer
+from glr_keras.models.landmark_maps import (
     BLURRED,
     GRAD_CAM,
     in_batches,
     landmark_maps,
     map_names,
 )
-from glr_keras.models.attention import answer
 from glr_keras.models.recognizer import Recognizer
 from glr_keras.saliency.evaluation import faithfulness
 from glr_keras.saliency.localization import box_in_view

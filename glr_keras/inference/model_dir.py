@@ -1,5 +1,6 @@
 """Tells complete runs and exports from what is neither. No TensorFlow here."""
 
+import shlex
 from pathlib import Path
 
 from glr_keras.runs.run_dir import RunDir
@@ -38,7 +39,8 @@ def check_run(path: Path) -> None:
         UserError: there is none; the message says how to finish an incomplete one.
     """
     if not path.is_dir():
-        raise UserError(f"No folder {path}. Train with: python -m glr_keras.fit --run-dir {path}")
+        command = shlex.join(["python", "-m", "glr_keras.fit", "--run-dir", str(path)])
+        raise UserError(f"No folder {path}. Train with: {command}")
     config = path / "config.json"
     if not config.exists():
         raise UserError(
@@ -47,9 +49,10 @@ def check_run(path: Path) -> None:
     run = RunDir(path)
     if not (run.is_complete and run.model.exists()):
         missing = run.model.name if run.is_complete else run.metrics.name
+        command = ["python", "-m", "glr_keras.fit", "--config", str(config), "--run-dir", str(path)]
         raise UserError(
             f"The run {path} is not complete: it has no {missing}. Finish it with: "
-            f"python -m glr_keras.fit --config {config} --run-dir {path}"
+            f"{shlex.join(command)}"
         )
 
 
@@ -63,6 +66,12 @@ def find_saved_model(path: Path) -> Path | None:
     """Returns the folder of the SavedModel at `path` (of its highest version), or None."""
     if (path / "saved_model.pb").is_file():
         return path
-    files = path.glob("*/saved_model.pb")
-    versions = [file.parent for file in files if file.parent.name.isdecimal()]
-    return max(versions, key=lambda version: int(version.name), default=None)
+    folders = [file.parent for file in path.glob("*/saved_model.pb")]
+    versions = [folder for folder in folders if version_number(folder) is not None]
+    return max(versions, key=version_number, default=None)
+
+
+def version_number(folder: Path) -> int | None:
+    """Returns the number that a folder has as its name; None where it is no version."""
+    name = folder.name
+    return int(name) if name.isascii() and name.isdecimal() else None

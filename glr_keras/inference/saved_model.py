@@ -1,8 +1,13 @@
 """The folder of an export: a SavedModel as TensorFlow Serving wants it, and what describes it."""
 
+import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+import os
+import shlex
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import keras
@@ -13,21 +18,23 @@ from glr_keras.inference.model_dir import DESCRIPTION, EXTRA, LABELS, check_mode
 from glr_keras.models.recognizer import Recognizer
 from tfrecords.common.console import UserError
 
-FORMAT = 2  # of the description; another number, another reader
-VERSION = "1"  # the sub-folder that TensorFlow Serving looks for
+FORMAT = 3  # of the description
+READABLE_FORMATS = (2, FORMAT)  # 2 has no hashes
+WILDCARDS = set("*?[" if os.sep == "\\" else "*?[\\")
 
 
 @dataclass(frozen=True)
 class Description:
-    """What is to know of an export beside its graph.
+    """What a reader needs of an export besides its graph.
 
     Attributes:
         image_size: Side of the square that the model sees, in pixels.
         short_side: To which photos are scaled down before, in pixels.
         precision: Of the weights on disk: "float32", "bfloat16" or "float16".
         backbone: Its name.
-        head: Its class.
-        format: Of this description.
+        head: Name of its class.
+        format: Version of this description.
+        sha256: Dict from the paths of the graph and the weights in the folder to their hashes.
     """
 
     image_size: int
@@ -36,6 +43,7 @@ class Description:
     backbone: str
     head: str
     format: int = FORMAT
+    sha256: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,7 @@ class Export:
     """An export that was opened.
 
     Attributes:
-        endpoints: The functions of `serving.build_endpoints`, by name.
+        endpoints: The functions of `endpoints.build_endpoints`, by name.
         landmarks: Names in label order.
         description: Description.
         saved_model: What TensorFlow loaded; its variables live as long as this does.
@@ -63,32 +71,49 @@ def describe(recognizer: Recognizer, short_side: int, precision: str) -> Descrip
 
 
 def write_export(recognizer: Recognizer, description: Description, folder: Path) -> None:
-    """Writes an export into `folder`.
+    """Writes one version of an export into `folder`.
 
-    In half precision, the kernels are kept so on disk and in memory, and turned to float32 for each
+    In half precision, kernels are stored so on disk and in memory, and turned to float32 for each
     call: it computes in float32 all the same, on any processor.
     """
-    large = large_weights(recognizer)
     module = tf.Module()
     if description.precision == "float32":
         endpoints = build_endpoints(recognizer, description.short_side)
-        module.kept = [variable.value for variable in recognizer.weights]
+        module.tracked = [variable.value for variable in recognizer.weights]
     else:
-        halves = [tf.Variable(tf.cast(v.value, description.precision)) for v in large]
-
-        def weights_scope():
-            pairs = zip(large, halves, strict=True)
-            return keras.StatelessScope([(v, tf.cast(half, v.dtype)) for v, half in pairs])
-
-        endpoints = build_endpoints(recognizer, description.short_side, weights_scope)
-        module.kept = halves + [v.value for v in recognizer.weights if len(v.shape) <= 1]
-    tf.saved_model.save(module, folder / VERSION, signatures=endpoints)
-    extra = folder / VERSION / EXTRA
+        scope, tracked = half_precision(recognizer, description.precision)
+        endpoints = build_endpoints(recognizer, description.short_side, scope)
+        module.tracked = tracked
+    tf.saved_model.save(module, folder, signatures=endpoints)
+    description = replace(description, sha256=hash_files(folder))
+    extra = folder / EXTRA
     extra.mkdir()
     labels = "\n".join(recognizer.landmarks) + "\n"
     (extra / LABELS).write_text(labels, encoding="utf-8")
     text = json.dumps(asdict(description), indent=2) + "\n"
     (extra / DESCRIPTION).write_text(text, encoding="utf-8")
+
+
+def half_precision(recognizer: Recognizer, precision: str) -> tuple[Callable, list[tf.Variable]]:
+    """Returns a scope for `build_endpoints` with half-precision kernels, and all its variables."""
+    large = large_weights(recognizer)
+    halves = [tf.Variable(tf.cast(variable.value, precision)) for variable in large]
+
+    def weights_scope():
+        pairs = zip(large, halves, strict=True)
+        return keras.StatelessScope([(v, tf.cast(half, v.dtype)) for v, half in pairs])
+
+    return weights_scope, halves + [v.value for v in recognizer.weights if len(v.shape) <= 1]
+
+
+def hash_files(folder: Path) -> dict[str, str]:
+    """Returns the SHA-256 of the graph and the weights: of all that an answer depends on."""
+    hashes = {}
+    for path in sorted([folder / "saved_model.pb", *(folder / "variables").iterdir()]):
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        hashes[path.relative_to(folder).as_posix()] = digest
+    return hashes
 
 
 def large_weights(recognizer: Recognizer) -> list[keras.Variable]:
@@ -106,24 +131,56 @@ def open_export(path: Path) -> Export:
     """Loads an export.
 
     Args:
-        path: Folder that `write_export` wrote, or its folder of one version.
+        path: Folder of `glr_keras.export`, of which the highest version is loaded, or the folder
+            of one version.
 
     Raises:
-        UserError: it is no export of this project, or is damaged.
+        UserError: it is no export of this project, is damaged, or has other weights than it was
+            exported with.
     """
     check_model(path)
-    extra = find_saved_model(path) / EXTRA
+    folder = find_saved_model(path)
     try:
-        description = Description(**json.loads((extra / DESCRIPTION).read_text(encoding="utf-8")))
-        landmarks = (extra / LABELS).read_text(encoding="utf-8").split("\n")[:-1]
-        if description.format != FORMAT:
+        text = (folder / EXTRA / DESCRIPTION).read_text(encoding="utf-8")
+        description = Description(**json.loads(text))
+        landmarks = (folder / EXTRA / LABELS).read_text(encoding="utf-8").split("\n")[:-1]
+        if description.format not in READABLE_FORMATS:
             raise ValueError(f"format {description.format}, expected {FORMAT}")
-        saved_model = tf.saved_model.load(extra.parent)
+        _check_hashes(folder, description.sha256)
+        with _without_wildcards(folder) as plain:
+            saved_model = tf.saved_model.load(plain)
         endpoints = dict(saved_model.signatures)
     except (ValueError, TypeError, OSError, tf.errors.OpError, AttributeError) as error:
         reason = str(error).strip().splitlines()[0]
+        out = path if path != folder else path.parent
+        command = shlex.join(["python", "-m", "glr_keras.export", "RUN", "--out", str(out)])
         raise UserError(
-            f"{path} can't be loaded: {reason}\nIt is damaged, or of another version of this "
-            f"project. Export again with: python -m glr_keras.export RUN --out {path} --overwrite"
+            f"{folder} can't be loaded: {reason}\nIt is damaged, or of another version of this "
+            f"project. Export again with: {command}"
         ) from error
     return Export(endpoints, landmarks, description, saved_model)
+
+
+def _check_hashes(folder, expected):
+    """Without this, other weights of the same shapes would load and answer as if they were ours."""
+    if expected:
+        found = hash_files(folder)
+        changed = sorted(name for name in expected | found if expected.get(name) != found.get(name))
+        if changed:
+            raise ValueError(f"{changed[0]} is not the file that was exported (SHA-256 differs)")
+
+
+@contextmanager
+def _without_wildcards(folder: Path) -> Iterator[Path]:
+    """Gives a path of `folder` without `*`, `?`, `[` or a backslash.
+
+    TensorFlow 2.21 looks for the weights with a pattern that begins with the path, so it does not
+    find them below "models [v2]".
+    """
+    if not WILDCARDS & set(str(folder)):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        link = Path(temporary, "export")
+        link.symlink_to(folder.resolve(), target_is_directory=True)
+        yield link

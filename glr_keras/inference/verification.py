@@ -1,5 +1,6 @@
-"""What an export is held against: Keras on the run's test photos, size, load and answering time."""
+"""Verifies an export: its answers against Keras' on test photos; its size and speed."""
 
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -16,14 +17,15 @@ from glr_keras.data.records import Records, photo_batches, raw_records
 from glr_keras.inference.saved_model import large_weights, open_export, round_weights
 from glr_keras.models.attention import explain
 from glr_keras.models.recognizer import Recognizer
+from tfrecords.common.files import bytes_below
 
 BATCH = 32
-REPEATS = {1: 15, BATCH: 3}  # calls measured per batch size, of which the median counts
+REPEATS = {1: 15, BATCH: 3}  # batch size -> timed calls, of which the median counts
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What a model says of test photos.
+    """What a model answers for test photos.
 
     Attributes:
         probabilities: float array `(photos, landmarks)`.
@@ -40,8 +42,8 @@ class Answers:
             float(np.abs(self.attention_maps - other.attention_maps).max()),
         )
 
-    def same_first(self, other: "Answers") -> int:
-        """Counts the photos of which both say the same landmark first."""
+    def same_top1(self, other: "Answers") -> int:
+        """Counts the photos for which both predict the same landmark."""
         return int((self.probabilities.argmax(1) == other.probabilities.argmax(1)).sum())
 
     def accuracy(self, labels: np.ndarray) -> float:
@@ -49,65 +51,74 @@ class Answers:
 
 
 @dataclass(frozen=True)
-class Findings:
-    """What was found of an export.
+class VerificationReport:
+    """What was measured of an export.
 
     Attributes:
-        size: Bytes on disk.
+        bytes_on_disk: Int.
         largest: Name of the largest weights.
-        largest_size: Bytes of these.
-        load_seconds: To load it.
-        milliseconds: Per photo, by batch size.
-        photos: How many test photos the rest is about.
-        error: Largest difference of a probability, and of a map cell, from Keras with its weights.
+        largest_bytes: Int, size of these.
+        load_seconds: Float, to load it.
+        milliseconds: Dict from batch size to milliseconds per photo.
+        photos: Int, test photos that the rest was measured on.
+        error: Largest difference of a probability, and of a map cell, from Keras with the weights
+            of the export.
         rounding: The same from Keras with the run's weights, which half precision rounds.
-        same_first: Photos of which it says the same landmark first as Keras with the run's weights.
-        accuracy: Its own.
-        keras_accuracy: Of Keras with the run's weights.
+        same_top1: Photos for which it predicts the same landmark as Keras with the run's weights.
+        accuracy: Float in [0, 1], of the export.
+        keras_accuracy: Float in [0, 1], of Keras with the run's weights.
     """
 
-    size: int
+    bytes_on_disk: int
     largest: str
-    largest_size: int
+    largest_bytes: int
     load_seconds: float
     milliseconds: dict[int, float]
     photos: int
     error: tuple[float, float]
     rounding: tuple[float, float]
-    same_first: int
+    same_top1: int
     accuracy: float
     keras_accuracy: float
 
 
-def examine(
+def verify_export(
     folder: Path, recognizer: Recognizer, records: Records, precision: str, test_photos: int
-) -> Findings:
-    """Loads an export and holds it against Keras. `recognizer` ends with the export's weights."""
+) -> VerificationReport:
+    """Loads an export, measures it and compares its answers with Keras'.
+
+    Args:
+        folder: A version that `write_export` wrote.
+        recognizer: Recognizer it was written from; afterwards it has the weights of the export.
+        records: Records that the run was trained on.
+        precision: Of the weights on disk.
+        test_photos: Int, how many test photos to compare on.
+    """
     started = time.perf_counter()
     export = open_export(folder)
     load_seconds = time.perf_counter() - started
     serving_default = export.endpoints["serving_default"]
     photos, labels = read_test_photos(records, test_photos)
     speeds = measure_speed(serving_default, photos)
-    answers = ask_export(serving_default, photos)
-    expected = of_run = ask_keras(recognizer, records, len(photos))
+    answers = predict_with_export(serving_default, photos)
+    expected = of_run = predict_with_keras(recognizer, records, len(photos))
     if precision != "float32":
         round_weights(recognizer, precision)
-        expected = ask_keras(recognizer, records, len(photos))
+        expected = predict_with_keras(recognizer, records, len(photos))
     largest = max(
         large_weights(recognizer), key=lambda variable: variable.value.shape.num_elements()
     )
     width = tf.as_dtype(precision).size
-    return Findings(
-        size=bytes_below(folder),
+    return VerificationReport(
+        bytes_on_disk=bytes_below(folder),
         largest=largest.path,
-        largest_size=width * largest.value.shape.num_elements(),
+        largest_bytes=width * largest.value.shape.num_elements(),
         load_seconds=load_seconds,
         milliseconds=speeds,
         photos=len(photos),
         error=answers.difference(expected),
         rounding=answers.difference(of_run),
-        same_first=answers.same_first(of_run),
+        same_top1=answers.same_top1(of_run),
         accuracy=answers.accuracy(labels),
         keras_accuracy=of_run.accuracy(labels),
     )
@@ -119,18 +130,18 @@ def read_test_photos(records: Records, count: int) -> tuple[list[bytes], np.ndar
     return [one["image"] for one in photos], np.array([one["label"] for one in photos])
 
 
-def ask_keras(recognizer: Recognizer, records: Records, count: int) -> Answers:
-    """Asks the model as it was trained, on views that came the way of the evaluation."""
+def predict_with_keras(recognizer: Recognizer, records: Records, count: int) -> Answers:
+    """Predicts with the model that was trained, on the views of its evaluation."""
     config = FitConfig(image_size=recognizer.backbone.input_shape[1])
     batches = photo_batches(records, "test", None, config, BATCH)
-    steps = -(-count // BATCH)
+    steps = math.ceil(count / BATCH)
     shown = tqdm(batches.take(steps), "Keras on test photos", steps, unit=" batches", leave=False)
     answers = [explain(recognizer, batch["photo"]) for batch in shown]
     return Answers(*(np.concatenate(parts)[:count] for parts in zip(*answers, strict=True)))
 
 
-def ask_export(serving_default: Callable, photos: list[bytes]) -> Answers:
-    """Asks an export about files."""
+def predict_with_export(serving_default: Callable, photos: list[bytes]) -> Answers:
+    """Predicts files with an export."""
     starts = tqdm(range(0, len(photos), BATCH), "The export", unit=" batches", leave=False)
     answers = [serving_default(image_bytes=tf.constant(photos[s : s + BATCH])) for s in starts]
     names = ("probabilities", "attention_map")
@@ -150,8 +161,3 @@ def measure_speed(serving_default: Callable, photos: list[bytes]) -> dict[int, f
             seconds.append(time.perf_counter() - started)
         speeds[batch] = statistics.median(seconds[1:]) / batch * 1000  # the first one warms up
     return speeds
-
-
-def bytes_below(folder: Path) -> int:
-    """Returns the bytes of all files below `folder`."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

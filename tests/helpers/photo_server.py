@@ -3,10 +3,14 @@
 import email.utils
 import gzip
 import http.server
+import io
+import random
 import threading
 import time
 from collections import Counter
 from urllib.parse import unquote
+
+from PIL import Image
 
 BODY = 20_000  # bytes of a photo
 TAKE = 0.05  # seconds that a slow photo takes
@@ -25,7 +29,8 @@ class PhotoServer(http.server.ThreadingHTTPServer):
         requests: Path -> how often it was asked for.
         headers: Those of the last request.
         connections: How many connections were made.
-        peak: Most slow photos that were asked for at once.
+        peak: Most photos of `/together/N` and `/slow` that were asked for at once.
+        gate: What `/gated` waits for.
     """
 
     daemon_threads = True
@@ -37,9 +42,10 @@ class PhotoServer(http.server.ThreadingHTTPServer):
         self.headers = {}
         self.connections = 0
         self.peak = 0
+        self.gate = threading.Event()
         self.closing = threading.Event()
         self._under_way = 0
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     @property
@@ -62,11 +68,13 @@ class PhotoServer(http.server.ThreadingHTTPServer):
         with self._lock:
             self.requests[path] += 1
 
-    def take_time(self):
+    def take_time(self, until_peak=0):
         """Before anything is answered: a client that has its answer may well ask for more."""
         with self._lock:
             self._under_way += 1
             self.peak = max(self.peak, self._under_way)
+            self._lock.notify_all()
+            self._lock.wait_for(lambda: self.peak >= until_peak, timeout=20)
         time.sleep(TAKE)
         with self._lock:
             self._under_way -= 1
@@ -77,11 +85,19 @@ class PhotoServer(http.server.ThreadingHTTPServer):
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or each answer waits 40 ms for the client's ACK
+
+    def do_HEAD(self):
+        """Whether this server can be reached; not counted."""
+        self.answer(200)
 
     def do_GET(self):
         self.server.headers = dict(self.headers)
         self.server.count(self.path)
-        kind, _, name = self.path[1:].partition("/")
+        path = self.path
+        if path.startswith("http://"):  # as to a proxy
+            path = "/" + path.split("/", 3)[3]
+        kind, _, name = path[1:].partition("/")
         getattr(self, "serve_" + kind.replace("-", "_"))(name)
 
     def log_message(self, *_):
@@ -101,12 +117,73 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def serve_good(self, name):
         self.answer(200, photo_bytes(name), Content_Type="image/jpeg")
 
+    def serve_jpeg(self, name):
+        """A photo that can be decoded; another name gives another one."""
+        pixels = random.Random(name).randbytes(6 * 6 * 3)
+        image = Image.frombytes("RGB", (6, 6), pixels).resize((64, 48), Image.Resampling.BICUBIC)
+        file = io.BytesIO()
+        image.save(file, "JPEG")
+        self.answer(200, file.getvalue(), Content_Type="image/jpeg")
+
+    def serve_damaged_once(self, name):
+        """Only the start of a photo the first time, whole as far as HTTP can tell."""
+        if self.first_time():
+            self.answer(200, photo_bytes(name))
+        else:
+            self.serve_jpeg(name)
+
+    def serve_down(self, name):
+        """A photo once the gate is open."""
+        if self.server.gate.is_set():
+            self.serve_jpeg(name)
+        else:
+            self.answer(500)
+
     def serve_slow(self, name):
         self.server.take_time()
         self.serve_good(name)
 
+    def serve_together(self, name):
+        """Answers once as many photos have been asked for at once as the path says."""
+        self.server.take_time(int(name.split("/")[0]))
+        self.serve_good(name)
+
+    def serve_gated(self, name):
+        while not self.server.closing.is_set():
+            if self.server.gate.wait(0.02):
+                return self.serve_good(name)
+
+    def serve_open(self, name):
+        """Opens the gate."""
+        self.server.gate.set()
+        self.serve_good(name)
+
+    def serve_once(self, name):
+        """A photo the first time, and then no more."""
+        if self.first_time():
+            self.serve_good(name)
+        else:
+            self.answer(404)
+
     def serve_status(self, name):
-        self.answer(int(name), b"no photo")
+        """The status that the path starts with."""
+        status = int(name.split("/")[0])
+        self.answer(status, b"" if status in (204, 304) else b"no photo")
+
+    def serve_partial(self, name):
+        """206 with the Content-Range that the path says, and all the bytes."""
+        self.answer(206, photo_bytes(name), Content_Range=f"bytes {unquote(name)}")
+
+    def serve_as_status(self, name):
+        """A photo with another status than 200."""
+        self.answer(int(name.split("/")[0]), photo_bytes(name), Content_Type="image/jpeg")
+
+    def serve_throttled(self, name):
+        """429 until as many requests as the path says have been counted for all paths."""
+        if self.server.requests.total() <= int(name.split("/")[0]):
+            self.answer(429)
+        else:
+            self.serve_good(name)
 
     def serve_busy(self, name):
         """429 with Retry-After the first time."""
@@ -180,7 +257,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def serve_chunks(self, name):
         self.send_chunks(photo_bytes(name), b"0\r\n\r\n")
 
-    def serve_torn_chunks(self, name):
+    def serve_truncated_chunks(self, name):
         self.close_connection = True
         self.send_chunks(photo_bytes(name), b"")
 
@@ -214,8 +291,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def serve_empty(self, name):
         self.answer(200)
 
-    def serve_page(self, name):
+    def serve_as_html(self, name):
         self.answer(200, photo_bytes(name), Content_Type="text/html; charset=utf-8")
+
+    def serve_json(self, name):
+        self.answer(200, b'{"error": "quota exceeded"}', Content_Type="application/json")
 
     def serve_hidden_page(self, name):
         page = b"\xef\xbb\xbf\n  <!DOCTYPE html><title>Photo removed</title>"

@@ -18,6 +18,8 @@ RESTART = "The same command starts again."
 class UserError(ValueError):
     """Something the user can mend: the text says what was expected, what came, and what to type."""
 
+    exit_code = EXIT_USAGE
+
 
 def run_command(main: Callable[[], None], after_interrupt: str = RESTART) -> None:
     """Runs `main`; a `UserError`, a full disk or Ctrl-C ends it with one message, no traceback.
@@ -29,7 +31,7 @@ def run_command(main: Callable[[], None], after_interrupt: str = RESTART) -> Non
     try:
         main()
     except UserError as error:
-        exit_with(f"error: {error}", EXIT_USAGE)
+        exit_with(f"error: {error}", error.exit_code)
     except KeyboardInterrupt:
         exit_with(f"Interrupted. {after_interrupt}", EXIT_INTERRUPTED)
     except Exception as error:

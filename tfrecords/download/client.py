@@ -1,185 +1,205 @@
-"""One URL: its photo becomes a file, byte for byte as it was served, or a reason why not."""
+"""One request: the photo becomes a file, byte for byte as it was served, or a reason why not."""
 
+import gzip
 import os
-from contextlib import closing, suppress
-from dataclasses import dataclass
+import ssl
+import urllib.request
+import zlib
+from contextlib import suppress
 from pathlib import Path
-from urllib.parse import urljoin
 
-from urllib3 import Retry
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    HTTPError,
-    InvalidHeader,
-    NewConnectionError,
-    ReadTimeoutError,
-    SSLError,
+import aiohttp
+import certifi
+from yarl import URL
+
+from tfrecords.common.console import UserError
+from tfrecords.download.addresses import BadAddressError, PublicResolver, parse_location
+from tfrecords.download.answers import (
+    Answer,
+    answer_without_photo,
+    gunzip,
+    is_whole,
+    starts_like_photo,
+    what_else,
 )
-
-from tfrecords.download.addresses import BadAddressError, NoAddressError, parse_location
-from tfrecords.download.connections import Connections, Request
 from tfrecords.download.options import FetchOptions
 
-REDIRECTS = (301, 302, 303, 307, 308)
-PAGES = ("text/html", "application/xhtml+xml")
-CHUNK = 1 << 16  # bytes read at a time
+CHUNK_BYTES = 1 << 16  # read at a time
+GZIP_START = b"\x1f\x8b"
+DNS_SECONDS = 300  # how long a name's addresses are kept: what DNS itself often allows
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What one request came to: a photo, a reason why not, or another URL.
-
-    Attributes:
-        reason: A key of `tfrecords.common.types.REASONS`, or empty.
-        detail: What more is known of it.
-        size: Bytes of the photo that has come.
-        location: URL that the server sends us to.
-        temporary: Whether another try may help.
-        wait: Seconds that the server wants to be left alone; 0 if it does not say how many.
-    """
-
-    reason: str = ""
-    detail: str = ""
-    size: int = 0
-    location: str = ""
-    temporary: bool = False
-    wait: float | None = None
-
-
-class Downloader:
-    """Fetches photos, one request at a time in each thread that calls it."""
+class PhotoClient:
+    """Fetches photos, to be used in `async with`; requests may run at the same time."""
 
     def __init__(self, options: FetchOptions):
         self._options = options
-        self._connections = Connections(options)
 
-    def close(self) -> None:
-        """Closes the connections that are kept open for further requests."""
-        self._connections.close()
+    async def __aenter__(self):
+        options = self._options
+        connector = aiohttp.TCPConnector(
+            resolver=PublicResolver(options.allow_private),
+            limit=0,  # `Host` limits
+            ttl_dns_cache=DNS_SECONDS,
+            ssl=_make_tls_context(),
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            timeout=aiohttp.ClientTimeout(
+                total=options.deadline, sock_connect=options.timeout, sock_read=options.timeout
+            ),
+            headers={
+                "User-Agent": options.user_agent,
+                "Accept": "image/*, */*;q=0.1",
+                "Accept-Encoding": "identity",
+            },
+            auto_decompress=False,  # `gunzip` has a bound
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        return self
 
-    def can_reach(self, location: str) -> bool:
-        """Whether the server of a URL takes a connection right now; asks it for nothing."""
-        return self._connections.can_reach(location)
+    async def __aexit__(self, *_):
+        await self._session.close()
 
-    def ask(self, location: str, place: Path, request: Request) -> Answer:
+    async def ask(self, location: str, path: Path) -> Answer:
         """Makes one request; follows no redirect and tries nothing twice.
 
         Args:
             location: The URL.
-            place: File that the photo becomes. It is never there half-written.
-            request: By which another thread can cut this one off.
+            path: File that the photo becomes, atomically.
 
         Raises:
             OSError: the disk is full or can't be written to.
         """
-        part = place.with_name(f".{place.name}.part")
+        part = path.with_name(f".{path.name}.part")
         try:
-            with request.on_this_thread():
-                answer = self._ask(location, part)
-            if request.is_cut:
-                return _no_answer(f"not done within {self._options.deadline:g} s")
+            url = parse_location(location, self._options.allow_private)
+            async with self._session.get(url, **self._how(url)) as response:
+                try:
+                    answer = await self._receive(response, location, part)
+                finally:
+                    _abort_unread(response)
+        except BadAddressError as error:
+            return Answer("bad address", str(error))
+        except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
+            return self._no_answer(error)
+        else:
+            # No `await` up to the journal's line: no Ctrl-C can come between it and the file.
             if answer.size:
-                os.replace(part, place)
+                os.replace(part, path)
             return answer
         finally:
             part.unlink(missing_ok=True)  # also what a killed process has left there
 
-    def _ask(self, location, part):
+    async def can_reach(self, location: str) -> bool:
+        """Whether the server of a URL gives any answer right now."""
         try:
-            with closing(self._connections.get(parse_location(location))) as response:
-                return self._receive(response, location, part)
-        except BadAddressError as error:
-            return Answer("bad address", str(error))
-        except NoAddressError as error:
-            return _no_answer(str(error))
-        except ReadTimeoutError:
-            return _no_answer(f"nothing came for {self._options.timeout:g} s")
-        except NewConnectionError as error:
-            return _no_answer(getattr(error.__cause__, "strerror", None) or "no connection")
-        except ConnectTimeoutError:
-            return _no_answer(f"no connection within {self._options.timeout:g} s")
-        except SSLError as error:
-            why = getattr(error.args[0], "reason", None) or "TLS"
-            return _no_answer(f"no safe connection ({why})")
-        except HTTPError:
-            return _no_answer("the connection was lost")
+            url = parse_location(location, self._options.allow_private)
+            async with self._session.head(url, **self._how(url)):
+                return True
+        except (BadAddressError, aiohttp.ClientError, ConnectionError, TimeoutError):
+            return False
 
-    def _receive(self, response, location, part):
-        if response.status == 200:
-            return self._receive_photo(response, part)
-        target = response.headers.get("location")
-        wait = _read_retry_after(response)
-        _spare_connection(response)
-        if response.status in REDIRECTS and target:
-            return Answer(location=_join(location, target))
-        if response.status == 429 or response.status >= 500:
-            wait = 0.0 if wait is None and response.status == 429 else wait
-            return Answer("server error", f"HTTP {response.status}", temporary=True, wait=wait)
-        return Answer("not found", f"HTTP {response.status}")
+    def _how(self, url):
+        return {"allow_redirects": False, "proxy": environment_proxy(url)}
 
-    def _receive_photo(self, response, part):
-        kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind in PAGES:
-            return Answer("not a photo", kind)
-        announced = response.length_remaining
+    async def _receive(self, response, location, part):
+        if is_whole(response.status, response.headers):
+            return await self._receive_photo(response, part)
+        with suppress(aiohttp.ClientError):
+            # The rest of a short answer: its connection can then be used again.
+            await response.content.read(CHUNK_BYTES)
+        return answer_without_photo(response.status, response.headers, location)
+
+    async def _receive_photo(self, response, part):
+        announced = response.content_length
         if announced and announced > self._options.max_bytes:
             return self._too_many_bytes()
         part.parent.mkdir(parents=True, exist_ok=True)
         with open(part, "w+b") as file:
             try:
-                return self._store(response, file)
-            except ReadTimeoutError:
+                return await self._store(response, file)
+            except TimeoutError:
                 raise
-            except HTTPError:
+            except aiohttp.ClientError:
                 detail = f"fewer than {announced} bytes" if announced else "broke off"
-                return Answer("incomplete", detail, temporary=True)
+                return Answer("incomplete", detail)
 
-    def _store(self, response, file):
-        # Decoded, should a server encode it although it was asked not to: urllib3 gives no more
-        # than CHUNK at once, however much hides in it.
-        for chunk in response.stream(CHUNK, decode_content=True):
+    async def _store(self, response, file):
+        async for chunk in response.content.iter_chunked(CHUNK_BYTES):
             file.write(chunk)
             if file.tell() > self._options.max_bytes:
                 return self._too_many_bytes()
-        size = file.tell()
-        file.seek(0)
-        if not size:
+        if not file.tell():
             return Answer("empty")
-        if file.read(512).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
-            return Answer("not a photo", "a web page")  # or XML: no photo starts so
+        file.seek(0)
+        if file.read(2) == GZIP_START:  # although it was asked for the photo as it is
+            try:
+                gunzip(file, self._options.max_bytes + 1)
+            except (EOFError, zlib.error, gzip.BadGzipFile):
+                return Answer("incomplete", "broke off")
+        size = file.seek(0, os.SEEK_END)
+        if size > self._options.max_bytes:
+            return self._too_many_bytes()
+        file.seek(0)
+        start = file.read(CHUNK_BYTES)
+        if not starts_like_photo(start):
+            return Answer("not a photo", what_else(start, response.content_type))
         return Answer(size=size)
 
     def _too_many_bytes(self):
         return Answer("too many bytes", f"more than {self._options.max_bytes}")
 
+    def _no_answer(self, error):
+        """Says what stands behind an error of aiohttp."""
+        if isinstance(error, aiohttp.InvalidURL):
+            return Answer("bad address", "a host that is no name")
+        detail = "the connection was lost"
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
+            detail = f"no connection within {self._options.timeout:g} s"
+        elif isinstance(error, aiohttp.SocketTimeoutError):
+            detail = f"nothing came for {self._options.timeout:g} s"
+        elif isinstance(error, TimeoutError):
+            detail = f"not done within {self._options.deadline:g} s"
+        elif isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
+            cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None)
+            detail = f"no safe connection ({getattr(cause, 'reason', None) or 'TLS'})"
+        elif isinstance(error, aiohttp.ClientConnectorDNSError):
+            detail = error.os_error.strerror or "no such host"
+        elif isinstance(error, aiohttp.ClientConnectorError):
+            detail = os.strerror(error.errno) if error.errno else "no connection"
+        elif isinstance(error, aiohttp.ClientHttpProxyError):
+            detail = f"the proxy answered HTTP {error.status}"
+        return Answer("no answer", detail)
 
-def _no_answer(detail):
-    return Answer("no answer", detail, temporary=True)
 
+def environment_proxy(url: URL) -> URL | None:
+    """Returns the proxy that the environment names for a URL (HTTP_PROXY, HTTPS_PROXY, NO_PROXY).
 
-def _read_retry_after(response):
-    """Seconds that the header asks for, as a number or a date; None without it."""
-    header = response.headers.get("retry-after")
-    if header is None:
+    Raises:
+        UserError: it is no HTTP proxy.
+    """
+    proxy = urllib.request.getproxies().get(url.scheme)
+    if not proxy or urllib.request.proxy_bypass(url.host_port_subcomponent):
         return None
-    try:
-        return Retry().parse_retry_after(header)
-    except (InvalidHeader, ValueError, OverflowError):  # no date, or one of another age
-        return None
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    if not proxy.lower().startswith("http://"):
+        raise UserError(
+            f"{url.scheme.upper()}_PROXY is {proxy}: expected an http:// proxy. Unset it, or name "
+            "in NO_PROXY the servers that are asked without it."
+        )
+    return URL(proxy)
 
 
-def _spare_connection(response):
-    """Reads the rest of a short answer: its connection can then be used again."""
-    length = response.length_remaining
-    if response.chunked or (length is not None and length <= CHUNK):
-        with suppress(HTTPError):
-            response.read(CHUNK, decode_content=False)
+def _make_tls_context():
+    """Trusts whom the system trusts and whom Mozilla does: Python on macOS knows no system's."""
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    return context
 
 
-def _join(location, target):
-    # Headers are read as latin-1, while a server that sends non-ASCII means UTF-8.
-    target = target.encode("latin-1", "replace").decode("utf-8", "replace")
-    try:
-        return urljoin(location, target.strip())
-    except ValueError as error:
-        raise BadAddressError("redirected to a URL that can't be understood") from error
+def _abort_unread(response):
+    """Closes the connection unless all was read: TLS would wait 30 s for the server's goodbye."""
+    connection = response.connection  # None once all was read
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()

@@ -1,28 +1,33 @@
-"""Photos of an index become files: many at once, politely, and none is asked for twice."""
+"""Photos of an index become files: many at once, politely, and none is fetched twice."""
 
-import random
+import asyncio
 import time
-from collections.abc import Sequence
-from contextlib import closing
-from math import inf
+from array import array
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
 from tfrecords.common.console import UserError
 from tfrecords.common.types import Photo, Skipped
-from tfrecords.download.addresses import BadAddressError, server_of
-from tfrecords.download.client import Answer, Downloader
-from tfrecords.download.journal import HAS_COME, Outcome, OutcomeJournal
+from tfrecords.download.addresses import BadAddressError, parse_location, server_of
+from tfrecords.download.answers import Answer
+from tfrecords.download.client import PhotoClient, environment_proxy
+from tfrecords.download.hosts import Host, backoff
+from tfrecords.download.journal import FETCHED, Outcome, OutcomeJournal
+from tfrecords.download.missing import check_missing
 from tfrecords.download.options import FetchOptions
 from tfrecords.download.plan import FetchPlan, plan_fetch, url_of
-from tfrecords.download.scheduler import HostQueue
-from tfrecords.download.threads import Crew
 from tfrecords.sources.photo_paths import photo_path
 
-OUTAGE = 20  # photos in a row without an answer from anyone: time to look at the network (a guess)
-PATIENCE = 30  # photos in a row that one server fails before its others wait for another run
-PROBES = 3  # servers that are tried when the network is looked at
+OUTAGE_PHOTOS = 20  # in a row without an answer from any server: the network may be down (a guess)
+PROBES = 3  # servers that are tried to find out
+STARTED_PER_SLOT = 2  # photos of a server, per request at once, that run or wait for another try
+THROTTLED_TRIES = 20  # of one photo while the same server serves others
+OUTAGE = Answer("no answer", "no server could be reached")
+NOT_PHOTOS = ("not a photo", "damaged")  # of a file: the server may send a better one some day
 
 
 def fetch_photos(
@@ -30,10 +35,10 @@ def fetch_photos(
 ) -> dict[str, Skipped]:
     """Fetches photos into a folder, those that are not there yet.
 
-    A photo lies at `photo_path(folder, photo_id)`, byte for byte as it was served; whether it can
-    be decoded is not looked at. `folder/downloads.csv` keeps what came of each URL: one that failed
-    is not asked for again without `retry_failed`, another URL for the same photo is. A file that
-    no line of it tells of is the user's own and stays as it is.
+    A photo lies at `photo_path(folder, photo_id)`, byte for byte as it was served.
+    `folder/downloads.csv` keeps what came of each URL: one that is gone is not asked for again
+    without `retry_failed`, another URL for the same photo is. Temporary failures are asked again by
+    the next call. A file that no line of the journal names is the user's own and stays as it is.
 
     Args:
         photos: With the URL as `location`; each `photo_id` once.
@@ -44,19 +49,72 @@ def fetch_photos(
         photo_id -> `Skipped` of each photo that could not be had, in the order of `photos`.
 
     Raises:
+        MissingPhotosError: more than `options.allow_missing` have failed temporarily.
         UserError: the folder can't be written to or another process fetches into it, its journal is
-            damaged, or the network is down.
-        OSError: the disk is full. The same call goes on, as it does after Ctrl-C or a kill.
+            damaged, or a proxy would be needed.
+        OSError: the disk is full. The same call resumes, as it does after Ctrl-C or a kill.
     """
     with OutcomeJournal(folder) as journal:
         plan = plan_fetch(photos, folder, options, journal)
         if plan.waiting:
-            _Fetch(photos, folder, options, journal, plan).run()
+            _check_proxies(plan, photos, options)
+            missing = asyncio.run(_Download(photos, folder, options, journal, plan).run())
+            check_missing(missing, len(photos), folder, options)
+            for (reason, detail), numbers in missing.items():
+                for number in numbers:
+                    plan.skipped[number] = Skipped(photos[number].photo_id, reason, detail)
     return {skipped.photo_id: skipped for _, skipped in sorted(plan.skipped.items())}
 
 
-class _Fetch:
-    """Carries out a plan; adds to its `skipped` what could not be had."""
+def mark_unusable(photos: Sequence[Photo], folder: Path, reasons: Mapping[str, str]) -> None:
+    """Writes to the journal which fetched files are no photos: `retry_failed` has them anew.
+
+    Args:
+        photos: Those that were to be fetched.
+        folder: Where they lie.
+        reasons: photo_id -> why the build can't use the file.
+    """
+    urls = {p.photo_id: url_of(p) for p in photos if reasons.get(p.photo_id) in NOT_PHOTOS}
+    if not urls:
+        return
+    with OutcomeJournal(folder) as journal:
+        latest = {o.photo_id: o for o in journal.read() if o.url == urls.get(o.photo_id)}
+        for photo_id, outcome in latest.items():
+            path = photo_path(folder, photo_id)
+            size = path.stat().st_size if path.exists() else 0
+            if outcome.outcome == FETCHED and outcome.bytes == size:  # else the user's own
+                journal.add(outcome._replace(outcome=reasons[photo_id]))
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """A photo that is being fetched.
+
+    Attributes:
+        number: Its place in the list of photos.
+        location: URL to ask for next.
+        host: Server of that URL.
+        redirects: How many were followed.
+        tries: How many requests have failed temporarily.
+        throttled: How many were answered 429 or 503 although the server served others meanwhile.
+        served: What the server had served by then.
+    """
+
+    number: int
+    location: str
+    host: Host
+    redirects: int = 0
+    tries: int = 0
+    throttled: int = 0
+    served: int = 0
+
+
+class _OutageError(Exception):
+    """The user's own network seems to be down."""
+
+
+class _Download:
+    """Carries out a plan; adds to its `skipped` what can't be had."""
 
     def __init__(self, photos, folder, options, journal, plan: FetchPlan):
         self._photos = photos
@@ -64,145 +122,179 @@ class _Fetch:
         self._options = options
         self._journal = journal
         self._plan = plan
-        self._downloader = Downloader(options)
-        self._hosts = HostQueue(
-            plan.waiting,
-            lambda number: url_of(photos[number]),
-            options.per_host,
-            options.host_delay,
-        )
-        self._unproven = []  # outcomes that may be the fault of the user's own network
-        self._size = self._failed = 0
+        self._hosts = {name: Host(name, queue, options) for name, queue in plan.waiting.items()}
+        self._workers = asyncio.Semaphore(options.workers)
+        self._under_way = set()  # numbers
+        self._missing = {}  # (reason, detail) -> numbers
+        self._unanswered = 0  # photos in a row
+        self._bytes = self._failed = 0
 
-    def run(self):
-        total = self._hosts.unsettled
-        with (
-            closing(self._downloader),
-            tqdm(total=total, desc="Fetching photos", unit=" photos") as bar,
-        ):
-            crew = Crew(self._options.workers, self._options.deadline, self._ask)
-            try:
-                self._work(crew, bar)
-            finally:
-                for task, answer in crew.stop():
-                    if answer.size or (answer.reason and not answer.temporary):
-                        self._settle(task, answer)
+    async def run(self) -> dict[tuple[str, str], array]:
+        """Returns (reason, detail) -> numbers of the photos that may be had by another run."""
+        outage = None
+        total = sum(map(len, self._hosts.values()))
+        with tqdm(total=total, desc="Fetching photos", unit=" photos") as self._bar:
+            async with PhotoClient(self._options) as self._client:
+                self._start = time.monotonic()
+                try:
+                    await self._serve_all()
+                except _OutageError:
+                    outage = OUTAGE
+            for host in list(self._hosts.values()):
+                self._close(host, outage)
+            for number in self._under_way:
+                self._miss(number, OUTAGE)
+        return self._missing
 
-    def _work(self, crew, bar):
-        start = time.monotonic()
-        while self._hosts.unsettled:
-            self._hand_out(crew)
-            until = self._hosts.next_time() if crew.has_idle() else inf
-            for task, answer in crew.done(until - time.monotonic()):
-                self._digest(task, answer)
-            speed = self._size / 1e6 / (time.monotonic() - start)
-            bar.set_postfix_str(f"{speed:.1f} MB/s, {self._failed} failed", refresh=False)
-            bar.update(bar.total - self._hosts.unsettled - bar.n)
-        if self._unproven and self._network_is_up():
-            self._write_unproven()
-
-    def _ask(self, task, request):
-        return self._downloader.ask(task.location, self._place(task), request)
-
-    def _place(self, task):
-        return photo_path(self._folder, self._photos[task.number].photo_id)
-
-    def _hand_out(self, crew):
-        while crew.has_idle():
-            task = self._hosts.take(time.monotonic())
-            if task is None:
-                return
-            crew.start(task)
-
-    def _digest(self, task, answer):
-        """Decides what comes after a request."""
-        self._hosts.ended(task)
-        if answer.location:
-            self._follow(task, answer.location)
-            return
-        until = time.monotonic() + self._pause(task.tries, answer.wait or 0)
-        if answer.wait is not None:
-            self._hosts.rest(task.host, until)
-        if answer.temporary and task.tries < self._options.retries:
-            self._hosts.try_again(task, until)
-        else:
-            self._settle(task, answer)
-
-    def _follow(self, task, location):
-        limit = self._options.max_redirects
-        if task.hops == limit:
-            self._settle(task, Answer("too many redirects", f"more than {limit}"))
-            return
+    async def _serve_all(self):
+        count = STARTED_PER_SLOT * self._options.per_host
+        tasks = [
+            asyncio.create_task(self._serve(host))
+            for host in self._hosts.values()
+            for _ in range(min(count, len(host)))
+        ]
         try:
-            self._hosts.redirect(task, location, server_of(location))
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _serve(self, host):
+        while (number := host.next_photo()) is not None:
+            self._under_way.add(number)
+            attempt = _Attempt(number, url_of(self._photos[number]), host, served=host.served)
+            while (answer := self._final_answer(attempt, await self._ask(attempt))) is None:
+                if attempt.tries:
+                    await asyncio.sleep(backoff(self._options, attempt.tries))
+            self._record(attempt, host, answer)
+            await self._check_network(answer)
+
+    async def _ask(self, attempt):
+        async with attempt.host.turn(self._workers):
+            if attempt.host.problem:
+                return attempt.host.problem
+            started = time.monotonic()
+            answer = await self._client.ask(attempt.location, self._path(attempt.number))
+            attempt.host.answered(answer, started)
+            return answer
+
+    def _path(self, number):
+        return photo_path(self._folder, self._photos[number].photo_id)
+
+    def _final_answer(self, attempt, answer):
+        """Returns the answer, or another, if nothing more is to be asked; else None."""
+        if answer.location:
+            return self._follow(attempt, answer.location)
+        if not answer.temporary or attempt.host.problem:
+            return answer
+        if answer.throttled:
+            attempt.throttled += attempt.host.served > attempt.served
+            attempt.served = attempt.host.served
+            return answer if attempt.throttled > THROTTLED_TRIES else None
+        attempt.tries += 1
+        return answer if attempt.tries > self._options.retries else None
+
+    def _follow(self, attempt, location):
+        limit = self._options.max_redirects
+        if attempt.redirects == limit:
+            return Answer("too many redirects", f"more than {limit}")
+        try:
+            name = server_of(location)
         except BadAddressError as error:
-            self._settle(task, Answer("bad address", f"after a redirect: {error}"))
+            return Answer("bad address", f"after a redirect: {error}")
+        if name not in self._hosts:
+            self._hosts[name] = Host(name, array("L"), self._options)
+        attempt.redirects += 1
+        attempt.location, attempt.host = location, self._hosts[name]
+        attempt.served = attempt.host.served
+        return None
 
-    def _pause(self, tries, asked):
-        """Seconds until the next try: twice as many each time, and drawn, lest photos that failed
-        together be tried again together."""
-        backoff = self._options.backoff * 2 ** min(tries, 30) * random.uniform(0.5, 1.5)
-        return min(self._options.max_wait, max(backoff, asked))
+    def _record(self, attempt, home, answer):
+        """Keeps what came of a photo; `home` is the host in whose queue it was."""
+        number = attempt.number
+        self._under_way.discard(number)
+        home.finished(answer)
+        if answer.reason == "refused" and answer is not attempt.host.problem:
+            home.refused.append((number, answer))
+        elif answer.temporary or answer is attempt.host.problem:
+            self._miss(number, answer)
+        else:
+            self._settle_refused(home)
+            if not answer.reason:
+                # The latest last: they are asked first whether the network is up.
+                self._plan.answered.pop(home.name, None)
+                self._plan.answered[home.name] = attempt.location
+            self._settle(number, answer)
+        self._show()
 
-    def _settle(self, task, answer):
-        """Keeps what has come of a photo for good."""
-        self._hosts.settle(task)
-        self._size += answer.size
+    def _settle(self, number, answer):
+        """Writes a final answer to the journal."""
+        photo = self._photos[number]
+        self._bytes += answer.size
         if answer.reason:
-            self._skip(task.number, answer.reason, answer.detail)
-            if task.number in self._plan.replaced:
-                self._place(task).unlink(missing_ok=True)  # a photo of another URL
-        self._keep(task, answer)
-        task.home.failures = task.home.failures + 1 if answer.temporary else 0
-        if task.home.failures >= PATIENCE:
-            self._give_up(task.home, answer.reason)
-
-    def _skip(self, number, reason, detail):
-        self._failed += 1
-        self._plan.skipped[number] = Skipped(self._photos[number].photo_id, reason, detail)
-
-    def _give_up(self, host, reason):
-        """Leaves a server's other photos for another run: a dead one's would take days."""
-        for number in self._hosts.give_up(host):
-            self._skip(number, reason, f"not asked: {host.name} failed {PATIENCE} in a row")
-
-    def _keep(self, task, answer):
-        """Writes to the journal, but not of photos that the user's own network may have failed."""
-        photo = self._photos[task.number]
+            self._failed += 1
+            if number in self._plan.unusable:
+                return  # the file and its line stay: the build judges it again
+            self._plan.skipped[number] = Skipped(photo.photo_id, answer.reason, answer.detail)
+            if number in self._plan.replaced:
+                self._path(number).unlink(missing_ok=True)  # a photo of another URL
         size = self._options.max_bytes if answer.reason == "too many bytes" else answer.size
-        outcome = Outcome(
-            photo.photo_id, url_of(photo), answer.reason or HAS_COME, answer.detail, size
-        )
+        outcome = answer.reason or FETCHED
+        self._journal.add(Outcome(photo.photo_id, url_of(photo), outcome, answer.detail, size))
+
+    def _settle_refused(self, host):
+        """Some photos are refused, but not all: these refusals are final."""
+        for number, answer in host.refused:
+            self._settle(number, answer)
+        host.refused.clear()
+
+    def _miss(self, number, answer):
+        self._failed += 1
+        self._missing.setdefault((answer.reason, answer.detail), array("L")).append(number)
+
+    def _close(self, host, outage):
+        """Sorts out what is left of a host's queue."""
+        if host.name in self._plan.answered and not (host.problem or outage):
+            self._settle_refused(host)
+        for number, answer in host.refused:
+            self._miss(number, answer)
+        for number in host.take_rest():
+            self._miss(number, host.problem or OUTAGE)
+        self._show()
+
+    def _show(self):
+        speed = self._bytes / 1e6 / (time.monotonic() - self._start)
+        self._bar.set_postfix_str(f"{speed:.1f} MB/s, {self._failed} failed", refresh=False)
+        left = len(self._under_way) + sum(map(len, self._hosts.values()))
+        self._bar.update(self._bar.total - left - self._bar.n)
+
+    async def _check_network(self, answer):
+        """Stops the download if nobody answers any more: each server's time-outs take long.
+
+        Raises:
+            _OutageError: no server that answered before can be reached.
+        """
         if answer.reason == "no answer":
-            self._unproven.append(outcome)
-            if len(self._unproven) >= OUTAGE:
-                self._check_network()
-            return
-        if answer.reason != "bad address":
-            self._plan.answered.pop(task.host.name, None)
-            self._plan.answered[task.host.name] = task.location  # last, as the latest
-            self._write_unproven()
-        self._journal.add(outcome)
+            self._unanswered += 1
+        elif answer.reason != "bad address":
+            self._unanswered = 0
+        if self._unanswered >= OUTAGE_PHOTOS:
+            self._unanswered = 0
+            latest = list(self._plan.answered.values())[-PROBES:]
+            if not any([await self._client.can_reach(location) for location in latest]):
+                raise _OutageError
 
-    def _write_unproven(self):
-        while self._unproven:
-            self._journal.add(self._unproven.pop(0))
 
-    def _check_network(self):
-        if self._network_is_up():
-            self._write_unproven()
-            return
-        servers = sorted({server_of(outcome.url) for outcome in self._unproven})
-        self._unproven.clear()
-        raise UserError(
-            f"{OUTAGE} photos in a row got no answer (from {', '.join(servers[:PROBES])}"
-            f"{', ...' if len(servers) > PROBES else ''}), and no server that answered before can "
-            "be reached. Check the network (proxies of the environment are not used) and type the "
-            "same command again: what has come is kept. If these servers are gone for good, leave "
-            "out --download and name the folder with --photos."
-        )
-
-    def _network_is_up(self):
-        """Whether a server that has answered before still takes connections."""
-        latest = list(self._plan.answered.values())[-PROBES:]
-        return any(self._downloader.can_reach(url) for url in latest)
+def _check_proxies(plan, photos, options):
+    """Refuses the environment's proxies where the addresses behind names are to be checked."""
+    for numbers in () if options.allow_private else plan.waiting.values():
+        with suppress(BadAddressError):  # told with its photo
+            proxy = environment_proxy(parse_location(url_of(photos[numbers[0]]), True))
+            if proxy is not None:
+                raise UserError(
+                    f"The environment names a proxy, {proxy}. A proxy resolves names itself, so "
+                    "that no list of URLs can be kept out of private networks. Unset HTTP_PROXY "
+                    "and HTTPS_PROXY to ask the servers directly, name them in NO_PROXY, or add "
+                    "--allow-private to use the proxy with a list that you trust."
+                )

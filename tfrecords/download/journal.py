@@ -1,18 +1,20 @@
-"""downloads.csv: what came of each URL that was asked for, so that none is asked for twice."""
+"""downloads.csv: what came of each URL that was asked for, so that none is fetched twice."""
 
 import csv
-import fcntl
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
 from tfrecords.common.console import UserError
+from tfrecords.common.files import locked
 
 JOURNAL = "downloads.csv"
+LOCK = ".downloads.lock"
 HEADER = b"photo_id,url,outcome,detail,bytes\n"
-HAS_COME = "ok"  # an outcome; all others are keys of `tfrecords.common.types.REASONS`
-TAIL = 1 << 17  # bytes; no line is longer, since a URL has at most 8,000 characters
+FETCHED = "ok"  # an outcome; all others are keys of `tfrecords.common.types.REASONS`
+MAX_LINE_BYTES = 1 << 17  # no line is longer, since a URL has at most 8,000 characters
 
 
 class Outcome(NamedTuple):
@@ -21,9 +23,10 @@ class Outcome(NamedTuple):
     Attributes:
         photo_id: The photo.
         url: What was asked for.
-        outcome: `HAS_COME`, or why it could not be had.
+        outcome: `FETCHED`, or why there is no photo.
         detail: What more is known.
-        bytes: Of the photo; of a photo with too many bytes, the limit.
+        bytes: Of the photo's file; of a photo with too many bytes, the limit.
+        has_file: Whether a file came, be it one that the build can't use.
     """
 
     photo_id: str
@@ -32,40 +35,50 @@ class Outcome(NamedTuple):
     detail: str
     bytes: int
 
+    @property
+    def has_file(self) -> bool:
+        return self.bytes > 0 and self.outcome != "too many bytes"
+
 
 class OutcomeJournal:
     """The journal of a folder of photos, for one process at a time.
 
-    Lines are only ever added, each of them at once, so that a kill leaves at most the last one
-    torn; it is dropped when the journal is opened next. The lock goes with the process, however
-    it ends.
+    Lines are only ever appended, each of them at once, so that a kill leaves at most the last one
+    truncated; it is dropped when the journal is opened next. The system releases the lock when the
+    process ends, however it does.
     """
 
     def __init__(self, folder: Path):
         self.path = folder / JOURNAL
 
     def __enter__(self):
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            # Line buffered: a line has left the process when `add` returns.
-            self._file = open(self.path, "a", 1, encoding="utf-8", newline="")
-        except OSError as error:
-            raise UserError(
-                f"Can't write to {self.path.parent} ({error.strerror}). Name another --photos."
-            ) from error
-        try:
-            self._lock()
-            self._mend()
-        except BaseException:
-            self._file.close()
-            raise
+        folder = self.path.parent
+        with ExitStack() as stack:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(
+                    locked(
+                        folder / LOCK,
+                        f"Another process is fetching photos into {folder}. Wait for it to end, or "
+                        "name another --photos.",
+                    )
+                )
+                # Line buffered: a line has left the process when `add` returns.
+                self._file = open(self.path, "a", 1, encoding="utf-8", newline="")
+            except OSError as error:
+                raise UserError(
+                    f"Can't write to {folder} ({error.strerror}). Name another --photos."
+                ) from error
+            stack.callback(self._file.close)
+            self._repair()
+            self._open = stack.pop_all()
         return self
 
     def __exit__(self, *_):
-        self._file.close()
+        self._open.close()
 
     def add(self, outcome: Outcome) -> None:
-        """Adds a line."""
+        """Appends a line."""
         csv.writer(self._file, lineterminator="\n").writerow(outcome)
 
     def read(self) -> Iterator[Outcome]:
@@ -87,24 +100,15 @@ class OutcomeJournal:
                     "if it is not there."
                 ) from error
 
-    def _lock(self):
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(
-                f"Another process is fetching photos into {self.path.parent}. Wait for it to end, "
-                "or name another --photos."
-            ) from error
-
-    def _mend(self):
-        """Drops a torn last line, and writes the first one if there is none."""
+    def _repair(self):
+        """Drops a truncated last line, and writes the header if there is none."""
         with open(self.path, "r+b") as file:
             if not HEADER.startswith(file.readline(len(HEADER))):
                 raise UserError(
                     f"{self.path} is in the way: expected what an earlier download wrote, starting "
                     f"with {_header()}. Move that file away, or name another --photos."
                 )
-            start = max(0, file.seek(0, os.SEEK_END) - TAIL)
+            start = max(0, file.seek(0, os.SEEK_END) - MAX_LINE_BYTES)
             file.seek(start)
             end = start + file.read().rfind(b"\n") + 1
             file.truncate(end)

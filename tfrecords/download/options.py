@@ -1,12 +1,12 @@
 """FetchOptions: every choice of a download, once, with its default, its unit and its reason."""
 
+import re
 from dataclasses import dataclass, field
-
-import urllib3
 
 from tfrecords.common.console import UserError
 
-USER_AGENT = f"glr-keras (fetches the landmark photos its user lists) urllib3/{urllib3.__version__}"
+USER_AGENT = "glr-keras (fetches the landmark photos its user lists) aiohttp"
+PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]+)?)%")
 
 
 def option(default, help):
@@ -30,12 +30,17 @@ class FetchOptions:
     timeout: float = option(15.0, "seconds to wait for a connection, and for each further byte")
     # 16 photos of 2 MB within it need 2 Mbit/s. It is what stops a server that drips.
     deadline: float = option(120.0, "seconds that one request may take in all")
-    retries: int = option(3, "further tries after a time-out, a lost connection, 5xx or 429")
+    retries: int = option(3, "further tries after a time-out, a lost connection, 408, 425 or 5xx")
     backoff: float = option(1.0, "seconds before the first further try; doubled for each one more")
     max_wait: float = option(120.0, "seconds to wait at most, even where a server asks for more")
     max_redirects: int = option(5, "redirects followed for one photo")
     max_bytes: int = option(30_000_000, "a photo with more bytes is left out")
-    allow_private: bool = option(False, "fetch from private and loopback networks too")
+    allow_missing: str = option(
+        "0%", "build although up to this percentage of the photos, such as 5%%, can't be had yet"
+    )
+    allow_private: bool = option(
+        False, "fetch from private and loopback networks, from any port and through proxies too"
+    )
     retry_failed: bool = option(False, "ask again for photos that could not be had before")
     user_agent: str = option(USER_AGENT, "how to introduce ourselves; Wikimedia wants an address")
 
@@ -49,6 +54,14 @@ class FetchOptions:
         text = self.user_agent
         if not (text.strip() and text.isascii() and text.isprintable()):
             raise _out_of_range(self, "user_agent", "a line of ASCII text")
+        if not 0 <= self.allowed_fraction <= 1:
+            raise _out_of_range(self, "allow_missing", "a percentage from 0% to 100%, such as 5%")
+
+    @property
+    def allowed_fraction(self) -> float:
+        """`allow_missing` as a number from 0 to 1; not a number where it is no percentage."""
+        match = PERCENT.fullmatch(self.allow_missing.strip())
+        return float(match[1]) / 100 if match else float("nan")
 
 
 def _out_of_range(options, name, wanted):

@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tfrecords.common.types import Photo, Skipped
-from tfrecords.download.addresses import PRIVATE, BadAddressError, server_of
-from tfrecords.download.journal import HAS_COME, OutcomeJournal
+from tfrecords.download.addresses import ALLOW_PRIVATE, PRIVATE, BadAddressError, server_of
+from tfrecords.download.answers import TEMPORARY
+from tfrecords.download.journal import FETCHED, OutcomeJournal
 from tfrecords.download.options import FetchOptions
 from tfrecords.sources.photo_paths import is_safe_name, relative_path
-
-KNOWN_SERVERS = 3  # remembered of photos that are there
 
 
 @dataclass
@@ -25,33 +24,51 @@ class FetchPlan:
         waiting: Server -> numbers of photos to ask it for, 8 bytes each: there may be millions.
         skipped: Number -> `Skipped` of photos that are not asked for.
         replaced: Numbers of photos whose file came from another URL than is listed now.
-        answered: Server -> URL of a few servers that have given photos before.
+        unusable: Numbers of photos whose file the build could not use; it stays if no better comes.
+        answered: Server -> URL of a photo that it has given before.
     """
 
     waiting: dict[str, array] = field(default_factory=dict)
     skipped: dict[int, Skipped] = field(default_factory=dict)
     replaced: set[int] = field(default_factory=set)
+    unusable: set[int] = field(default_factory=set)
     answered: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class _Known:
+    """What the journal says of photos, by their numbers.
+
+    Attributes:
+        failed: Number -> `Skipped` of what has failed and need not be asked again.
+        replaced: As in `FetchPlan`.
+        unusable: Number -> bytes of a file that the build could not use and that is to be replaced.
+    """
+
+    failed: dict[int, Skipped] = field(default_factory=dict)
+    replaced: set[int] = field(default_factory=set)
+    unusable: dict[int, int] = field(default_factory=dict)
 
 
 def plan_fetch(
     photos: Sequence[Photo], folder: Path, options: FetchOptions, journal: OutcomeJournal
 ) -> FetchPlan:
-    """Looks at the journal and at every photo's place.
+    """Compares the list with the journal and with the files that are there.
 
     Raises:
         UserError: the journal is damaged.
     """
-    plan = FetchPlan()
-    failed = _read_failures(plan, photos, options, journal)
+    known = _read_journal(photos, options, journal)
+    plan = FetchPlan(replaced=known.replaced, unusable=set(known.unusable))
     for number, photo in enumerate(photos):
         location = url_of(photo)
         if not is_safe_name(photo.photo_id):
             plan.skipped[number] = Skipped(photo.photo_id, "unsafe name")
-        elif number not in plan.replaced and _is_there(folder, photo):
-            _remember_server(plan, location)
-        elif number in failed:
-            plan.skipped[number] = failed.pop(number)
+        elif _is_there(folder, photo, number, known):
+            with suppress(BadAddressError):  # a photo that the user put there needs no URL
+                plan.answered.setdefault(server_of(location), location)
+        elif number in known.failed:
+            plan.skipped[number] = known.failed.pop(number)
         else:
             try:
                 plan.waiting.setdefault(server_of(location), array("L")).append(number)
@@ -65,43 +82,51 @@ def url_of(photo: Photo) -> str:
     return photo.location.strip()
 
 
-def _read_failures(plan, photos, options, journal):
-    """Returns number -> `Skipped` of what has failed before and need not be asked again."""
-    failed = {}
+def _read_journal(photos, options, journal):
+    known = _Known()
     numbers = {photo.photo_id: number for number, photo in enumerate(photos)}
     for outcome in journal.read():
         number = numbers.get(outcome.photo_id)
         if number is None:
             continue
-        failed.pop(number, None)
-        plan.replaced.discard(number)
+        known.failed.pop(number, None)
+        known.unusable.pop(number, None)
+        known.replaced.discard(number)
         if outcome.url != url_of(photos[number]):
-            if outcome.outcome == HAS_COME:
-                plan.replaced.add(number)
+            if outcome.has_file:
+                known.replaced.add(number)
+        elif outcome.has_file:
+            if outcome.outcome != FETCHED and options.retry_failed:
+                known.unusable[number] = outcome.bytes
         elif _still_fails(outcome, options):
             # Reasons and details are few: a million rows share them.
             reason, detail = sys.intern(outcome.outcome), sys.intern(outcome.detail)
-            failed[number] = Skipped(photos[number].photo_id, reason, detail)
-    return failed
+            known.failed[number] = Skipped(photos[number].photo_id, reason, detail)
+    return known
 
 
 def _still_fails(outcome, options):
     """Whether asking once more, with today's options, could bring nothing new."""
-    if outcome.outcome == HAS_COME or options.retry_failed:
+    if options.retry_failed or outcome.outcome in TEMPORARY:
         return False
     if outcome.outcome == "too many bytes":
         return outcome.bytes >= options.max_bytes
-    return not (outcome.detail == PRIVATE and options.allow_private)
+    was_private = PRIVATE in outcome.detail or ALLOW_PRIVATE in outcome.detail
+    return not (was_private and options.allow_private)
 
 
-def _is_there(folder, photo):
+def _is_there(folder, photo, number, known):
+    """Whether a photo's file is there, and is not one to be had anew."""
+    path = relative_path(photo.photo_id)
+    size = _size(folder, path)
+    if size and number not in known.replaced and known.unusable.get(number) != size:
+        return True
+    # The build reads a file that the user has put beside the folders, too.
+    return "/" in path and _size(folder, os.path.basename(path)) > 0
+
+
+def _size(folder, path):
     try:
-        return os.stat(os.path.join(folder, relative_path(photo.photo_id))).st_size > 0
+        return os.stat(os.path.join(folder, path)).st_size
     except FileNotFoundError:
-        return False
-
-
-def _remember_server(plan, location):
-    if len(plan.answered) < KNOWN_SERVERS:
-        with suppress(BadAddressError):  # a photo that the user put there needs no URL
-            plan.answered[server_of(location)] = location
+        return 0

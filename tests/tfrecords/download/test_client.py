@@ -1,5 +1,7 @@
 """One URL against a real server: the photo as it was served, or the reason why not."""
 
+import asyncio
+import io
 import shutil
 import socket
 import ssl
@@ -8,13 +10,19 @@ from urllib.parse import quote
 
 import pytest
 from photo_server import BODY, PhotoServer, photo_bytes
+from PIL import Image
 
-from tfrecords.download.client import Answer, Downloader
+from tfrecords.common.console import UserError
+from tfrecords.common.types import REASONS
+from tfrecords.download import addresses
+from tfrecords.download.answers import Answer, starts_like_photo
+from tfrecords.download.client import PhotoClient
 from tfrecords.download.options import USER_AGENT, FetchOptions
-from tfrecords.download.threads import Crew
 
 OPTIONS = FetchOptions(allow_private=True, max_bytes=5 * BODY)
-HASTY = FetchOptions(allow_private=True, timeout=0.2, deadline=0.4)
+QUIET = FetchOptions(allow_private=True, timeout=0.2)  # gives up a silent server soon
+BRIEF = FetchOptions(allow_private=True, deadline=0.4)  # gives up any request soon
+PRIVATE = Answer("bad address", "leads into a private network")
 
 
 @pytest.fixture(scope="module")
@@ -24,28 +32,33 @@ def server():
     server.close()
 
 
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch):
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
 def ask(location, folder, options=OPTIONS):
     """Asks as `fetch_photos` does; returns the answer and the photo's bytes, if it has come."""
-    place = folder / "a" / "photo.jpg"
-    downloader = Downloader(options)
-    crew = Crew(1, options.deadline, lambda task, request: downloader.ask(task, place, request))
-    crew.start(location)
-    answers = []
-    while not answers:
-        answers += crew.done(wait=1.0)
-    crew.stop()
-    downloader.close()
-    ((_, answer),) = answers
+    path = folder / "a" / "photo.jpg"
+
+    async def ask_once():
+        async with PhotoClient(options) as client:
+            return await client.ask(location, path)
+
+    answer = asyncio.run(ask_once())
     files = [path for path in folder.rglob("*") if path.is_file()]
-    assert files in ([], [place])
-    return answer, place.read_bytes() if files else None
+    assert files in ([], [path])
+    return answer, path.read_bytes() if files else None
 
 
-@pytest.mark.parametrize("path", ["good", "chunks", "unannounced", "gzip", "slow"])
+@pytest.mark.parametrize(
+    "path", ["good", "chunks", "unannounced", "gzip", "slow", "as-html", "as-status/203"]
+)
 def test_a_photo_is_kept_byte_for_byte(server, tmp_path, path):
-    photo = photo_bytes("tower")
-    answer = ask(server.url(f"/{path}/tower"), tmp_path)
-    assert answer == (Answer(size=len(photo)), photo)
+    photo = photo_bytes(f"{path}/tower".partition("/")[2])
+    assert ask(server.url(f"/{path}/tower"), tmp_path) == (Answer(size=len(photo)), photo)
 
 
 def test_a_photo_that_ends_early_as_it_was_announced_is_kept(server, tmp_path):
@@ -53,46 +66,65 @@ def test_a_photo_that_ends_early_as_it_was_announced_is_kept(server, tmp_path):
     assert ask(server.url("/truncated/tower"), tmp_path) == (Answer(size=len(half)), half)
 
 
+def test_partial_content_is_kept_where_it_is_all(server, tmp_path):
+    name = quote(f"0-{BODY + 3}/{BODY + 4}")
+    assert ask(server.url(f"/partial/{name}"), tmp_path) == (
+        Answer(size=BODY + 4),
+        photo_bytes(name),
+    )
+
+
+@pytest.mark.parametrize("part", ["0-99/20004", "100-20003/20004", "0-20003/*", "nonsense"])
+def test_other_partial_content_is_incomplete(server, tmp_path, part):
+    answer = Answer("incomplete", "HTTP 206")
+    assert ask(server.url("/partial/" + quote(part)), tmp_path) == (answer, None)
+
+
 @pytest.mark.parametrize(
     ("path", "answer"),
     [
         ("status/404", Answer("not found", "HTTP 404")),
         ("status/410", Answer("not found", "HTTP 410")),
-        ("status/403", Answer("not found", "HTTP 403")),
-        ("status/204", Answer("not found", "HTTP 204")),
         ("status/304", Answer("not found", "HTTP 304")),
-        ("status/500", Answer("server error", "HTTP 500", temporary=True)),
-        ("status/503", Answer("server error", "HTTP 503", temporary=True)),
-        ("status/429", Answer("server error", "HTTP 429", temporary=True, wait=0.0)),
-        ("busy/17", Answer("server error", "HTTP 429", temporary=True, wait=17)),
-        ("busy/soon", Answer("server error", "HTTP 429", temporary=True, wait=0.0)),
+        ("status/204", Answer("empty", "HTTP 204")),
+        *((f"status/{n}", Answer("refused", f"HTTP {n}")) for n in (400, 401, 403, 407, 451)),
+        *((f"status/{n}", Answer("server error", f"HTTP {n}")) for n in (408, 425, 500, 599)),
+        ("status/503", Answer("server error", "HTTP 503", throttled=True)),
+        ("status/429", Answer("server error", "HTTP 429", throttled=True)),
+        ("busy/17", Answer("server error", "HTTP 429", throttled=True, wait=17)),
+        ("busy/soon", Answer("server error", "HTTP 429", throttled=True)),
         ("endless/", Answer("too many bytes", "more than 100000")),
         ("endless-chunks/", Answer("too many bytes", "more than 100000")),
         ("announced/100001", Answer("too many bytes", "more than 100000")),
         ("gzip-bomb/", Answer("too many bytes", "more than 100000")),
-        ("short/", Answer("incomplete", "fewer than 21000 bytes", temporary=True)),
-        ("torn-chunks/", Answer("incomplete", "broke off", temporary=True)),
+        ("short/", Answer("incomplete", "fewer than 21000 bytes")),
+        ("truncated-chunks/", Answer("incomplete", "broke off")),
         ("empty/", Answer("empty")),
-        ("page/", Answer("not a photo", "text/html")),
+        ("json/", Answer("not a photo", "application/json")),
         ("hidden-page/", Answer("not a photo", "a web page")),
-        ("garbage/", Answer("no answer", "the connection was lost", temporary=True)),
-        ("hang-up/", Answer("no answer", "the connection was lost", temporary=True)),
+        ("garbage/", Answer("no answer", "the connection was lost")),
+        ("hang-up/", Answer("no answer", "the connection was lost")),
     ],
 )
 def test_no_photo_and_why(server, tmp_path, path, answer):
     assert ask(server.url("/" + path), tmp_path) == (answer, None)
 
 
+def test_only_what_may_change_by_itself_is_temporary():
+    temporary = {reason for reason in REASONS if Answer(reason).temporary}
+    assert temporary == {"server error", "no answer", "incomplete"}
+
+
 @pytest.mark.parametrize("path", ["stall", "stall-later"])
 def test_a_server_that_falls_silent_is_not_waited_for(server, tmp_path, path):
-    answer = Answer("no answer", "nothing came for 0.2 s", temporary=True)
-    assert ask(server.url(f"/{path}/"), tmp_path, HASTY) == (answer, None)
+    answer = Answer("no answer", "nothing came for 0.2 s")
+    assert ask(server.url(f"/{path}/"), tmp_path, QUIET) == (answer, None)
 
 
 @pytest.mark.parametrize("path", ["drip", "drip-header", "drip-chunk-size", "drip-last"])
 def test_a_server_that_drips_is_cut_off(server, tmp_path, path):
-    answer = Answer("no answer", "not done within 0.4 s", temporary=True)
-    assert ask(server.url(f"/{path}/"), tmp_path, HASTY) == (answer, None)
+    answer = Answer("no answer", "not done within 0.4 s")
+    assert ask(server.url(f"/{path}/"), tmp_path, BRIEF) == (answer, None)
 
 
 def test_retry_after_may_be_a_date(server, tmp_path):
@@ -102,7 +134,7 @@ def test_retry_after_may_be_a_date(server, tmp_path):
 
 
 @pytest.mark.parametrize("target", ["/good/x", "/a b", "/caf\u00e9", "/x?y=z#part"])
-def test_a_redirect_is_told_and_not_followed(server, tmp_path, target):
+def test_a_redirect_is_reported_and_not_followed(server, tmp_path, target):
     location = server.url("/to/" + quote(target))
     assert ask(location, tmp_path) == (Answer(location=server.url(target)), None)
 
@@ -113,14 +145,14 @@ def test_a_redirect_may_name_another_server(server, tmp_path, target):
 
 
 def test_a_redirect_to_nonsense_is_a_bad_address(server, tmp_path):
-    answer = Answer("bad address", "redirected to a URL that can't be understood")
+    answer = Answer("bad address", "redirected to a URL that can't be parsed")
     assert ask(server.url("/to/http://[x"), tmp_path) == (answer, None)
 
 
 def test_nobody_listens(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    answer = Answer("no answer", "Connection refused", temporary=True)
+    answer = Answer("no answer", "Connection refused")
     assert ask(f"http://127.0.0.1:{port}/", tmp_path) == (answer, None)
 
 
@@ -135,28 +167,35 @@ def test_who_asks_and_for_what(server, tmp_path):
     assert USER_AGENT.startswith("glr-keras ")
 
 
-def test_a_proxy_of_the_environment_is_not_used(server, tmp_path, monkeypatch):
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.setenv(name, "http://127.0.0.1:1")
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy"])
+@pytest.mark.parametrize("scheme", ["http://", ""])
+def test_a_proxy_of_the_environment_is_asked(server, tmp_path, monkeypatch, name, scheme):
+    monkeypatch.setenv(name, scheme + server.name)
+    assert ask("http://photos.test/good/x", tmp_path)[1] == photo_bytes("x")
+    assert server.headers["Host"] == "photos.test"
+    assert server.requests["http://photos.test/good/x"] >= 1  # the URL, not only its path
+
+
+def test_servers_named_in_no_proxy_are_asked_directly(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     assert ask(server.url("/good/x"), tmp_path)[1] == photo_bytes("x")
 
 
-LOOPBACK = [
-    "127.0.0.1",
-    "localhost",
-    "2130706433",
-    "0x7f.1",
-    "127.1",
-    "[::1]",
-    "[::ffff:127.0.0.1]",
-]
+def test_a_proxy_of_another_kind_is_named(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "socks5://127.0.0.1:1")
+    with pytest.raises(UserError, match=r"^HTTP_PROXY is socks5://127.0.0.1:1: expected an http:"):
+        ask(server.url("/good/x"), tmp_path)
 
 
-@pytest.mark.parametrize("host", LOOPBACK)
-def test_loopback_is_refused_by_default(server, tmp_path, host):
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "127.1", "[::1]"]
+)
+def test_loopback_is_refused_by_default(server, tmp_path, monkeypatch, host):
+    monkeypatch.setattr(addresses, "PUBLIC_PORTS", (server.server_port,))
     before = server.requests.total()
-    answer, _ = ask(f"http://{host}:{server.server_port}/good/x", tmp_path, FetchOptions())
-    assert answer == Answer("bad address", "leads into a private network")
+    location = f"http://{host}:{server.server_port}/good/x"
+    assert ask(location, tmp_path, FetchOptions()) == (PRIVATE, None)
     assert server.requests.total() == before
 
 
@@ -169,8 +208,8 @@ def name_server(monkeypatch, *answers):
         if host != "photos.test":
             return look_up(host, port, *args, **kwargs)
         questions.append(host)
-        addresses = answers[min(len(questions), len(answers)) - 1]
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (a, 0)) for a in addresses]
+        found = answers[min(len(questions), len(answers)) - 1]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (a, 0)) for a in found]
 
     monkeypatch.setattr(socket, "getaddrinfo", answer)
     return questions
@@ -178,9 +217,8 @@ def name_server(monkeypatch, *answers):
 
 def test_the_address_that_was_checked_is_the_one_that_is_asked(server, tmp_path, monkeypatch):
     # A name that is innocent when it is checked and leads elsewhere when it is used.
-    monkeypatch.setattr(
-        "tfrecords.download.addresses.is_public", lambda address: address == "127.0.0.1"
-    )
+    monkeypatch.setattr(addresses, "is_public", lambda address: address == "127.0.0.1")
+    monkeypatch.setattr(addresses, "PUBLIC_PORTS", (server.server_port,))
     questions = name_server(monkeypatch, ["127.0.0.1"], ["127.0.0.2"])
     location = f"http://photos.test:{server.server_port}/good/x"
     assert ask(location, tmp_path, FetchOptions())[1] == photo_bytes("x")
@@ -194,7 +232,13 @@ def test_the_next_address_of_a_host_is_tried(server, tmp_path, monkeypatch):
     assert ask(location, tmp_path)[1] == photo_bytes("x")
 
 
-def test_a_full_disk_is_told_and_leaves_nothing(server, tmp_path):
+def test_a_name_that_is_none_is_no_answer(server, tmp_path):
+    answer, _ = ask("http://photos.invalid/", tmp_path)
+    assert answer.reason == "no answer"
+    assert answer.detail
+
+
+def test_a_full_disk_is_reported_and_leaves_nothing(server, tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / ".photo.jpg.part").symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space left on device"):
@@ -242,19 +286,50 @@ def test_https_asks_the_checked_address_for_the_certificate_of_the_name(trusted,
 
 
 def test_https_drip_is_cut_off(trusted, tmp_path):
-    answer = Answer("no answer", "not done within 0.4 s", temporary=True)
+    answer = Answer("no answer", "not done within 0.4 s")
     location = f"https://photos.test:{trusted.server_port}/drip/"
-    assert ask(location, tmp_path, HASTY) == (answer, None)
+    assert ask(location, tmp_path, BRIEF) == (answer, None)
 
 
 def test_a_certificate_of_another_name_is_refused(trusted, tmp_path):
     location = f"https://127.0.0.1:{trusted.server_port}/good/x"
     why = "no safe connection (CERTIFICATE_VERIFY_FAILED)"
-    assert ask(location, tmp_path) == (Answer("no answer", why, temporary=True), None)
+    assert ask(location, tmp_path) == (Answer("no answer", why), None)
 
 
 def test_a_certificate_that_nobody_signed_is_refused(tls_server, tmp_path, monkeypatch):
     name_server(monkeypatch, ["127.0.0.1"])
     location = f"https://photos.test:{tls_server.server_port}/good/x"
     why = "no safe connection (CERTIFICATE_VERIFY_FAILED)"
-    assert ask(location, tmp_path) == (Answer("no answer", why, temporary=True), None)
+    assert ask(location, tmp_path) == (Answer("no answer", why), None)
+
+
+def test_https_is_not_redirected_to_http(trusted, tmp_path):
+    start = f"https://photos.test:{trusted.server_port}/to/"
+    refused = Answer("bad address", "redirected from https to http")
+    assert ask(start + "http://photos.test/good/x", tmp_path) == (refused, None)
+    assert ask(start + "https://other.test/x", tmp_path)[0] == Answer(
+        location="https://other.test/x"
+    )
+    assert ask(start + "/good/x", tmp_path)[0].location.startswith("https://photos.test:")
+
+
+def encoded(format):
+    data = io.BytesIO()
+    Image.new("L" if format == "PPM" else "RGB", (40, 40)).save(data, format)
+    return data.getvalue()
+
+
+@pytest.mark.parametrize(
+    "format", ["JPEG", "MPO", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "JPEG2000", "PPM"]
+)
+def test_every_format_that_the_build_reads_is_known_by_its_first_bytes(format):
+    assert starts_like_photo(encoded(format))
+
+
+@pytest.mark.parametrize(
+    "start",
+    [b"", b"<html>", b'{"error": 1}', b"BM and more text", b"P1cture", b"%!PS-Adobe", b"RIFF"],
+)
+def test_other_files_are_known_too(start):
+    assert not starts_like_photo(start)

@@ -7,6 +7,7 @@ import json
 import tarfile
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -305,10 +306,19 @@ def test_copies_across_given_splits_stay_and_are_told(tmp_path, capsys):
     assert "warning: 2 photos have a copy in another split." in capsys.readouterr().out
 
 
+def test_a_url_is_no_folder_to_build_in(tmp_path):
+    for url in ("gs://bucket/x", "file:///tmp/x", "hdfs://name/x"):
+        with pytest.raises(UserError, match=r"^--out must be a folder of this machine, got a URL"):
+            BuildOptions(photos=tmp_path, out=Path(url))
+    assert BuildOptions(photos=tmp_path / "a:b", out=Path("C:/x")).out == Path("C:/x")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({}, r"^Expected --photos PHOTOS .*; got neither\.$"),
+        ({"photos": Path("s3://bucket/x")}, r"^--photos must be a folder of this machine, got a U"),
+        ({"csv": Path("x"), "tars": Path("gs://b/x")}, r"^--tars must be a folder of this machine"),
         ({"photos": "x", "download": True}, r"^--download, --tars and --archives need --csv INDEX"),
         ({"csv": "x"}, r"^--csv x says which photos there are, not where: add --photos DIR"),
         ({"csv": "x", "photos": "y", "tars": "z"}, r"^Photos come from one place: expected --tars"),

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from glr_keras.explaining.landmark_maps import class_maps, landmark_maps, map_names
 from glr_keras.models.attention import answer
 from glr_keras.models.heads import ABN, DropoutHead
+from glr_keras.models.landmark_maps import class_maps, landmark_maps, map_names
 from glr_keras.saliency.grids import blur_maps
 
 CHANNELS = 4

@@ -297,6 +297,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def serve_json(self, name):
         self.answer(200, b'{"error": "quota exceeded"}', Content_Type="application/json")
 
+    def serve_odd_type(self, name):
+        self.answer(200, b"no photo", Content_Type="no\xfftype/\x01")
+
     def serve_hidden_page(self, name):
         page = b"\xef\xbb\xbf\n  <!DOCTYPE html><title>Photo removed</title>"
         self.answer(200, page, Content_Type="image/jpeg")

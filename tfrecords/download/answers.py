@@ -15,6 +15,7 @@ REDIRECTS = (301, 302, 303, 307, 308)
 THROTTLED = (429, 503)
 TEMPORARY = {"server error", "no answer", "incomplete"}  # reasons where another try may help
 WHOLE_RANGE = re.compile(r"bytes 0-(\d{1,18})/(\d{1,18})")
+PLAIN_TYPE = re.compile(r"[a-z0-9.+-]{1,50}/[a-z0-9.+-]{1,50}")
 # JPEG, PNG, GIF, BMP, TIFF, JPEG 2000, PPM and its kin, WebP, AVIF and HEIF
 PHOTO_START = re.compile(
     rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|BM.{4}\0{4}|II[*+]\0|MM\0[*+]"
@@ -85,7 +86,8 @@ def what_else(start: bytes, content_type: str) -> str:
     """Names what a body is that is no photo."""
     if start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
         return "a web page"
-    return content_type if not content_type.startswith("image/") else "no known format"
+    other = PLAIN_TYPE.fullmatch(content_type) and not content_type.startswith("image/")
+    return content_type if other else "no known format"
 
 
 def gunzip(file: BinaryIO, max_bytes: int) -> None:

@@ -5,6 +5,7 @@ import os
 import ssl
 import urllib.request
 import zlib
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -34,6 +35,7 @@ class PhotoClient:
 
     def __init__(self, options: FetchOptions):
         self._options = options
+        self._proxies = urllib.request.getproxies()
 
     async def __aenter__(self):
         options = self._options
@@ -72,6 +74,14 @@ class PhotoClient:
             OSError: the disk is full or can't be written to.
         """
         part = path.with_name(f".{path.name}.part")
+        answer = await self._ask(location, part)
+        # No `await` from here to the journal's line: no Ctrl-C can come between it and the file.
+        if answer.size:
+            os.replace(part, path)
+        return answer
+
+    async def _ask(self, location, part):
+        answer = Answer()
         try:
             url = parse_location(location, self._options.allow_private)
             async with self._session.get(url, **self._how(url)) as response:
@@ -80,16 +90,13 @@ class PhotoClient:
                 finally:
                     _abort_unread(response)
         except BadAddressError as error:
-            return Answer("bad address", str(error))
+            answer = Answer("bad address", str(error))
         except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
-            return self._no_answer(error)
-        else:
-            # No `await` up to the journal's line: no Ctrl-C can come between it and the file.
-            if answer.size:
-                os.replace(part, path)
-            return answer
+            answer = self._no_answer(error)
         finally:
-            part.unlink(missing_ok=True)  # also what a killed process has left there
+            if not answer.size:
+                part.unlink(missing_ok=True)  # also what a killed process has left there
+        return answer
 
     async def can_reach(self, location: str) -> bool:
         """Whether the server of a URL gives any answer right now."""
@@ -101,7 +108,7 @@ class PhotoClient:
             return False
 
     def _how(self, url):
-        return {"allow_redirects": False, "proxy": environment_proxy(url)}
+        return {"allow_redirects": False, "proxy": proxy_for(url, self._proxies)}
 
     async def _receive(self, response, location, part):
         if is_whole(response.status, response.headers):
@@ -173,13 +180,17 @@ class PhotoClient:
         return Answer("no answer", detail)
 
 
-def environment_proxy(url: URL) -> URL | None:
-    """Returns the proxy that the environment names for a URL (HTTP_PROXY, HTTPS_PROXY, NO_PROXY).
+def proxy_for(url: URL, proxies: Mapping[str, str]) -> URL | None:
+    """Returns the proxy through which a URL is asked for, unless NO_PROXY names its host.
+
+    Args:
+        url: The URL.
+        proxies: Scheme -> proxy, as `urllib.request.getproxies` reads the environment.
 
     Raises:
         UserError: it is no HTTP proxy.
     """
-    proxy = urllib.request.getproxies().get(url.scheme)
+    proxy = proxies.get(url.scheme)
     if not proxy or urllib.request.proxy_bypass(url.host_port_subcomponent):
         return None
     proxy = proxy if "://" in proxy else f"http://{proxy}"

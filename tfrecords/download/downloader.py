@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.request import getproxies
 
 from tqdm import tqdm
 
@@ -14,7 +15,7 @@ from tfrecords.common.console import UserError
 from tfrecords.common.types import Photo, Skipped
 from tfrecords.download.addresses import BadAddressError, parse_location, server_of
 from tfrecords.download.answers import Answer
-from tfrecords.download.client import PhotoClient, environment_proxy
+from tfrecords.download.client import PhotoClient, proxy_for
 from tfrecords.download.hosts import Host, backoff
 from tfrecords.download.journal import FETCHED, Outcome, OutcomeJournal
 from tfrecords.download.missing import check_missing
@@ -288,9 +289,10 @@ class _Download:
 
 def _check_proxies(plan, photos, options):
     """Refuses the environment's proxies where the addresses behind names are to be checked."""
+    proxies = getproxies()
     for numbers in () if options.allow_private else plan.waiting.values():
         with suppress(BadAddressError):  # told with its photo
-            proxy = environment_proxy(parse_location(url_of(photos[numbers[0]]), True))
+            proxy = proxy_for(parse_location(url_of(photos[numbers[0]]), True), proxies)
             if proxy is not None:
                 raise UserError(
                     f"The environment names a proxy, {proxy}. A proxy resolves names itself, so "

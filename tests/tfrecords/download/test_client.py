@@ -101,6 +101,7 @@ def test_other_partial_content_is_incomplete(server, tmp_path, part):
         ("truncated-chunks/", Answer("incomplete", "broke off")),
         ("empty/", Answer("empty")),
         ("json/", Answer("not a photo", "application/json")),
+        ("odd-type/", Answer("not a photo", "no known format")),
         ("hidden-page/", Answer("not a photo", "a web page")),
         ("garbage/", Answer("no answer", "the connection was lost")),
         ("hang-up/", Answer("no answer", "the connection was lost")),

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 
 from tfrecords.common.console import UserError, run_command
 from tfrecords.common.types import Skipped
-from tfrecords.images.prepared import PreparedPhotos
+from tfrecords.images.prepared import PreparedPhotos, Rejected
 from tfrecords.options import BuildOptions, parse_options
 from tfrecords.records.metadata import write_tables
 from tfrecords.records.summary import print_summary
@@ -140,9 +140,9 @@ def _mark_unusable(photos, outcomes, options):
     from tfrecords.download.downloader import mark_unusable
 
     reasons = {
-        photo.photo_id: outcome
+        photo.photo_id: outcome.reason
         for photo, outcome in zip(photos, outcomes, strict=True)
-        if isinstance(outcome, str)
+        if isinstance(outcome, Rejected)
     }
     mark_unusable(photos, options.photo_folder, reasons)
 

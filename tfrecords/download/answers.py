@@ -16,12 +16,6 @@ THROTTLED = (429, 503)
 TEMPORARY = {"server error", "no answer", "incomplete"}  # reasons where another try may help
 WHOLE_RANGE = re.compile(r"bytes 0-(\d{1,18})/(\d{1,18})")
 PLAIN_TYPE = re.compile(r"[a-z0-9.+-]{1,50}/[a-z0-9.+-]{1,50}")
-# JPEG, PNG, GIF, BMP, TIFF, JPEG 2000, PPM and its kin, WebP, AVIF and HEIF
-PHOTO_START = re.compile(
-    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|BM.{4}\0{4}|II[*+]\0|MM\0[*+]"
-    rb"|\0\0\0\x0cjP  |\xff\x4f\xff\x51|P[1-6]\s|RIFF.{4}WEBP|.{4}ftyp(avi|hei|hev|mif|msf)",
-    re.DOTALL,
-)
 
 
 @dataclass(frozen=True)
@@ -75,11 +69,6 @@ def is_whole(status: int, headers: Mapping[str, str]) -> bool:
         match = WHOLE_RANGE.fullmatch(headers.get("Content-Range", ""))
         return match is not None and int(match[1]) + 1 == int(match[2])
     return status in (200, 203)
-
-
-def starts_like_photo(start: bytes) -> bool:
-    """Whether bytes start like a photo of a format that the build reads, or knows to name."""
-    return PHOTO_START.match(start) is not None
 
 
 def what_else(start: bytes, content_type: str) -> str:

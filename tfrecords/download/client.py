@@ -20,10 +20,10 @@ from tfrecords.download.answers import (
     answer_without_photo,
     gunzip,
     is_whole,
-    starts_like_photo,
     what_else,
 )
 from tfrecords.download.options import FetchOptions
+from tfrecords.images.decode import starts_like_photo
 
 CHUNK_BYTES = 1 << 16  # read at a time
 GZIP_START = b"\x1f\x8b"

@@ -134,6 +134,11 @@ def convert_photo(photo: Image.Image, short_side: int) -> Image.Image:
     return photo
 
 
+def starts_like_photo(data: bytes) -> bool:
+    """Whether a file may be a photo by its first `HEAD_BYTES`, be it in HEIC."""
+    return _format(data) is not None or bool(_brands(data[:HEAD_BYTES]) & HEIF_BRANDS)
+
+
 def _format(data):
     head = data[:HEAD_BYTES]
     return next((name for name, (_, accepts) in FORMATS.items() if accepts(head)), None)

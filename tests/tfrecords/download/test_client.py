@@ -1,7 +1,6 @@
 """One URL against a real server: the photo as it was served, or the reason why not."""
 
 import asyncio
-import io
 import shutil
 import socket
 import ssl
@@ -10,12 +9,11 @@ from urllib.parse import quote
 
 import pytest
 from photo_server import BODY, PhotoServer, photo_bytes
-from PIL import Image
 
 from tfrecords.common.console import UserError
 from tfrecords.common.types import REASONS
 from tfrecords.download import addresses
-from tfrecords.download.answers import Answer, starts_like_photo
+from tfrecords.download.answers import Answer
 from tfrecords.download.client import PhotoClient
 from tfrecords.download.options import USER_AGENT, FetchOptions
 
@@ -313,24 +311,3 @@ def test_https_is_not_redirected_to_http(trusted, tmp_path):
         location="https://other.test/x"
     )
     assert ask(start + "/good/x", tmp_path)[0].location.startswith("https://photos.test:")
-
-
-def encoded(format):
-    data = io.BytesIO()
-    Image.new("L" if format == "PPM" else "RGB", (40, 40)).save(data, format)
-    return data.getvalue()
-
-
-@pytest.mark.parametrize(
-    "format", ["JPEG", "MPO", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "JPEG2000", "PPM"]
-)
-def test_every_format_that_the_build_reads_is_known_by_its_first_bytes(format):
-    assert starts_like_photo(encoded(format))
-
-
-@pytest.mark.parametrize(
-    "start",
-    [b"", b"<html>", b'{"error": 1}', b"BM and more text", b"P1cture", b"%!PS-Adobe", b"RIFF"],
-)
-def test_other_files_are_known_too(start):
-    assert not starts_like_photo(start)

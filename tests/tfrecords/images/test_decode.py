@@ -30,7 +30,7 @@ from PIL import Image, ImageCms
 from tfrecords.common.types import REASONS
 from tfrecords.images import decode
 from tfrecords.images.colors import is_srgb
-from tfrecords.images.decode import PhotoError, decode_photo
+from tfrecords.images.decode import HEAD_BYTES, PhotoError, decode_photo, starts_like_photo
 from tfrecords.images.orientation import turn_upright
 
 TURNED = Image.Transpose.ROTATE_90  # what a camera stores where it asks to be turned by 6
@@ -442,3 +442,21 @@ def test_pillow_s_own_bound_is_left_as_it_was():
     before = Image.MAX_IMAGE_PIXELS
     decode_photo(encode(picture()), 256)
     assert before == Image.MAX_IMAGE_PIXELS
+
+
+@pytest.mark.parametrize(
+    "format", ["JPEG", "MPO", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "JPEG2000", "PPM"]
+)
+def test_every_format_is_known_by_its_first_bytes(format):
+    data = io.BytesIO()
+    Image.new("RGB", (40, 40)).save(data, format)
+    assert starts_like_photo(data.getvalue()[:HEAD_BYTES])
+
+
+def test_heic_is_known_as_a_photo_without_its_decoder():
+    assert starts_like_photo(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+
+
+@pytest.mark.parametrize("start", [b"", b"<html>", b'{"error": 1}', b"%!PS-Adobe", b"RIFF", b"PK"])
+def test_other_files_are_known_not_to_be_photos(start):
+    assert not starts_like_photo(start)

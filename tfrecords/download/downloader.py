@@ -4,18 +4,15 @@ import asyncio
 import time
 from array import array
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.request import getproxies
 
 from tqdm import tqdm
 
-from tfrecords.common.console import UserError
 from tfrecords.common.types import Photo, Skipped
-from tfrecords.download.addresses import BadAddressError, parse_location, server_of
+from tfrecords.download.addresses import BadAddressError, server_of
 from tfrecords.download.answers import Answer
-from tfrecords.download.client import PhotoClient, proxy_for
+from tfrecords.download.client import PhotoClient, check_proxies
 from tfrecords.download.hosts import Host, backoff
 from tfrecords.download.journal import FETCHED, Outcome, OutcomeJournal
 from tfrecords.download.missing import check_missing
@@ -58,7 +55,8 @@ def fetch_photos(
     with OutcomeJournal(folder) as journal:
         plan = plan_fetch(photos, folder, options, journal)
         if plan.waiting:
-            _check_proxies(plan, photos, options)
+            firsts = [url_of(photos[numbers[0]]) for numbers in plan.waiting.values()]
+            check_proxies(firsts, options)
             missing = asyncio.run(_Download(photos, folder, options, journal, plan).run())
             check_missing(missing, len(photos), folder, options)
             for (reason, detail), numbers in missing.items():
@@ -285,18 +283,3 @@ class _Download:
             latest = list(self._plan.answered.values())[-PROBES:]
             if not any([await self._client.can_reach(location) for location in latest]):
                 raise _OutageError
-
-
-def _check_proxies(plan, photos, options):
-    """Refuses the environment's proxies where the addresses behind names are to be checked."""
-    proxies = getproxies()
-    for numbers in () if options.allow_private else plan.waiting.values():
-        with suppress(BadAddressError):  # told with its photo
-            proxy = proxy_for(parse_location(url_of(photos[numbers[0]]), True), proxies)
-            if proxy is not None:
-                raise UserError(
-                    f"The environment names a proxy, {proxy}. A proxy resolves names itself, so "
-                    "that no list of URLs can be kept out of private networks. Unset HTTP_PROXY "
-                    "and HTTPS_PROXY to ask the servers directly, name them in NO_PROXY, or add "
-                    "--allow-private to use the proxy with a list that you trust."
-                )

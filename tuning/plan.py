@@ -31,7 +31,7 @@ class SearchPlan:
     @property
     def direction(self) -> str:
         """Whether the best objective is its "max" or its "min"."""
-        return "min" if self.objective.endswith("_loss") else "max"
+        return "min" if self.objective.endswith(("_loss", "_cross_entropy")) else "max"
 
     @property
     def names(self) -> list[str]:

@@ -156,7 +156,12 @@ def _parser():
     _add_source(parser.add_argument_group("where the photos come from"))
     _add_choice(parser.add_argument_group("which landmarks, which photos"))
     _add_records(parser.add_argument_group("records"))
-    _add_download(parser.add_argument_group("downloading (--download)"))
+    _add_download(
+        parser.add_argument_group(
+            "downloading (--download)",
+            "Exit code 3: photos are missing that the same command may get later.",
+        )
+    )
     _add_beam(parser.add_argument_group("Apache Beam (pip install 'glr-keras[beam]')"))
     return parser
 

@@ -1,10 +1,15 @@
-"""What every request over the network shares: whose certificates count, and why one failed."""
+"""What all requests over the network share: certificates, proxies, and why one failed."""
 
 import os
 import ssl
+import urllib.request
+from collections.abc import Mapping
 
 import aiohttp
 import certifi
+from yarl import URL
+
+from tfrecords.common.console import UserError
 
 
 def make_tls_context() -> ssl.SSLContext:
@@ -12,6 +17,29 @@ def make_tls_context() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.load_verify_locations(certifi.where())
     return context
+
+
+def proxy_for(url: URL, proxies: Mapping[str, str]) -> URL | None:
+    """Returns the proxy through which a URL is asked for, unless NO_PROXY names its host.
+
+    Args:
+        url: The URL.
+        proxies: Scheme -> proxy, as `urllib.request.getproxies` reads the environment.
+
+    Raises:
+        UserError: it is no HTTP proxy.
+    """
+    proxy = proxies.get(url.scheme) or proxies.get("all")
+    if not proxy or urllib.request.proxy_bypass(url.host_port_subcomponent):
+        return None
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    if not proxy.lower().startswith("http://"):
+        raise UserError(
+            f"The environment names the proxy {proxy} for {url.scheme}: expected one with http://. "
+            f"Unset {url.scheme.upper()}_PROXY and ALL_PROXY, or name in NO_PROXY the servers that "
+            "are asked without a proxy."
+        )
+    return URL(proxy)
 
 
 def describe_failure(error: Exception, timeout: aiohttp.ClientTimeout) -> str:
@@ -32,6 +60,8 @@ def describe_failure(error: Exception, timeout: aiohttp.ClientTimeout) -> str:
         return f"no safe connection ({getattr(cause, 'reason', None) or 'TLS'})"
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return error.os_error.strerror or "no such host"
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return "no connection to the proxy"
     if isinstance(error, aiohttp.ClientConnectorError):
         return os.strerror(error.errno) if error.errno else "no connection"
     if isinstance(error, aiohttp.ClientHttpProxyError):

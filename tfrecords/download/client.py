@@ -4,15 +4,14 @@ import gzip
 import os
 import urllib.request
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
-from yarl import URL
 
 from tfrecords.common.console import UserError
-from tfrecords.common.web import describe_failure, make_tls_context
+from tfrecords.common.web import describe_failure, make_tls_context, proxy_for
 from tfrecords.download.addresses import BadAddressError, PublicResolver, parse_location
 from tfrecords.download.answers import (
     Answer,
@@ -184,28 +183,6 @@ def check_proxies(locations: Iterable[str], options: FetchOptions) -> None:
                     "and HTTPS_PROXY to ask the servers directly, name them in NO_PROXY, or add "
                     "--allow-private to use the proxy with a list that you trust."
                 )
-
-
-def proxy_for(url: URL, proxies: Mapping[str, str]) -> URL | None:
-    """Returns the proxy through which a URL is asked for, unless NO_PROXY names its host.
-
-    Args:
-        url: The URL.
-        proxies: Scheme -> proxy, as `urllib.request.getproxies` reads the environment.
-
-    Raises:
-        UserError: it is no HTTP proxy.
-    """
-    proxy = proxies.get(url.scheme)
-    if not proxy or urllib.request.proxy_bypass(url.host_port_subcomponent):
-        return None
-    proxy = proxy if "://" in proxy else f"http://{proxy}"
-    if not proxy.lower().startswith("http://"):
-        raise UserError(
-            f"{url.scheme.upper()}_PROXY is {proxy}: expected an http:// proxy. Unset it, or name "
-            "in NO_PROXY the servers that are asked without it."
-        )
-    return URL(proxy)
 
 
 def _abort_unread(response):

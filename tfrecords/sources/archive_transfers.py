@@ -3,16 +3,18 @@
 import asyncio
 import hashlib
 import re
+import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 from tqdm import tqdm
+from yarl import URL
 
 from tfrecords.common.console import UserError
 from tfrecords.common.files import rename_durably
-from tfrecords.common.web import describe_failure, make_tls_context
+from tfrecords.common.web import describe_failure, make_tls_context, proxy_for
 
 SIMULTANEOUS = 4  # archives at once; one connection rarely fills a line (a guess)
 MD5_REQUESTS = 8  # at once
@@ -121,9 +123,10 @@ async def _fetch(session, url, path, md5, bar):
 @asynccontextmanager
 async def _get(session, url):
     """Asks for a file, again where the server is too busy; gives the answer, its body unread."""
+    proxy = proxy_for(URL(url), urllib.request.getproxies())
     for retry in range(RETRIES + 1):
         try:
-            response = await session.get(url)
+            response = await session.get(url, proxy=proxy)
         except FAILURES as error:
             raise _unreachable(url, f"{describe_failure(error, session.timeout)}.") from error
         async with response:
@@ -143,7 +146,6 @@ def _session():
             total=None, sock_connect=CONNECT_SECONDS, sock_read=STALL_SECONDS
         ),
         headers={"Accept-Encoding": "identity"},
-        trust_env=True,  # proxies
     )
 
 

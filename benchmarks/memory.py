@@ -63,7 +63,7 @@ def train(folder, photos):
     compile_model(head, config, STEPS)
     head.optimizer.build(head.trainable_variables)
     run = RunDir(folder / "run")
-    run.start(config)
+    run.path.mkdir()
     checkpoint = Checkpoint(head, run, config, STEPS)
     source = StoredFeatures(views, head.output_names_of_loss, LANDMARKS, config)
     head.fit(

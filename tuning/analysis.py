@@ -12,7 +12,7 @@ import numpy as np
 from scipy import stats
 
 from glr_keras import config as config_file
-from glr_keras.training.checkpoint import DivergedError
+from glr_keras.training.divergence import DivergedError
 from glr_keras.training.train import train
 from tfrecords.common.files import rename_durably, write_atomically
 from tuning.plan import SearchPlan
@@ -159,7 +159,7 @@ def _test_winner(search, trial, is_demo):
     config = dataclasses.replace(trial.config, run_dir=str(search.winner))
     _keep_earlier_winner(search, config)
     done = search.winner / "metrics.json"
-    metrics = json.loads(done.read_text()) if done.exists() else train(config, is_demo)
+    metrics = json.loads(done.read_text()) if done.exists() else train(config)
     test = metrics["test"]
     print(
         f"Winner: trial {trial.trial_id}. On the test photos, which nothing else has seen: "

@@ -154,7 +154,7 @@ def open_photos(
         search.check(plan)
         precision = search.read_plan()["precision"]
     else:
-        precision = choose_precision(plan.base, records.data_dir / "features").precision
+        precision = choose_precision(plan.base, plan.base.features_path).precision
     resolved = resolve(plan, precision)
     backbone, _ = load_backbone(resolved.base, fall_back=is_demo)
     weights_hash = hash_weights(backbone)

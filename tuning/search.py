@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from glr_keras.config import DEMO, OBJECTIVE, FitConfig, add_flags, from_flags, read_json
-from glr_keras.fit import DEMO_DATA, build_demo
+from glr_keras.fit import DEMO_DATA, build_demo, names_demo
 from tfrecords.common.console import UserError, run_command, start_tensorflow
 from tuning.choice import choose_space
 from tuning.plan import SearchPlan, check_hyperband
@@ -27,7 +27,7 @@ def main() -> int:
     plan, limit = plan_search(args, flags)
     name = Path(plan.base.data_dir).resolve().name
     search = SearchDir(args.out or Path("searches") / name)
-    is_demo = plan.base.data_dir == str(DEMO_DATA)
+    is_demo = names_demo(plan.base.data_dir)
     if args.with_launcher:
         from tuning.parallel import end_with_launcher
 
@@ -36,7 +36,7 @@ def main() -> int:
     is_worker = role and "chief" not in role
     if is_demo and not is_worker:
         search.check(plan)
-        build_demo(DEMO_DATA)
+        build_demo(Path(plan.base.data_dir))
     check_records(Path(plan.base.data_dir))
     if args.workers and not role:
         from tuning.parallel import launch
@@ -186,7 +186,7 @@ def _check_numbers(args):
 def _base_config(path, flags):
     data_dir = flags.get("data_dir", "")
     base = read_json(path) if path else FitConfig()
-    if not path and (not data_dir or Path(data_dir) == DEMO_DATA):
+    if not path and names_demo(data_dir):
         base = from_flags(DEMO, base)
     base = from_flags(flags, base)
     if base.is_live or base.distribute != "none":

@@ -14,7 +14,8 @@ from glr_keras.models.heads import build_head
 from glr_keras.models.objective import compile_model, make_schedule
 from glr_keras.runs.run_dir import TrainingState
 from glr_keras.training.batches import StoredFeatures, steps_per_epoch
-from glr_keras.training.checkpoint import Checkpoint, values
+from glr_keras.training.checkpoint import Checkpoint
+from glr_keras.training.variables import values
 from tuning.space import RUNG, config_of
 from tuning.store import TrialDir
 
@@ -165,7 +166,7 @@ def train_head(
     lasting = [*checkpoint.weights, *model.optimizer.variables] if resumable else []
     observer = _Observer(checkpoint, on_epoch, lasting)
     if not checkpoint.is_over:
-        with source.telling():
+        with source.reraise_user_errors():
             model.fit(
                 source.train_batches(checkpoint.state.step),
                 shuffle=False,  # the batches come shuffled

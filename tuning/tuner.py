@@ -8,7 +8,7 @@ from pathlib import Path
 from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.errors import FailedTrialError
 
-from glr_keras.training.checkpoint import DivergedError
+from glr_keras.training.divergence import DivergedError
 from tfrecords.common.console import UserError
 from tuning.display import show_score, write_trial_log
 from tuning.plan import SearchPlan

@@ -10,7 +10,7 @@ from search_trials import OBJECTIVE, plan_of, read_csv, trial_of
 
 from glr_keras.config import read_json
 from glr_keras.runs.run_dir import RunDir, TrainingState
-from glr_keras.training.checkpoint import DivergedError
+from glr_keras.training.divergence import DivergedError
 from tuning import analysis
 from tuning.analysis import alpha_effects, confirm_best, mean_interval, print_effects
 from tuning.space import Dimension, alpha_beta_grid
@@ -78,10 +78,10 @@ def confirm(search, plan, trials, scores, monkeypatch):
         asked.append((config.alpha, config.seed))
         return Training(TrainingState(history=[{OBJECTIVE: score}], best_epoch=0), [], {})
 
-    def train(config, is_demo):
+    def train(config):
         run = RunDir(Path(config.run_dir))
-        run.start(config)
-        run.write_json("metrics.json", {"test": {"perception_accuracy": 0.5, "photos": 10}})
+        with run.claim(config):
+            run.write_json("metrics.json", {"test": {"perception_accuracy": 0.5, "photos": 10}})
         return json.loads(run.metrics.read_text())
 
     asked = []

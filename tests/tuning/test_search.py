@@ -14,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 
 from glr_keras.config import read_json
+from glr_keras.runs.arrays import load_arrays
 from glr_keras.training.train import train
 from tfrecords.common.console import UserError
 from tuning import trials
@@ -84,11 +85,9 @@ def test_fit_reproduces_the_best_trial_exactly(done, demo_data, tmp_path):
     assert reached == pytest.approx(float(best["val_perception_accuracy"]), abs=1e-6)
     weights = keras.saving.load_model(tmp_path / "run" / "model.keras").head.variables
     (kept,) = trial.glob("checkpoint/best-*")
-    with open(kept, "rb") as file:
-        for variable in weights:
-            array = np.load(file)
-            if "seed_generator" not in variable.path:  # of dropout; a saved model begins it anew
-                np.testing.assert_array_equal(array, variable)
+    for variable, array in zip(weights, load_arrays(kept), strict=True):
+        if "seed_generator" not in variable.path:  # of dropout; a saved model begins it anew
+            np.testing.assert_array_equal(array.read(), variable)
 
 
 def test_checkpoints_are_kept_of_the_best_only(done, demo_data):

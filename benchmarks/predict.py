@@ -1,8 +1,8 @@
-"""How close `predict` comes to the bare forward pass: python benchmarks/predict.py
+"""How near `predict` comes to the bare forward pass: python benchmarks/predict.py
 
 Photo files in, rows out, against the same model on ready views in batches of the same size, in one
-process, alternately, so that other load on the machine disturbs both alike. Prints photos/s of each
-and their ratio.
+process, turn by turn, so that a noisy machine disturbs both alike. Prints photos/s of each and
+their ratio.
 """
 
 import argparse
@@ -10,8 +10,6 @@ import io
 import tempfile
 import time
 from pathlib import Path
-
-from show import print_context
 
 from glr_keras.config import FitConfig
 from glr_keras.predict import predict_batches, start_rows
@@ -26,7 +24,6 @@ def main():
     parser.add_argument("--photos-per-landmark", type=int, default=10, help="of 10 demo landmarks")
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
-    print_context()
     start_tensorflow()
     with tempfile.TemporaryDirectory() as folder:
         measure(args, args.photos or draw_photos(Path(folder), args.photos_per_landmark))
@@ -46,7 +43,7 @@ def measure(args, folder):
     from glr_keras.inference.landmark_model import BATCH, LandmarkModel
     from glr_keras.inference.loading import SHORT_SIDE
     from glr_keras.models.recognizer import build_model
-    from tfrecords.sources.folder import files_below
+    from tfrecords.sources.walk import files_below
 
     config = FitConfig(
         backbone=args.backbone, head=args.head, weights="random", precision="float32"
@@ -74,7 +71,7 @@ def measure(args, folder):
 
 
 def measure_bare(recognizer, views, batches):
-    """Returns photos/s of the model alone."""
+    """Photos/s of the model alone."""
     started = time.perf_counter()
     for _ in range(batches):
         recognizer.predict_on_batch(views)
@@ -82,7 +79,7 @@ def measure_bare(recognizer, views, batches):
 
 
 def measure_whole(model, paths):
-    """Returns photos/s from files to rows, as the command makes them."""
+    """Photos/s from files to rows, as the command makes them."""
     write_row = start_rows("csv", 5, io.StringIO(), has_maps=False)
     started = time.perf_counter()
     for batch, outcomes in predict_batches(model.try_predict, paths):

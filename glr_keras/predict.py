@@ -181,7 +181,8 @@ def _draw_map(explanation, path, number, folder):
     from glr_keras.reporting.figures import overlay_heatmap
 
     picture = overlay_heatmap(explanation.view, explanation.attention_map)
-    stem = one_line(Path(path).stem)[:100].replace("/", "_")
+    # A name takes 255 bytes, whatever its script.
+    stem = one_line(Path(path).stem).replace("/", "_").encode()[:200].decode(errors="ignore")
     target = folder / f"{number:06d}-{stem}.png"
     temporary = target.with_suffix(".tmp")
     Image.fromarray(picture.round().astype("uint8")).save(temporary, "PNG")

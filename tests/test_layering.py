@@ -30,17 +30,6 @@ LAYERS = {
         ["explaining"],
         ["fit", "predict", "export"],
     ],
-    "tuning": [
-        ["space"],
-        ["choice", "plan"],
-        ["store"],
-        ["trials", "parallel"],
-        ["chief", "display", "figures", "oracles", "trial"],
-        ["tuner"],
-        ["analysis"],
-        ["process"],
-        ["search"],
-    ],
 }
 # What a package takes from another one; a name stands for all below it.
 BORROWED = {
@@ -49,7 +38,7 @@ BORROWED = {
     "glr_keras": (
         "tfrecords.common",
         "tfrecords.images",
-        "tfrecords.sources.folder",
+        "tfrecords.sources.walk",
         "tfrecords.records.tfrecord_io",
     ),
     "tuning": ("tfrecords.common", "glr_keras"),
@@ -189,7 +178,6 @@ def test_light_modules_start_neither_tensorflow_nor_keras(run_python):
         "glr_keras.predict",
         "glr_keras.runs.run_dir",
         "tuning",
-        "tuning.choice",
         "tuning.parallel",
         "tuning.plan",
         "tuning.space",

@@ -101,7 +101,7 @@ def open_source(options: BuildOptions) -> Source:
     """
     names = read_names(options.names) if options.names else {}
     if options.csv is None:
-        return folder_source(options.photos, names, options.split)
+        return folder_source(options.photos, names, options.split, options.follow_links)
     if options.tars or options.archives:
         return archive_source(
             options.csv, options.tar_folder, names, options.archives, options.archives_url
@@ -110,14 +110,19 @@ def open_source(options: BuildOptions) -> Source:
 
 
 def _choose(source, options):
+    landmarks = None
+    if options.landmarks:
+        listed = {photo.landmark_id for photo in source.photos}
+        landmarks = read_landmarks_file(options.landmarks, listed)
     return choose_landmarks(
         source.photos,
         top=options.top,
         skip_top=options.skip_top,
-        landmarks=read_landmarks_file(options.landmarks) if options.landmarks else None,
+        landmarks=landmarks,
         min_photos=options.min_photos,
         max_photos=options.max_photos,
         seed=options.seed,
+        skipped=source.skipped,
     )
 
 

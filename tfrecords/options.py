@@ -18,12 +18,12 @@ class BuildOptions:
     """Where photos come from, which are taken, and how they are split.
 
     Attributes are those of the flags: see `python -m tfrecords.build --help`. `split` is None for
-    70/15/15, or for a folder that is split already; `beam_flags` is what `for_beam` fills in, and
-    `demo` says that the photos are the built-in demo's: the manifest keeps that.
+    70/15/15, or for a folder that is split already; `beam_flags` is what `for_beam` fills in.
     """
 
     out: Path
     photos: Path | None = None
+    follow_links: bool = False
     csv: Path | None = None
     names: Path | None = None
     tars: Path | None = None
@@ -43,7 +43,6 @@ class BuildOptions:
     beam_runner: str | None = None
     beam_options: str = ""
     beam_flags: tuple[str, ...] = ()
-    demo: bool = False
 
     def __post_init__(self):
         self._check_paths()
@@ -59,6 +58,11 @@ class BuildOptions:
         if self.beam_options and not self.beam_runner:
             raise UserError(
                 "--beam-options needs --beam-runner too, as in --beam-runner DirectRunner."
+            )
+        if self.photos and self.out.resolve().is_relative_to(Path(self.photos).resolve()):
+            raise UserError(
+                f"--out {self.out} lies inside --photos {self.photos}, where the next build would "
+                "take it for a landmark. Name a folder outside of it."
             )
 
     def for_beam(self) -> "BuildOptions":
@@ -99,7 +103,6 @@ class BuildOptions:
             },
             "seed": self.seed,
             "short_side": self.short_side,
-            **({"demo": True} if self.demo else {}),
         }
 
     def _check_paths(self):
@@ -159,12 +162,7 @@ def _parser():
     _add_source(parser.add_argument_group("where the photos come from"))
     _add_choice(parser.add_argument_group("which landmarks, which photos"))
     _add_records(parser.add_argument_group("records"))
-    _add_download(
-        parser.add_argument_group(
-            "downloading (--download)",
-            "Exit code 3: photos are missing that the same command may get later.",
-        )
-    )
+    _add_download(parser.add_argument_group("downloading (--download)"))
     _add_beam(parser.add_argument_group("Apache Beam (pip install 'glr-keras[beam]')"))
     return parser
 
@@ -178,10 +176,16 @@ def _add_source(group):
         "--csv: files DIR/ID.jpg or DIR/a/b/c/ID.jpg",
     )
     group.add_argument(
+        "--follow-links",
+        action="store_true",
+        help="follow links that lead out of --photos (default: they are left out)",
+    )
+    group.add_argument(
         "--csv",
         type=Path,
         metavar="INDEX",
-        help="train.csv (id,url,landmark_id) or train_clean.csv (landmark_id,images)",
+        help="train.csv (id,url,landmark_id), train_clean.csv (landmark_id,images), or paths below "
+        "--photos and names of landmarks (filename,label)",
     )
     group.add_argument(
         "--download",

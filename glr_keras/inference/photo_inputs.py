@@ -1,5 +1,6 @@
 """What a user calls photos -> pixels as records have them, or a reason why not. No TensorFlow."""
 
+import codecs
 import io
 import os
 import sys
@@ -11,9 +12,10 @@ import numpy as np
 from PIL import Image
 
 from tfrecords.common.console import UserError
+from tfrecords.common.types import REASONS
 from tfrecords.images.decode import PhotoError, convert_photo, decode_photo
 from tfrecords.images.photo_file import read_photo_file
-from tfrecords.sources.folder import files_below
+from tfrecords.sources.walk import HIDDEN, files_below
 
 STDIN = "-"
 LIST = ".txt"
@@ -52,7 +54,7 @@ def photo_paths(sources: Iterable[str]) -> Iterator[str]:
         if source == STDIN:
             yield from _lines(sys.stdin.buffer)
         elif path.is_dir():
-            yield from map(str, files_below(path))
+            yield from map(str, files_below(path, report=_warn))
         elif path.suffix == LIST:
             with open(path, "rb") as file:
                 yield from _lines(file)
@@ -114,9 +116,20 @@ def _check_list(path):
 
 
 def _lines(file):
-    for line in file:
+    """Yields the paths of a list; a byte-order mark, as Notepad writes it, is part of none."""
+    for number, line in enumerate(file):
+        if number == 0:
+            if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                raise UserError("The list of paths is in UTF-16. Save it as UTF-8.")
+            line = line.removeprefix(codecs.BOM_UTF8)
         if path := os.fsdecode(line.rstrip(b"\r\n")):
             yield path
+
+
+def _warn(path, reason):
+    """Names what a walk does not enter; hidden files are nobody's photos."""
+    if reason != HIDDEN:
+        print(f"warning: {path}: {reason}: {REASONS[reason]}.", file=sys.stderr)
 
 
 def _converted(photo, short_side):

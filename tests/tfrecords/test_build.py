@@ -36,9 +36,9 @@ BOXES = {"bridge/1.jpg": (0.1, 0.2, 0.75, 1.0), "tower/3.jpg": (0.0, 0.0, 0.5, 0
 SKIPPED = """\
 photo,reason,detail
 bridge/empty.jpg,empty,
-bridge/tiny.png,too small,
+bridge/tiny.png,too small,40 x 31 pixels
 loose.jpg,no landmark folder,
-tower/broken.jpg,damaged,
+tower/broken.jpg,damaged,OSError
 tower/copy of 0.jpg,duplicate,of tower/0.jpg
 tower/gone.jpg,missing,
 tower/notes.txt,not a photo,
@@ -308,6 +308,7 @@ def test_summary_says_what_was_kept_and_what_was_left_out(built):
         "  1 x no landmark folder: the photo lies beside the landmarks' folders, not inside one\n"
         "  1 x not a photo: no decoder knows the file: a text, a web page, another kind of file\n"
         "  1 x too small: its short side has fewer than 32 pixels\n"
+        "1 hidden or system files and folders were passed over: Thumbs.db.\n"
         "warning: no good photo, so no landmark: empty landmark\n"
         f"Records are in {records}, what was left out in {records}/skipped.csv.\n"
     )

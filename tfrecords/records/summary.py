@@ -70,6 +70,8 @@ def _print_warnings(placement, kept, read, source):
             f"warning: {placement.leaks:,} photos have a copy in another split. The folder came "
             "split, so they stay; python -m tfrecords.check names them."
         )
+    for note in source.notes:
+        print(note)
     if source.elsewhere:
         print(f"{source.elsewhere:,} photos of the index are in other archives.")
     if placement.shares and (few := [one for one in kept if not placement.counts["test"][one]]):

@@ -16,6 +16,7 @@ from tfrecords.common.console import UserError
 from tfrecords.common.cyclic_gc import no_garbage_collection
 from tfrecords.common.types import Photo, Skipped, one_line
 from tfrecords.sources.csv_table import LONGEST_FIELD, open_table, shown
+from tfrecords.sources.file_csv import lists_files, rows_of_files
 from tfrecords.sources.photo_paths import is_safe_name
 
 LONGEST_IMAGES = 2**24  # characters, a million ids (csv's own limit would be 7,710)
@@ -29,19 +30,23 @@ class CsvIndex:
     Attributes:
         photos: Each usable photo once, in the order of the file.
         skipped: Rows that can't be used in the order of the file, then ids listed repeatedly.
+        names_files: Whether it lists paths of files, which are then the photos' locations.
     """
 
     photos: list[Photo]
     skipped: list[Skipped]
+    names_files: bool = False
 
 
 @no_garbage_collection()
 def read_index(path: Path, with_urls: bool) -> CsvIndex:
     """Reads a list of photos: `id,landmark_id` or `id,url,landmark_id` or `landmark_id,images`.
 
-    These are the forms of Google Landmarks, v1 and v2. Columns may stand in any order, with
-    others beside them. A row that can't be used is skipped with its line number. Of rows with the
-    same id the first counts, unless they name two landmarks: then none does.
+    These are the forms of Google Landmarks, v1 and v2. A file with other columns may list paths of
+    photos and names of landmarks: `filename,label` (see `tfrecords.sources.file_csv`). Columns may
+    stand in any order, with others beside them. A row that can't be used is skipped with its line
+    number. Of rows with the same id the first counts, unless they name two landmarks: then none
+    does.
 
     Args:
         path: A CSV file, UTF-8.
@@ -57,14 +62,16 @@ def read_index(path: Path, with_urls: bool) -> CsvIndex:
         skipped.append(Skipped(name, reason, f"line {line}: {problem}"))
 
     with open_table(path) as table:
-        photos = _collect_photos(_photo_rows(table, with_urls, skip), skip)
+        names_files = not with_urls and lists_files(table)
+        photos = [Photo(*row[1:]) for row in _photo_rows(table, with_urls, skip)]
     if repeated := _find_repeated(photos):
         with open_table(path) as table:
             rows = _photo_rows(table, with_urls, lambda *_: None)
-            photos = _drop_repeats(photos, repeated, rows, skipped)
+            photos, dropped = _drop_repeats(photos, repeated, rows)
+        skipped += dropped
     if not photos:
         raise UserError(_describe_useless(path, skipped))
-    return CsvIndex(photos, skipped)
+    return CsvIndex(photos, skipped, names_files)
 
 
 def read_names(path: Path) -> dict[str, str]:
@@ -78,7 +85,7 @@ def read_names(path: Path) -> dict[str, str]:
     names, lines = {}, {}
 
     def refuse(line, problem):
-        raise UserError(f"{path}, line {line}: {problem}. Mend or delete that line.")
+        raise UserError(f"{path}, line {line}: {problem}. Correct or delete that line.")
 
     with open_table(path) as table:
         id_column, category_column = table.find_columns("landmark_id", "category")
@@ -118,10 +125,18 @@ def distinct_names(landmark_ids: Iterable[str], names: Mapping[str, str]) -> lis
 
 
 def _photo_rows(table, with_urls, skip):
-    """Yields (line, photo_id, landmark_id, location) of each photo listed."""
+    """Yields (line, photo_id, landmark_id, location) of each photo listed that has a safe id."""
+    if not with_urls and lists_files(table):
+        yield from rows_of_files(table, skip)
+        return
+    rows = _rows_of_photos(table, with_urls, skip)
     if "images" in table.header and "id" not in table.header and not with_urls:
-        return _rows_of_landmarks(table, skip)
-    return _rows_of_photos(table, with_urls, skip)
+        rows = _rows_of_landmarks(table, skip)
+    for row in rows:
+        if is_safe_name(row[1]):
+            yield row
+        else:
+            skip(row[0], "expected a plain file name as id", row[1], "unsafe name")
 
 
 def _rows_of_landmarks(table, skip):
@@ -153,16 +168,6 @@ def _rows_of_photos(table, with_urls, skip):
             yield line, photo_id, landmark_id, url
 
 
-def _collect_photos(rows, skip):
-    photos = []
-    for line, photo_id, landmark_id, location in rows:
-        if is_safe_name(photo_id):
-            photos.append(Photo(photo_id, landmark_id, location))
-        else:
-            skip(line, "expected a plain file name as id", photo_id, "unsafe name")
-    return photos
-
-
 def _find_repeated(photos):
     """Returns the ids of more than one photo.
 
@@ -176,41 +181,47 @@ def _find_repeated(photos):
     return {photo_id for photo_id, count in counts.items() if count > 1}
 
 
-def _drop_repeats(photos, repeated, rows, skipped):
-    """Returns photos without those that it adds to `skipped`.
+def _drop_repeats(photos, repeated, rows):
+    """Keeps the first photo of each id; none of an id that is listed under two landmarks.
 
     Args:
         photos: All, in the order of the file.
         repeated: Ids of more than one of them.
         rows: Those of the file once more, since to keep each photo's line would take memory for
             what is rare.
-        skipped: List to add to.
+
+    Returns:
+        The photos that are kept, and a `Skipped` for each row that is not.
     """
-    found = {photo_id: [] for photo_id in sorted(repeated)}
+    listed = {photo_id: [] for photo_id in sorted(repeated)}  # photo_id -> [(line, landmark_id)]
     for line, photo_id, landmark_id, _ in rows:
-        if photo_id in found:
-            found[photo_id].append((line, landmark_id))
-    for photo_id, places in found.items():
-        skipped += _describe_repeats(photo_id, *places)
-    dropped = {name for name, places in found.items() if len({one for _, one in places}) > 1}
-    kept = []
+        if photo_id in listed:
+            listed[photo_id].append((line, landmark_id))
+    skipped = [row for photo_id, lines in listed.items() for row in _describe(photo_id, lines)]
+    contradictory = {row.photo_id for row in skipped if row.reason == "two landmarks"}
+    kept, seen = [], set()
     for photo in photos:
-        if photo.photo_id not in dropped:
+        if photo.photo_id not in repeated:
             kept.append(photo)
-            if photo.photo_id in repeated:
-                dropped.add(photo.photo_id)
-    return kept
+        elif photo.photo_id not in contradictory | seen:
+            kept.append(photo)
+            seen.add(photo.photo_id)
+    return kept, skipped
 
 
-def _describe_repeats(photo_id, first, *others):
-    line, landmark_id = first
-    other = next((row for row in others if row[1] != landmark_id), None)
+def _describe(photo_id, lines):
+    """Returns a `Skipped` for each row of a repeated id that is not kept."""
+    (first_line, first), *others = lines
+    other = next(((line, landmark) for line, landmark in others if landmark != first), None)
     if other is None:
-        details = (f"line {number}: first in line {line}" for number, _ in others)
+        details = (f"line {line}: first in line {first_line}" for line, _ in others)
         return [Skipped(photo_id, "repeated id", detail) for detail in details]
-    pairs = ((row, other if row[1] == landmark_id else first) for row in (first, *others))
-    details = (", ".join(f"line {n}: landmark {one}" for n, one in pair) for pair in pairs)
-    return [Skipped(photo_id, "two landmarks", detail) for detail in details]
+    rows = []
+    for line, landmark in lines:
+        against = other if landmark == first else (first_line, first)
+        detail = f"line {line}: landmark {landmark}, line {against[0]}: landmark {against[1]}"
+        rows.append(Skipped(photo_id, "two landmarks", detail))
+    return rows
 
 
 def _integer(text):

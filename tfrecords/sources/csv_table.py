@@ -9,7 +9,12 @@ from pathlib import Path
 from tfrecords.common.console import UserError
 from tfrecords.common.types import one_line
 
-COLUMNS = {"id", "url", "landmark_id", "images", "category"}  # others are ignored
+# Names of columns in the wild, the clearest first; in small letters.
+FILE_COLUMNS = ("filename", "file_name", "filepath", "file_path", "file", "path", "image_path")
+FILE_COLUMNS += ("image_name", "image", "img", "photo", "id")
+LABEL_COLUMNS = ("label", "class", "class_name", "landmark", "landmark_name", "landmark_id")
+LABEL_COLUMNS += ("category",)
+COLUMNS = {"url", "images", *FILE_COLUMNS, *LABEL_COLUMNS}  # others are ignored
 LONGEST_FIELD = 10_000  # characters; servers give up on shorter URLs
 LONGEST_SHOWN = 100  # characters of a wrong field that messages and skipped.csv repeat
 
@@ -34,7 +39,7 @@ def open_table(path: Path) -> Iterator["Table"]:
     except csv.Error as error:
         raise UserError(
             f"{path}: expected the names of columns in its first line, got no CSV ({error}). "
-            "Mend that line."
+            "Correct that line."
         ) from error
     except UnicodeDecodeError as error:
         raise UserError(_describe_bytes(path)) from error
@@ -72,37 +77,43 @@ class Table:
         """Yields (line, fields) of the rows that have as many fields as the header.
 
         Args:
-            longest_field: Int, characters.
-            refuse: Is told the line of any other row, unless it is blank, and what is wrong.
+            longest_field: Int, characters; csv's own limit is one for the whole process.
+            refuse: Called with the line of any other row, unless it is blank, and what is wrong.
 
         Raises:
             UserError: a quotation mark is never closed, so that rows would be lost.
         """
         csv.field_size_limit(longest_field)
-        columns, end = len(self.header), self.reader.line_num
+        for first, last, row, problem in self._numbered_rows():
+            if last > first:
+                self._check_lines(first, last, row)
+            if len(row) == len(self.header):
+                yield first, row
+            elif problem or "".join(row).strip():  # else a blank line
+                refuse(first, problem or f"expected {len(self.header)} fields, got {len(row)}")
+
+    def _numbered_rows(self):
+        """Yields (first line, last line, fields, what csv finds wrong) of each row."""
+        last = self.reader.line_num
         while True:
-            start, problem = end + 1, ""
+            first, row, problem = last + 1, [], ""
             try:
                 row = next(self.reader)
             except StopIteration:
                 return
-            except csv.Error as error:  # the next call goes on with the line after it
-                row, problem = [], str(error)
-            end = self.reader.line_num
-            if end > start:
-                self._check_lines(start, end, row)
-            if len(row) == columns:
-                yield start, row
-            elif problem or "".join(row).strip():  # else a blank line
-                refuse(start, problem or f"expected {columns} fields, got {len(row)}")
+            except csv.Error as error:  # the next call continues with the line after it
+                problem = str(error)
+            last = self.reader.line_num
+            yield first, last, row, problem
 
-    def _check_lines(self, start, end, row):
+    def _check_lines(self, first, last, row):
         """A quote never closed swallows rows. Only columns we don't read may have line breaks."""
-        ours = [field for name, field in zip(self.header, row, strict=False) if name in COLUMNS]
+        pairs = zip(self.header, row, strict=False)
+        ours = [field for name, field in pairs if name.lower() in COLUMNS]
         if len(row) != len(self.header) or any("\n" in field or "\r" in field for field in ours):
             raise UserError(
-                f"{self.path}, line {start}: expected one row per line, but a quotation mark there "
-                f"is still open in line {end}. Close or delete it."
+                f"{self.path}, line {first}: expected one row per line, but a quotation mark there "
+                f"is still open in line {last}. Close or delete it."
             )
 
 
@@ -112,7 +123,8 @@ def shown(text: str) -> str:
 
 
 def _describe_header(table, names):
-    expected = ",".join(names) + " (or landmark_id,images)" * (names == ("id", "landmark_id"))
+    others = " (or landmark_id,images, or filename,label)" * (names == ("id", "landmark_id"))
+    expected = ",".join(names) + others
     text = f"{table.path}: expected the columns {expected}, got {shown(','.join(table.header))}."
     for mark, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
         if mark in table.header[0]:

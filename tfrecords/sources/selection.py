@@ -1,8 +1,9 @@
 """Which landmarks of a list are taken, and how many photos of each. No TensorFlow here."""
 
+import unicodedata
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from tfrecords.common.console import UserError
 from tfrecords.common.cyclic_gc import no_garbage_collection
-from tfrecords.common.types import Photo, landmark_order
+from tfrecords.common.types import Photo, Skipped, landmark_order
 from tfrecords.sources.csv_table import LONGEST_FIELD, open_table, shown
 from tfrecords.splitting.stratified import draw
 
@@ -45,6 +46,7 @@ def choose_landmarks(
     min_photos: int = 1,
     max_photos: int | None = None,
     seed: int = 0,
+    skipped: Sequence[Skipped] = (),
 ) -> Choice:
     """Takes landmarks by rank, by name, or all, and at most `max_photos` of each.
 
@@ -60,6 +62,7 @@ def choose_landmarks(
         max_photos: Int; of a landmark with more, these are drawn. A higher limit keeps those of a
             lower one.
         seed: Int, of that draw.
+        skipped: What the list itself rules out, for messages.
 
     Raises:
         UserError: numbers that make no sense, landmarks that are not listed, fewer than two left.
@@ -74,24 +77,26 @@ def choose_landmarks(
         taken = landmarks
     taken = {landmark_id for landmark_id in taken if listed[landmark_id] >= min_photos}
     if len(taken) < 2:
-        raise UserError(_describe_few(taken, listed, top, skip_top, landmarks, min_photos))
+        text = _describe_few(taken, listed, top, skip_top, landmarks, min_photos)
+        raise UserError(text + _describe_skipped(skipped))
     if len(taken) < len(listed):
         photos = [photo for photo in photos if photo.landmark_id in taken]
     photos = sorted(photos, key=attrgetter("photo_id"))
     return Choice(*_limit(photos, listed, max_photos, seed), listed)
 
 
-def read_landmarks_file(path: str | Path) -> list[str]:
+def read_landmarks_file(path: str | Path, listed: Container[str] = ()) -> list[str]:
     """Reads landmark ids: one per line, or column `landmark_id` of a CSV file.
 
     A landmark is a whole line without the space around it: where it is called after a folder, its
-    name may hold spaces and commas. A first line `landmark_id`, lines that start with `#` and
-    blank ones are no landmarks; a second mention counts once. A first line that names several
-    columns makes the file a CSV, such as `landmarks.csv` of another build.
+    name may hold spaces and commas. A first line `landmark_id`, blank lines, and lines that start
+    with `#` and are no landmark's name, are none; a second mention counts once. A first line that
+    names several columns makes the file a CSV, such as `landmarks.csv` of another build.
 
     Args:
         path: A text file, UTF-8; or "report27", if no file is called so, for the 27 landmarks of
             the report that this project started from.
+        listed: Names of landmarks, which may start with `#`.
 
     Raises:
         UserError: no such file, another encoding, no landmark in it.
@@ -99,7 +104,7 @@ def read_landmarks_file(path: str | Path) -> list[str]:
     source = Path(path)
     if str(path) == REPORT27 and not source.exists():
         source = files("tfrecords.sources") / "report27.txt"
-    lines = _read_lines(source)
+    lines = _read_lines(source, listed)
     columns = [name.strip() for name in lines[0].split(",")] if lines else []
     if len(columns) > 1 and "landmark_id" in columns:
         lines = _read_column(source)
@@ -145,6 +150,16 @@ def _describe_few(taken, listed, top, skip_top, landmarks, min_photos):
     return f"{text} with {flags}. Choose more (the largest has {max(listed.values())} photos)."
 
 
+def _describe_skipped(skipped):
+    """What of a list was left out, and the first of it: the fault may lie there."""
+    if not skipped:
+        return ""
+    counts = Counter(row.reason for row in skipped).most_common()
+    reasons = ", ".join(f"{count:,} x {reason}" for reason, count in counts)
+    first = skipped[0]
+    return f" Left out were {reasons}; the first is {shown(first.photo_id)}: {first.detail}."
+
+
 def _limit(photos, listed, max_photos, seed):
     """Returns (kept, over the limit)."""
     if max_photos is None:
@@ -163,8 +178,8 @@ def _limit(photos, listed, max_photos, seed):
     return list(compress(photos, keep)), [photos[i] for i, kept in enumerate(keep) if not kept]
 
 
-def _read_lines(path):
-    """Reads what is neither blank nor a comment."""
+def _read_lines(path, listed):
+    """Reads what is neither blank nor a comment, in Unicode's composed form as folders' names."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -174,13 +189,13 @@ def _read_lines(path):
         ) from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: expected UTF-8, got other bytes ({error}).") from error
-    lines = (line.strip() for line in text.split("\n"))
-    return [line for line in lines if line and not line.startswith("#")]
+    lines = (unicodedata.normalize("NFC", line.strip()) for line in text.split("\n"))
+    return [line for line in lines if line and (not line.startswith("#") or line in listed)]
 
 
 def _read_column(path):
     def refuse(line, problem):
-        raise UserError(f"{path}, line {line}: {problem}. Mend or delete that line.")
+        raise UserError(f"{path}, line {line}: {problem}. Correct or delete that line.")
 
     with open_table(path) as table:
         (column,) = table.find_columns("landmark_id")

@@ -14,10 +14,9 @@ from tfrecords.common.console import UserError
 from tfrecords.common.parallel import map_on_cores
 from tfrecords.common.types import Photo, Skipped
 from tfrecords.images.photo_file import check_size
-from tfrecords.sources.photo_paths import is_safe_name
+from tfrecords.sources.photo_paths import PHOTO_SUFFIXES, is_safe_name
 from tfrecords.sources.tar_headers import read_members
 
-PHOTO_SUFFIXES = ("jpg", "jpeg")
 # Compressed ones are listed too, so that they are refused and not passed over.
 TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 MANY_TARS = 16  # are listed by all cores: one of 1 GB takes 0.25 s, starting a process 0.5 s

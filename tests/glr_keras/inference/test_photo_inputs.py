@@ -127,6 +127,23 @@ def test_a_dash_reads_paths_from_standard_input(album, monkeypatch):
     assert list(photo_paths(["-"])) == ["c.jpg", os.fsdecode(b"no\xff.jpg")]
 
 
+def test_a_byte_order_mark_is_no_part_of_a_path(album, monkeypatch):
+    (album / "bom.txt").write_bytes(b"\xef\xbb\xbfc.jpg\r\nb/2.jpg\r\n")
+    check_sources(["bom.txt"])
+    assert list(photo_paths(["bom.txt"])) == ["c.jpg", "b/2.jpg"]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xef\xbb\xbfc.jpg\n")))
+    assert list(photo_paths(["-"])) == ["c.jpg"]
+    (album / "wide.txt").write_bytes("c.jpg\n".encode("utf-16"))
+    with pytest.raises(UserError, match=r"in UTF-16\. Save it as UTF-8"):
+        check_sources(["wide.txt"])
+
+
+def test_folders_that_are_not_walked_into_are_named(album, tmp_path_factory, capsys):
+    (album / "b" / "away").symlink_to(tmp_path_factory.mktemp("elsewhere"))
+    assert list(photo_paths(["b"])) == ["b/10.jpg", "b/2.jpg", "b/a/1.png"]
+    assert capsys.readouterr().err.startswith("warning: b/away: link: a link out of the photo")
+
+
 def test_a_list_is_read_as_it_is_needed(album):
     (album / "long.txt").write_text("c.jpg\n" * 10)
     paths = photo_paths(["long.txt"])

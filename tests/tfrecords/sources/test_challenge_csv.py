@@ -293,7 +293,7 @@ def test_a_quote_never_closed_in_the_header(tmp_path):
     refused(
         path,
         f"{path}: expected the names of columns in its first line, got no CSV (field larger than "
-        "field limit (10000)). Mend that line.",
+        "field limit (10000)). Correct that line.",
     )
 
 
@@ -317,6 +317,7 @@ def test_a_file_without_one_usable_row(tmp_path):
     )
 
 
+OTHERS = "(or landmark_id,images, or filename,label)"
 NAMED = "Write the names of the columns into its first line."
 
 
@@ -324,9 +325,9 @@ NAMED = "Write the names of the columns into its first line."
     ("header", "with_urls", "message"),
     [
         (
-            "id,landmark",
+            "id,place",
             False,
-            f"id,landmark_id (or landmark_id,images), got id,landmark. {NAMED}",
+            f"id,landmark_id {OTHERS}, got id,place. {NAMED}",
         ),
         (
             f"{A},{URL},5",
@@ -351,7 +352,7 @@ NAMED = "Write the names of the columns into its first line."
         (
             "id,id,landmark_id",
             False,
-            f"id,landmark_id (or landmark_id,images), got id,id,landmark_id. {NAMED}",
+            f"id,landmark_id {OTHERS}, got id,id,landmark_id. {NAMED}",
         ),
         (
             "id;url;landmark_id",
@@ -362,13 +363,13 @@ NAMED = "Write the names of the columns into its first line."
         (
             "id\tlandmark_id",
             False,
-            "id,landmark_id (or landmark_id,images), got id\\tlandmark_id. Its columns are "
+            f"id,landmark_id {OTHERS}, got id\\tlandmark_id. Its columns are "
             "separated by tabs: save it with commas.",
         ),
         (
             "x" * 200,
             False,
-            f"id,landmark_id (or landmark_id,images), got {'x' * 100}.... {NAMED}",
+            f"id,landmark_id {OTHERS}, got {'x' * 100}.... {NAMED}",
         ),
     ],
 )
@@ -441,7 +442,7 @@ def test_a_name_twice_is_fine_two_names_are_not(tmp_path):
     assert names(tmp_path, content[: -len("1,C\n")]) == {"1": "A b", "2": "B"}
     with pytest.raises(
         UserError,
-        match=r"names\.csv, line 5: landmark 1 is called 'C', but 'A b' in line 2\. Mend or delete",
+        match=r"names\.csv, line 5: landmark 1 is called 'C', but 'A b' in line 2\. Correct",
     ):
         names(tmp_path, content)
 
@@ -461,7 +462,7 @@ def test_a_name_twice_is_fine_two_names_are_not(tmp_path):
         ),
         (
             "landmark_id,category\n1,a,b\n",
-            r"line 2: expected 2 fields, got 3\. Mend or delete that",
+            r"line 2: expected 2 fields, got 3\. Correct or delete that",
         ),
         ('landmark_id,category\n1,"a\n2,b\n', r"line 2: .* a quotation mark there is still open"),
         (b"landmark_id,category\n1,caf\xe9\n", r"line 2: expected UTF-8, got the byte 0xe9\."),

@@ -1,4 +1,4 @@
-"""Which files are photos, which landmark and split they show, and whose box is whose."""
+"""Which files are photos, which landmark and split they show, and what is named beside them."""
 
 import os
 import re
@@ -7,10 +7,8 @@ from pathlib import Path
 import pytest
 
 from tfrecords.common.console import UserError
-from tfrecords.common.types import NO_BOX, Photo
-from tfrecords.sources.folder import list_folder, read_boxes
-
-HEADER = "photo,ymin,xmin,ymax,xmax\n"
+from tfrecords.common.types import REASONS, Photo, Skipped
+from tfrecords.sources.folder import list_folder
 
 
 def touch(folder, *names):
@@ -24,6 +22,12 @@ def ids(photos):
     return [photo.photo_id for photo in photos]
 
 
+def rows(listing):
+    """photo_id -> reason of what was left out."""
+    assert {row.reason for row in listing.skipped} <= set(REASONS)
+    return {row.photo_id: row.reason for row in listing.skipped}
+
+
 def test_every_file_of_a_landmark_is_listed(tmp_path):
     touch(tmp_path, "tower/2.jpg", "tower/10.PNG", "bridge/no_extension")
     listing = list_folder(tmp_path)
@@ -32,8 +36,9 @@ def test_every_file_of_a_landmark_is_listed(tmp_path):
         Photo("tower/10.PNG", "tower", str(tmp_path / "tower/10.PNG")),
         Photo("tower/2.jpg", "tower", str(tmp_path / "tower/2.jpg")),
     ]
-    assert listing.strays == []
+    assert listing.skipped == []
     assert listing.empty_folders == []
+    assert listing.notes == []
 
 
 def test_sub_folders_belong_to_their_landmark(tmp_path):
@@ -50,17 +55,22 @@ def test_what_systems_leave_behind_is_no_photo(tmp_path):
     touch(tmp_path, "a/1.jpg", "b/1.jpg")
     touch(tmp_path, ".DS_Store", "a/.DS_Store", "a/._1.jpg", ".git/x/1.jpg", "a/.thumbs/1.jpg")
     touch(tmp_path, "a/Thumbs.db", "b/THUMBS.DB", "b/desktop.ini", "Thumbs.db")
+    touch(tmp_path, "__MACOSX/a/1.jpg", "a/@eaDir/1.jpg/SYNOPHOTO_THUMB_M.jpg", "$RECYCLE.BIN/x")
     listing = list_folder(tmp_path)
     assert ids(listing.photos) == ["a/1.jpg", "b/1.jpg"]
-    assert listing.strays == []
+    assert listing.skipped == []
     assert listing.empty_folders == []
+    assert listing.notes == [
+        "12 hidden or system files and folders were passed over: $RECYCLE.BIN, .DS_Store, ._1.jpg, "
+        ".git, .thumbs."
+    ]
 
 
 def test_files_beside_the_landmarks_are_strays(tmp_path):
     touch(tmp_path, "a/1.jpg", "b/1.jpg", "z.jpg", "readme.txt")
     listing = list_folder(tmp_path)
     assert ids(listing.photos) == ["a/1.jpg", "b/1.jpg"]
-    assert listing.strays == ["readme.txt", "z.jpg"]
+    assert rows(listing) == {"readme.txt": "no landmark folder", "z.jpg": "no landmark folder"}
 
 
 def test_landmarks_without_a_file_are_named(tmp_path):
@@ -100,13 +110,93 @@ def test_photos_are_sorted_by_id_where_a_name_starts_another(tmp_path):
     assert ids(list_folder(tmp_path).photos) == expected
 
 
-def test_linked_folders_are_followed_and_loops_end(tmp_path):
+def linked(tmp_path):
+    """Photos with links out of the folder, into it, to itself and to nothing."""
     photos = tmp_path / "photos"
-    touch(tmp_path, "elsewhere/1.jpg", "photos/a/1.jpg", "photos/b/1.jpg")
+    touch(tmp_path, "elsewhere/1.jpg", "private.txt", "photos/a/1.jpg", "photos/b/1.jpg")
+    (photos / "again").symlink_to(tmp_path / "elsewhere")
     (photos / "linked").symlink_to(tmp_path / "elsewhere")
     (photos / "a" / "up").symlink_to(photos)
     (photos / "b" / "self").symlink_to(photos / "b")
-    assert ids(list_folder(photos).photos) == ["a/1.jpg", "b/1.jpg", "linked/1.jpg"]
+    (photos / "b" / "root").symlink_to("/")
+    (photos / "b" / "private.jpg").symlink_to(tmp_path / "private.txt")
+    (photos / "b" / "copy.jpg").symlink_to(photos / "a" / "1.jpg")
+    (photos / "b" / "circle.jpg").symlink_to(photos / "b" / "circle.jpg")
+    return photos
+
+
+def test_links_out_of_the_folder_are_named_and_not_followed(tmp_path):
+    listing = list_folder(linked(tmp_path))
+    assert ids(listing.photos) == ["a/1.jpg", "b/1.jpg", "b/circle.jpg", "b/copy.jpg"]
+    names = ["again", "linked", "a/up", "b/private.jpg", "b/root", "b/self"]
+    assert rows(listing) == dict.fromkeys(names, "link")
+
+
+def test_links_are_followed_on_request_and_each_folder_once(tmp_path):
+    listing = list_folder(linked(tmp_path), follow_links=True)
+    assert ids(listing.photos) == [
+        "a/1.jpg",
+        "again/1.jpg",
+        "b/1.jpg",
+        "b/circle.jpg",
+        "b/copy.jpg",
+        "b/private.jpg",
+    ]
+    assert rows(listing) == dict.fromkeys(["linked", "a/up", "b/root", "b/self"], "link")
+
+
+def test_a_folder_that_is_a_link_itself_is_listed(tmp_path):
+    touch(tmp_path, "photos/a/1.jpg", "photos/b/1.jpg")
+    (tmp_path / "alias").symlink_to("photos")
+    assert ids(list_folder(tmp_path / "alias").photos) == ["a/1.jpg", "b/1.jpg"]
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    touch(tmp_path, "a/1.jpg", "b/1.jpg", "b/2019/2.jpg")
+    scandir = os.scandir
+
+    def refuse(path):
+        if Path(path).name == "2019":
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    listing = list_folder(tmp_path)
+    assert ids(listing.photos) == ["a/1.jpg", "b/1.jpg"]
+    assert listing.skipped == [Skipped("b/2019", "unreadable")]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ("manifest.json", "landmarks-train.tfrecord-00000-of-00001", "histogram.png"),
+        ("config.json", "metrics.json", "figures/history.png"),
+        ("config.json", "checkpoint/state.json"),
+        ("saved_model.pb", "assets.extra/labels.txt"),
+        ("prepared.sqlite", "records/x.png"),
+    ],
+)
+def test_records_and_runs_are_no_landmarks(files, tmp_path):
+    touch(tmp_path, "a/1.jpg", "b/1.jpg", *(f"mine/{name}" for name in files))
+    listing = list_folder(tmp_path)
+    assert ids(listing.photos) == ["a/1.jpg", "b/1.jpg"]
+    assert rows(listing) == {"mine": "records or run"}
+    assert listing.empty_folders == []
+
+
+@pytest.mark.parametrize(
+    "name", ["a\nb", "\x1b[31mred", "\u00e9" * 120, "a" * 250, "\u202egpj", " "]
+)
+def test_a_photo_may_have_any_name(name, tmp_path):
+    touch(tmp_path, f"a/{name}", "b/1.jpg")
+    assert ids(list_folder(tmp_path).photos) == [f"a/{name}", "b/1.jpg"]
+
+
+def test_both_unicode_forms_of_a_name_are_one_landmark(tmp_path):
+    touch(tmp_path, "e\u0301glise/1.jpg", "\u00e9glise/2.jpg", "b/1.jpg")
+    photos = list_folder(tmp_path).photos
+    assert {photo.landmark_id for photo in photos} == {"b", "\u00e9glise"}
+    assert len(photos) == 3
 
 
 def test_missing_folder(tmp_path):
@@ -155,74 +245,6 @@ def test_one_landmark(tmp_path):
         list_folder(tmp_path)
 
 
-def test_boxes_file_gives_boxes_to_its_photos(tmp_path):
-    touch(tmp_path, "a/1.jpg", "a/2.jpg", "b/x y.jpg")
-    rows = "a/1.jpg,0.1,0.2,0.75,1\nb/x y.jpg,0,0,1,1\n"
-    (tmp_path / "boxes.csv").write_text(HEADER + rows)
-    listing = list_folder(tmp_path)
-    assert [photo.box for photo in listing.photos] == [
-        (0.1, 0.2, 0.75, 1.0),
-        NO_BOX,
-        (0.0, 0.0, 1.0, 1.0),
-    ]
-    assert listing.strays == []
-
-
-def test_no_boxes_file_no_boxes(tmp_path):
-    assert read_boxes(tmp_path / "boxes.csv") == {}
-
-
-def test_boxes_are_read_by_column_name(tmp_path):
-    """As spreadsheets write them: byte-order mark, CRLF, other order, another column."""
-    path = tmp_path / "boxes.csv"
-    path.write_bytes(b"\xef\xbb\xbfxmax,xmin,note,ymax,ymin,photo\r\n.4,.2,hi,.3,.1,a/1.jpg\r\n")
-    assert read_boxes(path) == {"a/1.jpg": (0.1, 0.2, 0.3, 0.4)}
-
-
-@pytest.mark.parametrize(
-    "row",
-    [
-        "a/2.jpg,0.5,0,0.4,1",  # upside down
-        "a/2.jpg,0,0.5,1,0.4",
-        "a/2.jpg,0,0,1.1,1",  # pixels, perhaps
-        "a/2.jpg,-0.1,0,1,1",
-        "a/2.jpg,nan,0,1,1",
-        "a/2.jpg,0,0,1,",
-        "a/2.jpg,0,0,1",
-        "a/2.jpg;0;0;1;1",
-        "a/2.jpg,top,0,1,1",
-    ],
-)
-def test_a_bad_box_names_its_file_and_line(row, tmp_path):
-    path = tmp_path / "boxes.csv"
-    path.write_text(HEADER + "a/1.jpg,0,0,1,1\n" + row + "\n")
-    expected = f"{path}, line 3: expected photo,ymin,xmin,ymax,xmax with numbers in [0, 1], got "
-    with pytest.raises(UserError, match=f"^{re.escape(expected)}"):
-        read_boxes(path)
-
-
-@pytest.mark.parametrize("header", ["file,ymin,xmin,ymax,xmax", "photo,top,left,bottom,right"])
-def test_a_boxes_file_with_other_columns_is_refused(header, tmp_path):
-    path = tmp_path / "boxes.csv"
-    path.write_text(f"{header}\na/1.jpg,0,0,1,1\n")
-    with pytest.raises(UserError, match=r"line 2: expected photo,ymin,xmin,ymax,xmax"):
-        read_boxes(path)
-
-
-def test_a_bad_box_after_an_empty_line_names_the_line_of_the_file(tmp_path):
-    path = tmp_path / "boxes.csv"
-    path.write_text(HEADER + "\na/1.jpg,0,0,1,2\n")
-    with pytest.raises(UserError, match=r"boxes\.csv, line 3: "):
-        read_boxes(path)
-
-
-def test_a_boxes_file_that_is_no_utf8_is_a_user_error(tmp_path):
-    path = tmp_path / "boxes.csv"
-    path.write_bytes(HEADER.encode() + b"caf\xe9/1.jpg,0,0,1,1\n")
-    with pytest.raises(UserError, match=r"boxes\.csv"):
-        read_boxes(path)
-
-
 def test_a_folder_that_is_split_keeps_its_splits(tmp_path):
     touch(tmp_path, "train/a/1.jpg", "train/b/1.jpg", "val/a/1.jpg", "val/b/deep/1.jpg")
     touch(tmp_path, "test/a/1.jpg", "test/b/1.jpg", "test/stray.jpg")
@@ -236,8 +258,43 @@ def test_a_folder_that_is_split_keeps_its_splits(tmp_path):
         ("val/a/1.jpg", "a", "validation"),
         ("val/b/deep/1.jpg", "b", "validation"),
     ]
-    assert listing.strays == ["test/stray.jpg"]
+    assert rows(listing) == {"test/stray.jpg": "no landmark folder"}
     assert listing.empty_folders == ["empty"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("train", "valid", "test"),
+        ("Train", "Val", "Test"),
+        ("training", "validation", "testing"),
+        ("TRAIN", "dev", "eval"),
+    ],
+)
+def test_splits_keep_their_usual_names(names, tmp_path):
+    touch(tmp_path, *(f"{name}/{one}/1.jpg" for name in names for one in "ab"))
+    found = {photo.photo_id.split("/")[0]: photo.split for photo in list_folder(tmp_path).photos}
+    assert found == dict(zip(names, ("train", "validation", "test"), strict=True))
+
+
+def test_folders_beside_the_splits_are_left_out_and_named(tmp_path):
+    touch(tmp_path, *(f"{name}/{one}/1.jpg" for name in ("train", "val", "test") for one in "ab"))
+    touch(tmp_path, "__MACOSX/train/a/._1.jpg", "annotations/a.json", "annotations/b.json", "x.txt")
+    listing = list_folder(tmp_path)
+    assert len(listing.photos) == 6
+    assert listing.skipped == [
+        Skipped("x.txt", "no landmark folder"),
+        Skipped("annotations/", "beside the splits", "2 files"),
+    ]
+
+
+def test_unlabelled_test_photos_are_one_message(tmp_path):
+    touch(tmp_path, *(f"{name}/{one}/1.jpg" for name in ("train", "val") for one in "ab"))
+    touch(tmp_path, "test/1.jpg", "test/2.jpg")
+    seen = "test/ (no folder inside), train/ (2 folders inside), val/ (2 folders inside)."
+    with pytest.raises(UserError, match="looks split already, with test, train, val") as error:
+        list_folder(tmp_path)
+    assert str(error.value).endswith(f"Seen: {seen}")
 
 
 def test_landmarks_called_train_and_test_are_landmarks(tmp_path):
@@ -252,7 +309,16 @@ def test_landmarks_called_train_and_test_are_landmarks(tmp_path):
     assert [photo.split for photo in list_folder(tmp_path).photos] == ["", ""]
 
 
-@pytest.mark.parametrize("folders", [("train", "test"), ("train", "val", "validation", "test")])
+@pytest.mark.parametrize(
+    "folders",
+    [
+        ("train", "test"),
+        ("Training", "valid"),
+        ("test", "val"),
+        ("train",),
+        ("train", "val", "validation", "test"),
+    ],
+)
 def test_a_folder_split_otherwise_is_refused(folders, tmp_path):
     touch(tmp_path, *(f"{folder}/a/1.jpg" for folder in folders))
     expected = (

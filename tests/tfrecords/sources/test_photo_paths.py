@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tfrecords.sources.photo_paths import is_safe_name, photo_path
+from tfrecords.sources.photo_paths import clean_path, is_safe_name, locate, photo_path
 
 PLAIN = ["7", "IMG_2041", "eiffel tower", "été-2019", "塔", "a.b", "a" * 200]
 NEARLY_HEX = ["0123456789abcde", "0123456789abcdefg", "0123456789abcdef0"]
@@ -45,3 +45,44 @@ def test_other_plain_names_lie_in_the_folder_itself(photo_id):
 )
 def test_names_that_could_lead_elsewhere_are_refused(photo_id):
     assert not is_safe_name(photo_id)
+
+
+@pytest.mark.parametrize("place", ["0/1/2/", ""])
+@pytest.mark.parametrize("suffix", ["jpg", "JPG", "jpeg", "png", "PNG", "webp", "tiff", "heic"])
+def test_a_photo_is_found_deep_or_flat_with_any_ending(place, suffix, tmp_path):
+    path = tmp_path / f"{place}0123456789abcdef.{suffix}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"x")
+    assert locate(tmp_path, "0123456789abcdef") == str(path)
+    assert locate(tmp_path, "0123456789abcdef", ["gif"]) is None
+
+
+def test_the_downloaded_file_comes_first_and_an_empty_one_never(tmp_path):
+    deep, flat = photo_path(tmp_path, "0123456789abcdef"), tmp_path / "0123456789abcdef.jpg"
+    deep.parent.mkdir(parents=True)
+    assert locate(tmp_path, "0123456789abcdef") is None
+    deep.touch()
+    flat.write_bytes(b"flat")
+    assert locate(tmp_path, "0123456789abcdef") == str(flat)
+    deep.write_bytes(b"deep")
+    assert locate(tmp_path, "0123456789abcdef") == str(deep)
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("a.jpg", "a.jpg"),
+        (" ./a/b c.jpg ", "a/b c.jpg"),
+        ("a\\b.jpg", "a/b.jpg"),
+        (".\\a\\b.jpg", "a/b.jpg"),
+        ("../a.jpg", ""),
+        ("a/../../b.jpg", ""),
+        ("/etc/passwd", ""),
+        ("C:\\a.jpg", ""),
+        ("", ""),
+        ("a\0b", ""),
+        ("http://x/a.jpg", ""),
+    ],
+)
+def test_a_path_of_an_index_stays_below_its_folder(text, path):
+    assert clean_path(text) == path

@@ -257,7 +257,8 @@ def test_a_file_without_landmarks(text, tmp_path):
 def test_a_row_of_a_file_of_landmarks_that_is_too_short(tmp_path):
     path = written(tmp_path, "photos,landmark_id\n3,9\n4\n")
     with pytest.raises(
-        UserError, match=r"landmarks\.txt, line 3: expected 2 fields, got 1\. Mend or delete that"
+        UserError,
+        match=r"landmarks\.txt, line 3: expected 2 fields, got 1\. Correct or delete that",
     ):
         read_landmarks_file(path)
 

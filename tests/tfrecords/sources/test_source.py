@@ -4,6 +4,8 @@ import csv
 import hashlib
 import io
 import json
+import os
+import socket
 import tarfile
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -15,8 +17,9 @@ from PIL import Image
 
 from tfrecords.build import build
 from tfrecords.common.console import UserError
-from tfrecords.common.types import SPLITS
+from tfrecords.common.types import SPLITS, Skipped
 from tfrecords.options import BuildOptions, parse_options
+from tfrecords.sources.source import index_source
 
 COUNTS = {"7": 6, "12": 4, "305": 3}  # photos of each landmark
 NAMES = {"7": "Eiffel Tower", "12": "Petra", "305": "Petra"}
@@ -282,6 +285,94 @@ def test_a_folder_that_is_split_already_keeps_its_splits(tmp_path):
     assert (tmp_path / "out" / "skipped.csv").read_text() == (
         "photo,reason,detail\ntest/untrained/1.jpg,untrained landmark,\n"
     )
+
+
+@pytest.mark.parametrize("ending", ["JPG", "jpeg", "png"])
+def test_photos_of_an_index_may_have_other_endings(ending, index, tmp_path, expected_shards):
+    photos = write_photos(tmp_path / "photos", lambda photo_id: f"{photo_id}.{ending}")
+    build(BuildOptions(csv=index, photos=photos, out=tmp_path / "out"))
+    assert shards(tmp_path / "out") == expected_shards
+
+
+def test_an_index_of_files_and_names(tmp_path, capsys):
+    write_photos(tmp_path / "photos", deep)
+    rows = [f"{deep(photo_id)},{NAMES[one]} {one}\n" for photo_id, (one, _) in PHOTOS.items()]
+    (tmp_path / "index.csv").write_text("filename,label\n" + "".join(rows) + "gone.jpg,x\n")
+    boxes = "photo,ymin,xmin,ymax,xmax\n" + f"{deep(min(PHOTOS))},0,0,.5,1\nnobody.jpg,0,0,1,1\n"
+    (tmp_path / "photos" / "boxes.csv").write_text(boxes)
+    build(
+        BuildOptions(csv=tmp_path / "index.csv", photos=tmp_path / "photos", out=tmp_path / "out")
+    )
+    records = records_of(tmp_path / "out")
+    assert {photo_id: row[2] for photo_id, row in records.items()} == {
+        deep(photo_id): f"{NAMES[one]} {one}" for photo_id, (one, _) in PHOTOS.items()
+    }
+    assert read_csv(tmp_path / "out" / "skipped.csv") == [
+        {"photo": "gone.jpg", "reason": "missing", "detail": ""}
+    ]
+    assert "warning: 1 of the 2 rows of" in capsys.readouterr().out
+
+
+def test_an_index_of_files_needs_a_folder(tmp_path):
+    (tmp_path / "index.csv").write_text("filename,label\na.jpg,x\nb.jpg,y\n")
+    options = BuildOptions(csv=tmp_path / "index.csv", tars=tmp_path, out=tmp_path / "out")
+    with pytest.raises(UserError, match=r"lists files, and photos in tar files are found by id"):
+        build(options)
+
+
+def test_a_photo_folder_that_is_not_there_is_named(index, tmp_path):
+    options = BuildOptions(csv=index, photos=tmp_path / "fotos", out=tmp_path / "out")
+    with pytest.raises(UserError, match=r"^No folder .*fotos\. Expected the photos of .*train"):
+        build(options)
+
+
+def test_ids_that_a_disk_takes_for_one_file_are_not_read_twice(tmp_path, monkeypatch):
+    write_photos(tmp_path / "photos", lambda photo_id: f"{photo_id}.jpg")
+    (tmp_path / "index.csv").write_text("id,landmark_id\nab,1\nAB,2\ncd,2\n")
+    arguments = (tmp_path / "index.csv", tmp_path / "photos", {}, False)
+    assert [photo.photo_id for photo in index_source(*arguments).photos] == ["ab", "AB", "cd"]
+    monkeypatch.setattr("tfrecords.sources.source._ignores_case", lambda folder: True)
+    source = index_source(*arguments)
+    assert [photo.photo_id for photo in source.photos] == ["ab", "cd"]
+    assert source.skipped == [Skipped("AB", "repeated id", "the disk takes it for ab")]
+
+
+def test_refused_rows_are_counted_where_too_few_landmarks_are_left(tmp_path):
+    write_photos(tmp_path / "photos", lambda photo_id: f"{photo_id}.jpg")
+    (tmp_path / "index.csv").write_text("id,landmark_id\na,-1\nb,0\nc,-1\n")
+    options = BuildOptions(
+        csv=tmp_path / "index.csv", photos=tmp_path / "photos", out=tmp_path / "out"
+    )
+    with pytest.raises(UserError, match=r"Left out were 2 x bad row; the first is a: line 2: expe"):
+        build(options)
+
+
+@pytest.mark.parametrize("out", ["photos/records", "photos/a/../records", "alias/records"])
+def test_records_inside_the_photo_folder_are_refused(out, tmp_path):
+    (tmp_path / "photos" / "a").mkdir(parents=True)
+    (tmp_path / "alias").symlink_to("photos")
+    with pytest.raises(UserError, match=r"lies inside --photos .* Name a folder outside of it\."):
+        BuildOptions(photos=tmp_path / "photos", out=tmp_path / out)
+
+
+def test_special_and_giant_files_are_left_out_unread(tmp_path):
+    for landmark in ("tower", "bridge"):
+        (tmp_path / "photos" / landmark).mkdir(parents=True)
+        for number in range(3):
+            picture = jpeg(number + 10 * (landmark == "tower"))
+            (tmp_path / "photos" / landmark / f"{number}.jpg").write_bytes(picture)
+    os.mkfifo(tmp_path / "photos" / "tower" / "pipe.jpg")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(os.path.relpath(tmp_path / "photos" / "tower" / "socket.jpg"))
+    with open(tmp_path / "photos" / "tower" / "video.mp4", "wb") as giant:
+        giant.truncate(10 * 2**40)
+    build(BuildOptions(photos=tmp_path / "photos", out=tmp_path / "out"))
+    assert [row["reason"] for row in read_csv(tmp_path / "out" / "skipped.csv")] == [
+        "unreadable",
+        "unreadable",
+        "too many bytes",
+    ]
+    assert len(records_of(tmp_path / "out")) == 6
 
 
 def test_shares_for_a_folder_that_is_split_already_are_refused(tmp_path):

@@ -12,6 +12,7 @@ COMMANDS = {  # short name: (module, what it does), in the order of use
     "features": ("glr_keras.features", "list or delete stored features"),
     "search": ("tuning.search", "search hyperparameters on stored features"),
     "predict": ("glr_keras.predict", "name the landmarks of photos"),
+    "explain": ("glr_keras.explain", "show and measure where models look"),
     "export": ("glr_keras.export", "a run -> a SavedModel that takes photo files"),
 }
 

@@ -34,6 +34,8 @@ def folder(demo_data, tmp_path_factory):
         shutil.copy(photos[0], folder / name)
     Image.open(photos[0]).save(folder / "b.webp")
     (folder / "list.txt").write_text("photo.jpg\n")
+    Image.open(photos[0]).convert("L").save(folder / "mask.png")
+    np.save(folder / "map.npy", np.ones((1, 1)))  # 32 pixels: VGG16 makes one cell of them
     write_index(folder, photos)
     (folder / "DATA").symlink_to(folder / "data" / "mine")
     return folder

@@ -28,7 +28,7 @@ LAYERS = {
         ["reporting"],
         ["training", "inference"],
         ["explaining"],
-        ["fit", "predict", "export"],
+        ["fit", "predict", "explain", "export"],
     ],
 }
 # What a package takes from another one; a name stands for all below it.
@@ -168,6 +168,8 @@ def test_light_modules_start_neither_tensorflow_nor_keras(run_python):
     light += [
         "glr_keras",
         "glr_keras.config",
+        "glr_keras.explain",
+        "glr_keras.explaining.options",
         "glr_keras.export",
         "glr_keras.features.__main__",
         "glr_keras.features.store",

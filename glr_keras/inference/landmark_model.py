@@ -1,6 +1,7 @@
 """The library call: `glr_keras.load` a run or an export, then predict, explain and embed photos."""
 
 import dataclasses
+import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -17,6 +18,8 @@ from glr_keras.inference.loading import load_recognizer, short_side_of
 from glr_keras.inference.model_dir import check_model, find_saved_model
 from glr_keras.inference.photo_inputs import read_photo
 from glr_keras.inference.saved_model import open_export
+from glr_keras.models.landmark_maps import map_of_landmark
+from glr_keras.models.recognizer import Recognizer
 from tfrecords.common.console import UserError
 from tfrecords.common.parallel import available_cores
 from tfrecords.common.types import REASONS
@@ -45,7 +48,8 @@ class Explanation(Prediction):
     """A prediction, and where the model looked.
 
     Attributes:
-        attention_map: float32 array `(rows, columns)` in [0, 1], on the view.
+        attention_map: float32 array `(rows, columns)` in [0, 1], on the view; that of a landmark
+            where one was asked for.
         view: float32 array `(image_size, image_size, 3)` in [0, 255]: the centre of the upright
             photo, 7/8 of its short side, as the model saw it.
     """
@@ -65,6 +69,7 @@ class LandmarkModel:
         landmarks: Names in label order.
         image_size: Side of the square that the model sees, in pixels.
         short_side: To which photos are scaled down before, in pixels.
+        head: Name of its head's class; maps are an ABN's own, and else Grad-CAM.
     """
 
     def __init__(
@@ -74,10 +79,12 @@ class LandmarkModel:
         image_size: int,
         short_side: int,
         owner: Any = None,
+        head: str = "ABN",
     ):
         self.landmarks = list(landmarks)
         self.image_size = image_size
         self.short_side = short_side
+        self.head = head
         self._endpoints = endpoints
         self._owner = owner  # of the endpoints' variables
         self._readers = ThreadPoolExecutor(available_cores())
@@ -98,9 +105,21 @@ class LandmarkModel:
         """
         return self._one_or_many(photos, lambda batch: self.try_predict(batch, top))
 
-    def explain(self, photos, top: int = 5) -> Explanation | list[Explanation]:
-        """Does the same, with the attention map of each photo and the view that it lies on."""
-        return self._one_or_many(photos, lambda batch: self.try_explain(batch, top))
+    def explain(
+        self, photos, top: int = 5, landmark: str | None = None
+    ) -> Explanation | list[Explanation]:
+        """Does the same, with the attention map of each photo and the view that it lies on.
+
+        Args:
+            photos, top: As in `predict`.
+            landmark: Name of one: the map then shows what speaks for it, whatever the answer is,
+                divided by the map's maximum: its class activation map in the attention branch, or
+                Grad-CAM of a head without one. Runs have it, exports do not.
+
+        Raises:
+            UserError: as in `predict`, an unknown landmark, or an export asked for one.
+        """
+        return self._one_or_many(photos, lambda batch: self.try_explain(batch, top, landmark))
 
     def embed(self, photos) -> np.ndarray:
         """Returns what the backbone says of each photo, averaged over space; for retrieval.
@@ -125,15 +144,58 @@ class LandmarkModel:
 
         return self._ask("scores", photos, predict)
 
-    def try_explain(self, photos: Sequence, top: int = 5) -> list[Explanation | str]:
+    def try_explain(
+        self, photos: Sequence, top: int = 5, landmark: str | None = None
+    ) -> list[Explanation | str]:
         """Explains one batch; reasons as in `try_predict`."""
+        label = None
+        if landmark is not None:
+            label, recognizer = self.label_of(landmark), self.recognizer
 
         def explain(answer, row, contents):
             view = self._decode([contents])[0][0].numpy()
             described = self._describe(answer, row, top)
-            return Explanation(**described, attention_map=answer["attention_map"][row], view=view)
+            attention_map = answer["attention_map"][row]
+            if label is not None:
+                attention_map = map_of_landmark(recognizer, view[None], [label])[0]
+            return Explanation(**described, attention_map=attention_map, view=view)
 
         return self._ask("serving_default", photos, explain)
+
+    def try_views(self, photos: Sequence) -> list[np.ndarray | str]:
+        """Returns what the model sees of each photo, as in `Explanation.view`, or a reason."""
+        results = list(self._readers.map(self._read, photos))
+        files = [contents for contents in results if not isinstance(contents, str)]
+        views = iter(self._decode(files)[0].numpy() if files else ())
+        return [one if isinstance(one, str) else next(views) for one in results]
+
+    @property
+    def recognizer(self) -> Recognizer:
+        """The Keras model of a run.
+
+        Raises:
+            UserError: of an export, which is a graph without parts.
+        """
+        if not isinstance(self._owner, Recognizer):
+            raise UserError(
+                "An export holds the map of its answer only. Name the run that it was made of."
+            )
+        return self._owner
+
+    def label_of(self, landmark: str) -> int:
+        """Returns the label of a landmark's name.
+
+        Raises:
+            UserError: the model does not know it; the message names similar ones.
+        """
+        if landmark in self.landmarks:
+            return self.landmarks.index(landmark)
+        similar = difflib.get_close_matches(landmark, self.landmarks, cutoff=0.5)
+        shown = similar or self.landmarks[:5]
+        raise UserError(
+            f"The model does not know the landmark {landmark!r}. Of its {len(self.landmarks):,}, "
+            f"{'similar ones are' if similar else 'some are'}: {', '.join(shown)}"
+        )
 
     def _describe(self, answer, row, top):
         probabilities = answer["probabilities"][row]
@@ -201,12 +263,14 @@ def load(path) -> LandmarkModel:
             description.image_size,
             description.short_side,
             export.saved_model,
+            description.head,
         )
     recognizer = load_recognizer(path)
     short_side = short_side_of(path)
     endpoints = build_endpoints(recognizer, short_side)
     image_size = recognizer.backbone.input_shape[1]
-    return LandmarkModel(endpoints, recognizer.landmarks, image_size, short_side, recognizer)
+    head = type(recognizer.head).__name__
+    return LandmarkModel(endpoints, recognizer.landmarks, image_size, short_side, recognizer, head)
 
 
 def _is_one(photos):

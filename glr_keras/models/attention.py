@@ -35,7 +35,7 @@ def answer(head: keras.Model, features: tf.Tensor) -> tf.Tensor:
     Returns:
         probabilities: float32 Tensor `(batch, landmarks)`, rows add up to 1.
     """
-    return _probabilities(head(features, training=False))
+    return probabilities_of(head(features, training=False))
 
 
 def answer_with_map(head: keras.Model, features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -51,11 +51,11 @@ def answer_with_map(head: keras.Model, features: tf.Tensor) -> tuple[tf.Tensor, 
         maps = outputs["attention_map"][..., 0]
     else:
         outputs, maps = grad_cam(head, features)
-    return _probabilities(outputs), tf.cast(maps, tf.float32)
+    return probabilities_of(outputs), tf.cast(maps, tf.float32)
 
 
-def _probabilities(outputs):
-    """Turns the logits that a head returns into its answer."""
+def probabilities_of(outputs):
+    """Turns the logits that a head returns, its dict, into its answer."""
     return tf.nn.softmax(tf.cast(outputs["perception"], tf.float32))
 
 

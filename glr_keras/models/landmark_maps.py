@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from glr_keras.models.attention import answer, answer_with_map
 from glr_keras.models.heads import ABN
+from glr_keras.models.recognizer import Recognizer
 from glr_keras.saliency.grids import blur_maps
 
 ATTENTION, CLASS, GRAD_CAM = "attention", "class", "grad-cam"
@@ -44,6 +45,26 @@ def landmark_maps(
         return blur_maps(landmark_maps(head, features, GRAD_CAM, labels)).astype(np.float32)
     compute = class_activations if name == CLASS else grad_cam
     return in_batches(lambda *part: compute(head, *part), features, np.asarray(labels))
+
+
+def map_of_landmark(recognizer: Recognizer, views: np.ndarray, labels: Sequence[int]) -> np.ndarray:
+    """Computes what speaks for `labels` in each view: class activation maps, or else Grad-CAM.
+
+    Args:
+        recognizer: Recognizer.
+        views: float32 `(photos, image_size, image_size, 3)`, RGB in [0, 255].
+        labels: Int per photo.
+
+    Returns:
+        float32 `(photos, rows, columns)` in [0, 1], as `landmark_maps` returns them.
+    """
+    features = in_batches(lambda part: recognizer.backbone(part, training=False), views)
+    return landmark_maps(recognizer.head, features, name_of_landmark_maps(recognizer.head), labels)
+
+
+def name_of_landmark_maps(head: keras.Model) -> str:
+    """Names the maps of `head` that differ between landmarks, the better ones if it has two."""
+    return CLASS if isinstance(head, ABN) else GRAD_CAM
 
 
 def class_activations(head: ABN, features: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:

@@ -58,6 +58,25 @@ def _overlaps(coarse, fine):
     return np.clip(overlaps, 0, None) * coarse / fine
 
 
+def box_to_grid(box: Sequence[float], rows: int, columns: int) -> np.ndarray:
+    """Returns the fraction of each cell that a box fills.
+
+    Args:
+        box: (ymin, xmin, ymax, xmax) in [0, 1] of what the grid lies on.
+        rows, columns: Int, of the grid.
+
+    Returns:
+        float64 `(rows, columns)` in [0, 1].
+    """
+    ymin, xmin, ymax, xmax = box
+    filled = []
+    for low, high, cells in ((ymin, ymax, rows), (xmin, xmax, columns)):
+        edges = np.arange(cells + 1)
+        inside = np.minimum(edges[1:], high * cells) - np.maximum(edges[:-1], low * cells)
+        filled.append(np.clip(inside, 0, 1))
+    return filled[0][:, None] * filled[1][None]
+
+
 def removal_order(saliency: np.ndarray, tie_break: np.ndarray) -> np.ndarray:
     """Returns flat cell indices, the most salient first; equal ones in the order of `tie_break`.
 

@@ -9,6 +9,7 @@ from PIL import Image
 
 import glr_keras
 from glr_keras.data.views import eval_view
+from glr_keras.models.landmark_maps import map_of_landmark
 from glr_keras.models.objective import compile_model
 from tfrecords.common.console import UserError
 
@@ -148,3 +149,21 @@ def test_other_folders_are_refused(tmp_path, demo_data):
         glr_keras.load(demo_data)
     with pytest.raises(UserError, match="does not exist"):
         glr_keras.load(tmp_path / "none")
+
+
+def test_a_run_explains_any_of_its_landmarks(run, demo_photos):
+    one, other = (run.explain(demo_photos[0], landmark=name) for name in run.landmarks[:2])
+    answer = run.explain(demo_photos[0])
+    assert one.landmarks == other.landmarks == answer.landmarks
+    assert one.attention_map.shape == answer.attention_map.shape
+    assert one.attention_map.max() in (0, 1)
+    assert not np.array_equal(one.attention_map, other.attention_map)
+    expected = map_of_landmark(run.recognizer, one.view[None], [0])
+    np.testing.assert_allclose(one.attention_map, expected[0], rtol=1e-5)
+
+
+def test_an_unknown_landmark_and_an_export_asked_for_one_are_refused(run, exported, demo_photos):
+    with pytest.raises(UserError, match=r"does not know the landmark 'great_dom'.*great_dome"):
+        run.explain(demo_photos[0], landmark="great_dom")
+    with pytest.raises(UserError, match="Name the run that it was made of"):
+        exported.explain(demo_photos[0], landmark=run.landmarks[0])

@@ -5,6 +5,7 @@ import pytest
 
 from glr_keras.saliency.grids import (
     blur_maps,
+    box_to_grid,
     center_map,
     control_maps,
     enlarge,
@@ -36,6 +37,11 @@ def test_a_coarser_grid_has_the_mean_of_what_its_cells_cover():
     np.testing.assert_allclose(to_grid(np.array([[[0.0, 3.0, 9.0]]]), 1, 2), [[[1.0, 7.0]]])
     assert to_grid(maps, 4, 4) is maps
     np.testing.assert_allclose(to_grid(maps, 8, 8)[0], enlarge(maps[0], 8, 8))
+
+
+def test_a_cell_has_the_fraction_that_a_box_fills():
+    filled = box_to_grid((0.25, 0.125, 1, 0.5), 2, 4)
+    np.testing.assert_allclose(filled, [[0.25, 0.5, 0, 0], [0.5, 1, 0, 0]])
 
 
 def test_cells_go_from_the_most_salient_and_equal_ones_as_the_tie_break_says():

@@ -1,0 +1,196 @@
+"""Flags of `glr_keras.explain`, and what can be checked of them before TensorFlow starts."""
+
+import argparse
+import shlex
+from pathlib import Path
+
+from glr_keras.inference.model_dir import check_model, check_run, find_saved_model
+from glr_keras.inference.photo_inputs import check_sources
+from tfrecords.common.console import UserError
+from tfrecords.common.types import SPLITS
+
+COUNT = 24  # photos of a split
+MAPS = ("attention", "class", "grad-cam")
+DESCRIPTION = (
+    "Shows where models looked: a picture per photo, contact sheets and maps.npz. With a flag of "
+    "the second group it measures or changes the maps instead. Exit code 1 where photos could not "
+    "be read."
+)
+
+
+def parse_arguments(argv=None) -> argparse.Namespace:
+    """Parses the command line; `models` and `photos` are told apart."""
+    parser = argparse.ArgumentParser(prog="python -m glr_keras.explain", description=DESCRIPTION)
+    parser.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="MODEL_OR_PHOTO",
+        help="a run directory or an export, or several of them to see side by side; then photos, "
+        "folders of photos, lists of paths (*.txt) or - (default: photos of --split)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="new or empty folder for what is written (default: explanations; --measure of a "
+        "split: the run)",
+    )
+    of_split = parser.add_argument_group("photos of a split")
+    of_split.add_argument("--split", choices=SPLITS, help="of the records (default: test)")
+    of_split.add_argument(
+        "--count", type=_positive, metavar="N", help=f"its first photos (default: {COUNT})"
+    )
+    of_split.add_argument(
+        "--data-dir", type=Path, metavar="DATA", help="records (default: those of the first run)"
+    )
+    maps = parser.add_argument_group("maps and colours")
+    maps.add_argument("--landmark", metavar="NAME", help="what speaks for this one, not the answer")
+    maps.add_argument(
+        "--beside", choices=MAPS, action="append", default=[], help="a further map of each photo"
+    )
+    maps.add_argument(
+        "--opacity", type=_fraction, default=0.55, metavar="X", help="of colours (default: 0.55)"
+    )
+    maps.add_argument(
+        "--stretched", action="store_true", help="colours span each map's own range, not 0 to 1"
+    )
+    _add_modes(parser)
+    args = parser.parse_args(argv)
+    args.models, args.photos = split_inputs(args.inputs)
+    return args
+
+
+def _add_modes(parser):
+    group = parser.add_argument_group("instead of pictures (at most one)")
+    modes = group.add_mutually_exclusive_group()
+    modes.add_argument(
+        "--measure", action="store_true", help="how faithful the maps are, with intervals"
+    )
+    modes.add_argument(
+        "--stability", action="store_true", help="how much the maps of several runs agree"
+    )
+    modes.add_argument(
+        "--sanity", action="store_true", help="whether maps change with layers made random"
+    )
+    modes.add_argument(
+        "--keep-box",
+        type=_box,
+        metavar="Y0,X0,Y1,X1",
+        help="put a map in place of the network's: 1 in this box, in [0, 1] of the photo, else 0",
+    )
+    modes.add_argument(
+        "--mask", type=Path, help="the same: white parts of a PNG of the photo's size"
+    )
+    modes.add_argument(
+        "--map", type=Path, help="the same: a .npy of the map's own shape, in [0, 1]"
+    )
+    group.add_argument(
+        "--seconds",
+        type=_positive,
+        default=120,
+        metavar="N",
+        help="of --measure: photos are taken until they are used up (default: 120)",
+    )
+
+
+def split_inputs(inputs: list[str]) -> tuple[list[Path], list[str]]:
+    """Tells models from photos: the first input is a model, and so is every other folder of one."""
+    models = [Path(inputs[0])]
+    photos = []
+    for one in inputs[1:]:
+        is_model = Path(one).is_dir() and not photos and _is_model(Path(one))
+        (models if is_model else photos).append(Path(one) if is_model else one)
+    return models, photos
+
+
+def _is_model(path):
+    return (path / "config.json").is_file() or find_saved_model(path) is not None
+
+
+def check_arguments(args: argparse.Namespace) -> None:
+    """Looks for models, photos and the folder to write to, before any work is done.
+
+    Raises:
+        UserError: a model is missing or not complete, photos are missing, flags that don't go
+            together, a folder to write to that holds something.
+    """
+    for path in args.models:
+        check_model(path)
+    check_sources(args.photos)
+    if args.photos and (args.split or args.count or args.data_dir):
+        raise UserError("Name either photos or --split, --count and --data-dir, not both.")
+    if args.measure or args.sanity or is_intervention(args):
+        flag = "--measure" if args.measure else "--sanity" if args.sanity else "Another map"
+        if len(args.models) > 1:
+            raise UserError(f"{flag} takes one run, got {len(args.models)}.")
+        _needs_runs(args.models, flag)
+    if args.stability:
+        if len(args.models) < 2:
+            raise UserError("--stability compares runs: name two or more, e.g. of other seeds.")
+        _needs_runs(args.models, "--stability")
+    if is_intervention(args) and not args.photos:
+        raise UserError("Another map needs a photo: python -m glr_keras.explain RUN PHOTO ...")
+    for path in (args.mask, args.map):
+        if path is not None and not path.is_file():
+            raise UserError(f"No file {path}.")
+    if args.out is not None or not (args.measure or args.stability or args.sanity):
+        args.out = args.out or Path("explanations")
+        _check_out(args.out)
+
+
+def is_intervention(args: argparse.Namespace) -> bool:
+    """Tells whether another map is to stand in place of the network's."""
+    return any(one is not None for one in (args.keep_box, args.mask, args.map))
+
+
+def _needs_runs(models, flag):
+    for path in models:
+        if find_saved_model(path) is not None:
+            raise UserError(f"{flag} needs a run; {path} is an export. Name what it was made of.")
+        check_run(path)
+
+
+def _check_out(folder):
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        shown = shlex.quote(str(folder.with_name(folder.name + "-2")))
+        raise UserError(
+            f"{folder} holds something already; expected a new or empty folder. Delete it, or name "
+            f"another one: --out {shown}"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"The folder {folder} can't be made ({error.strerror}).") from error
+
+
+def _positive(text):
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text}")
+    return value
+
+
+def _fraction(text):
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number in [0, 1], got {text}")
+    return value
+
+
+def _box(text):
+    try:
+        ymin, xmin, ymax, xmax = box = [float(side) for side in text.split(",")]
+    except ValueError:
+        box = None
+    if box is None or not (0 <= ymin < ymax <= 1 and 0 <= xmin < xmax <= 1):
+        raise argparse.ArgumentTypeError(
+            f"expected four numbers in [0, 1], y0 < y1 and x0 < x1, as in 0.1,0.2,0.9,0.7; "
+            f"got {text}"
+        )
+    return tuple(box)

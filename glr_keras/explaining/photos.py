@@ -1,0 +1,101 @@
+"""The photos that are explained: files that a user names, or those of a split."""
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from glr_keras.config import read_json
+from glr_keras.data.records import Records, open_records, raw_records
+from glr_keras.explaining.measured_maps import view_square
+from glr_keras.inference.photo_inputs import photo_paths
+from tfrecords.common.console import UserError
+from tfrecords.images.convert import PhotoError, prepare_photo
+
+SHOWN_SIDE = 384  # pixels, the short side of a photo in a picture
+
+
+@dataclass(frozen=True)
+class NamedPhoto:
+    """A photo to explain.
+
+    Attributes:
+        name: Its path, or its id in the records.
+        source: Path, or bytes of the file.
+        landmark: What it shows; empty where unknown.
+        box: `(ymin, xmin, ymax, xmax)` in [0, 1] of the photo; all 0 where unknown.
+    """
+
+    name: str
+    source: str | bytes
+    landmark: str = ""
+    box: np.ndarray = field(default_factory=lambda: np.zeros(4))
+
+
+def named_photos(sources: Sequence[str]) -> Iterator[NamedPhoto]:
+    """Yields the photos that `sources` stand for, as in `glr_keras.predict`."""
+    for path in photo_paths(sources):
+        yield NamedPhoto(path, path)
+
+
+def split_photos(records: Records, split: str, count: int | None) -> list[NamedPhoto]:
+    """Returns the first photos of a split: a fair draw, since records are in shuffled order.
+
+    Raises:
+        UserError: the split has none.
+    """
+    if not records.num_photos(split):
+        raise UserError(
+            f"The split {split} of {records.data_dir} has no photos. Name another one: --split "
+            "train, validation or test."
+        )
+    rows = raw_records(records, split).take(-1 if count is None else count)
+    return [
+        NamedPhoto(
+            row["photo_id"].decode(), row["image"], records.landmarks[row["label"]], row["box"]
+        )
+        for row in rows.as_numpy_iterator()
+    ]
+
+
+def records_of(run: Path, data_dir: Path | None = None) -> Records:
+    """Opens the records that a run has learned from, or those in `data_dir`.
+
+    Raises:
+        UserError: an export without `data_dir`, or records that are gone.
+    """
+    if data_dir is None:
+        config = run / "config.json"
+        if not config.is_file():
+            raise UserError(
+                f"{run} is an export, which does not know the records of its run. Name photos, or "
+                "the records: --data-dir DATA"
+            )
+        data_dir = Path(read_json(config).data_dir)
+    return open_records(data_dir)
+
+
+def upright_pixels(photo: NamedPhoto) -> np.ndarray | None:
+    """Reads a photo as its user sees it, upright, at the size of a picture.
+
+    Returns:
+        uint8 `(height, width, 3)`; None where it can't be read.
+    """
+    try:
+        contents = photo.source
+        if not isinstance(contents, bytes):
+            contents = Path(contents).read_bytes()
+        prepared = prepare_photo(contents, SHOWN_SIDE)
+    except (PhotoError, OSError):
+        return None
+    with Image.open(io.BytesIO(prepared)) as image:
+        return np.asarray(image)
+
+
+def square_in_pixels(height: int, width: int) -> tuple[int, int, int]:
+    """Returns (top, left, side) of what the model sees of a photo of this size."""
+    top, left, bottom, _ = view_square(height, width)
+    return round(top * height), round(left * width), round((bottom - top) * height)

@@ -1,9 +1,10 @@
 """What a GPU makes of it, under JAX: python benchmarks/accelerator.py
 
 Photos/s of VGG16's forward pass at 224 pixels and of an ABN training step on its features, in
-bfloat16, each also as a share of what a plain matrix product in bfloat16 reaches on the same
-device; and what that makes of the report's epoch, 123,391 photos in 65 minutes. Needs the package
-jax with support for the device; TensorFlow is not imported, and nothing is read or downloaded.
+bfloat16, each also as a fraction of what a plain matrix product in bfloat16 reaches on the same
+device; and what that makes of an epoch of the student report of 2018, 123,391 photos in 65 minutes.
+Needs the package jax with support for the device; TensorFlow is not imported, and nothing is read
+or downloaded.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import keras
 import numpy as np
-from show import show
+from show import print_context, show
 
 from glr_keras.config import FitConfig
 from glr_keras.models.backbones import build_backbone
@@ -35,6 +36,7 @@ def main():
     parser.add_argument("--matrix", type=int, default=8192, help="side of the plain product")
     parser.add_argument("--image-size", type=int, default=224)
     args = parser.parse_args()
+    print_context()
     print(f"{jax.devices()[0].device_kind}, JAX {jax.__version__}, Keras {keras.__version__}")
     peak = product_flops(args.matrix, args.steps)
     print(f"plain bfloat16 product of {args.matrix}: {peak / 1e12:.3g} TFLOP/s", flush=True)
@@ -45,7 +47,7 @@ def main():
     backbone = build_backbone(config)
     forward = forward_rate(backbone, args)
     step, flop = step_rate(config, backbone.output_shape[1:], args)
-    shares = [
+    fractions = [
         ("VGG16 forward", forward * VGG16_FLOP * scale / peak),
         ("ABN step on features", step * flop / peak),
     ]
@@ -55,7 +57,7 @@ def main():
         f"The report's epoch took {REPORT_SECONDS / 60:.0f} minutes. Here: {live:.0f} s live, "
         f"{REPORT_PHOTOS / step:.0f} s on stored features (reading them not counted)."
     )
-    show("accelerator", "Share of a plain bfloat16 matrix product", "share", shares)
+    show("accelerator", "Fraction of a plain bfloat16 matrix product", "fraction", fractions)
 
 
 def product_flops(side, steps):

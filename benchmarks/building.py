@@ -1,4 +1,4 @@
-"""How near a build comes to bare decoding and encoding: python benchmarks/building.py
+"""How close a build comes to bare decoding and encoding: python benchmarks/building.py
 
 The bare loop decodes, resizes and encodes every photo on as many cores, in processes and in
 threads; the build also compares, splits, checks and writes. Then the memory of two builds, of which
@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from show import print_context
 
 from tfrecords.images.convert import JPEG_QUALITY
 
@@ -37,6 +38,7 @@ def main():
         "--memory-count", type=int, default=5000, help="photos of the smaller build"
     )
     args = parser.parse_args()
+    print_context()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if args.photos is None:
@@ -47,7 +49,7 @@ def main():
 
 
 def measure_speed(photos, folder, rounds):
-    """Bare loops and builds in turn: the machine's speed changes while they run."""
+    """Measures bare loops and builds alternately: the machine's speed changes meanwhile."""
     paths = sorted(path for path in photos.rglob("*") if path.is_file())
     ratios = []
     for number in range(rounds):
@@ -96,7 +98,7 @@ def measure_memory(folder, count):
 
 
 def make_photos(folder, count, size):
-    """Makes photos that are no copies of each other, with as many details as photos have."""
+    """Makes photos that are not near-duplicates of each other, with fine details."""
     for number in range(LANDMARKS):
         (folder / str(number)).mkdir(parents=True)
     jobs = (

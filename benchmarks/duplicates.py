@@ -1,10 +1,10 @@
-"""How many copies are found, how many other photos are taken for copies, and how long it takes.
+"""How many near-duplicates are found, how many other pairs are reported, and how long it takes.
 
     python benchmarks/duplicates.py [--photos DIR]
 
-Each sampled photo is changed in several ways, and each change must be found by comparing it with
-its original. False pairs are counted over all pairs of the folder's photos; whether these really
-are different photos is for eyes to judge: `--pairs` names them. With `pip install imagehash` the
+Each sampled photo is changed in several ways; found means that the changed photo is reported as a
+near-duplicate of its original. Pairs are then counted over all photos of the folder; whether these
+are different photos has to be judged by eye: `--pairs` names them. With `pip install imagehash` the
 same is done with its 64-bit phash, at two thresholds.
 """
 
@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageEnhance
+from show import print_context
 
 from tfrecords.demo.photos import write_photos
 from tfrecords.images.convert import PhotoError, prepare_photo
@@ -33,9 +34,10 @@ THRESHOLDS = (6, 10)  # bits of 64
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photos", type=Path, help="a folder; default: the demo's photos")
-    parser.add_argument("--sample", type=int, default=300, help="photos to make copies of")
+    parser.add_argument("--sample", type=int, default=300, help="photos to change")
     parser.add_argument("--pairs", action="store_true", help="name the pairs that are found")
     args = parser.parse_args()
+    print_context()
     with tempfile.TemporaryDirectory() as name:
         if args.photos is None:
             write_photos(Path(name))
@@ -54,11 +56,14 @@ def measure(folder, args):
     else:
         for bits in THRESHOLDS:
             methods[f"phash, {bits} bits"] = matches_phash(phash, bits)
-    print(f"{len(sample)} photos, copies found:\n{'':24}" + "".join(f"{m:>16}" for m in methods))
+    print(
+        f"{len(sample)} photos, near-duplicates found:\n{'':26}"
+        + "".join(f"{m:>16}" for m in methods)
+    )
     for change, make in changes().items():
         pairs = [(jpeg, prepare_photo(make(image(jpeg)), SHORT_SIDE)) for jpeg in sample.values()]
         found = [np.mean([matches(*pair) for pair in pairs]) for matches in methods.values()]
-        print(f"{change:24}" + "".join(f"{share:16.1%}" for share in found), flush=True)
+        print(f"{change:26}" + "".join(f"{fraction:16.1%}" for fraction in found), flush=True)
     count_pairs(originals, args.pairs)
 
 
@@ -85,19 +90,19 @@ def matches_phash(phash, bits):
 
 
 def changes():
-    """Returns name -> from a picture to the bytes of its copy."""
+    """Returns name -> function from a picture to the bytes of the changed one."""
     return {
         "quality 30": lambda photo: encode(photo, 30),
         "half the size": lambda photo: encode(scale(photo, 0.5)),
         "3/4 of the size": lambda photo: encode(scale(photo, 0.75)),
         "brightness + 10 %": lambda photo: encode(ImageEnhance.Brightness(photo).enhance(1.1)),
-        "2 % off all around": lambda photo: encode(crop(photo, 0.02, 0.02, 0.02, 0.02)),
-        "5 % off the left": lambda photo: encode(crop(photo, left=0.05)),
-        "5 % off the bottom": lambda photo: encode(crop(photo, bottom=0.05)),
-        "5 % off a corner": lambda photo: encode(crop(photo, top=0.05, right=0.05)),
+        "2 % cropped all around": lambda photo: encode(crop(photo, 0.02, 0.02, 0.02, 0.02)),
+        "5 % cropped on the left": lambda photo: encode(crop(photo, left=0.05)),
+        "5 % cropped at the bottom": lambda photo: encode(crop(photo, bottom=0.05)),
+        "5 % cropped at a corner": lambda photo: encode(crop(photo, top=0.05, right=0.05)),
         "5 % corner, halved, q 50": lambda photo: encode(scale(crop(photo, 0.05, 0.05), 0.5), 50),
-        "10 % off the left": lambda photo: encode(crop(photo, left=0.1)),
-        "10 % off a corner": lambda photo: encode(crop(photo, left=0.1, bottom=0.1)),
+        "10 % cropped on the left": lambda photo: encode(crop(photo, left=0.1)),
+        "10 % cropped at a corner": lambda photo: encode(crop(photo, left=0.1, bottom=0.1)),
     }
 
 

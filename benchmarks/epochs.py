@@ -1,6 +1,6 @@
 """How much faster an epoch is on stored features than live: python benchmarks/epochs.py
 
-Steps of both are timed turn by turn in one process, with the same head, batch size and VGG16 at 224
+Steps of both are timed alternately in one process, with the same head, batch size and VGG16 at 224
 pixels: the ratio of two steps is that of two epochs. The live step decodes and augments photos and
 runs the frozen VGG16 in front of the head, as `--live` does.
 """
@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from show import show
+from show import print_context, show
 
 from glr_keras.config import FitConfig
 from tfrecords.common.console import start_tensorflow
@@ -28,6 +28,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--live-steps", type=int, default=2, help="of each round")
     args = parser.parse_args()
+    print_context()
     start_tensorflow()
     with tempfile.TemporaryDirectory() as folder:
         rows = measure(Path(folder), args)
@@ -90,7 +91,7 @@ def measure(folder, args):
 
 
 def time_step(model, source, steps):
-    """Seconds of a step; the batch that waits ready at the start is one of many or of the first."""
+    """Returns seconds of a step, once the first batch is there."""
     batches = iter(source.train_batches(0))
     next(batches)  # starts the threads that prepare batches
     started = time.perf_counter()

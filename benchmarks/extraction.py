@@ -1,8 +1,8 @@
-"""How near feature extraction comes to the bare forward pass: python benchmarks/extraction.py
+"""How close feature extraction comes to the bare forward pass: python benchmarks/extraction.py
 
-Both are measured in one process on the same photos, batch size and precision, turn by turn, so that
-a noisy machine disturbs both alike. The bare pass runs the backbone on one batch in memory again
-and again; extraction also reads, decodes, augments and writes.
+Both are measured in one process on the same photos, batch size and precision, alternately, so that
+other load on the machine disturbs both alike. The bare pass runs the backbone on one batch in
+memory again and again; extraction also reads, decodes, augments and writes.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from show import show
+from show import print_context, show
 
 from glr_keras.config import FitConfig
 from tfrecords.common.console import start_tensorflow
@@ -26,6 +26,7 @@ def main():
     parser.add_argument("--backbones", nargs="+", default=list(PHOTOS_PER_LANDMARK))
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
+    print_context()
     start_tensorflow()
     rows = []
     for backbone in args.backbones:

@@ -14,7 +14,7 @@ import sys
 import time
 from dataclasses import replace
 
-from show import show
+from show import print_context, show
 
 VARIANTS = {
     "as it is": {},
@@ -36,6 +36,7 @@ def main():
     if args.child:
         measure(args.steps, **json.loads(args.child))
         return
+    print_context()
     rows = []
     for name, variant in VARIANTS.items():
         command = [sys.executable, __file__, "--steps", str(args.steps)]

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from show import show
+from show import print_context, show
 
 from glr_keras.config import FitConfig
 from tfrecords.common.console import start_tensorflow
@@ -31,6 +31,7 @@ def main():
     if args.child:
         train(Path(args.child[0]), int(args.child[1]))
         return
+    print_context()
     rows = []
     for photos in args.photos:
         with tempfile.TemporaryDirectory() as folder:
@@ -62,7 +63,7 @@ def train(folder, photos):
     compile_model(head, config, STEPS)
     head.optimizer.build(head.trainable_variables)
     run = RunDir(folder / "run")
-    run.start(config)
+    run.path.mkdir()
     checkpoint = Checkpoint(head, run, config, STEPS)
     source = StoredFeatures(views, head.output_names_of_loss, LANDMARKS, config)
     head.fit(

@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from show import show
+from show import print_context, show
 
 from glr_keras.config import FitConfig
 from tfrecords.common.console import start_tensorflow
@@ -30,6 +30,7 @@ def main():
     if args.child:
         train_plainly(Path(args.child[0]), float(args.child[1]))
         return
+    print_context()
     from tfrecords.build import BuildOptions, build
     from tfrecords.demo.photos import write_photos
 

@@ -1,8 +1,8 @@
-"""How near `predict` comes to the bare forward pass: python benchmarks/predict.py
+"""How close `predict` comes to the bare forward pass: python benchmarks/predict.py
 
 Photo files in, rows out, against the same model on ready views in batches of the same size, in one
-process, turn by turn, so that a noisy machine disturbs both alike. Prints photos/s of each and
-their ratio.
+process, alternately, so that other load on the machine disturbs both alike. Prints photos/s of each
+and their ratio.
 """
 
 import argparse
@@ -10,6 +10,8 @@ import io
 import tempfile
 import time
 from pathlib import Path
+
+from show import print_context
 
 from glr_keras.config import FitConfig
 from glr_keras.predict import predict_batches, start_rows
@@ -24,6 +26,7 @@ def main():
     parser.add_argument("--photos-per-landmark", type=int, default=10, help="of 10 demo landmarks")
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
+    print_context()
     start_tensorflow()
     with tempfile.TemporaryDirectory() as folder:
         measure(args, args.photos or draw_photos(Path(folder), args.photos_per_landmark))
@@ -71,7 +74,7 @@ def measure(args, folder):
 
 
 def measure_bare(recognizer, views, batches):
-    """Photos/s of the model alone."""
+    """Returns photos/s of the model alone."""
     started = time.perf_counter()
     for _ in range(batches):
         recognizer.predict_on_batch(views)
@@ -79,7 +82,7 @@ def measure_bare(recognizer, views, batches):
 
 
 def measure_whole(model, paths):
-    """Photos/s from files to rows, as the command makes them."""
+    """Returns photos/s from files to rows, as the command makes them."""
     write_row = start_rows("csv", 5, io.StringIO(), has_maps=False)
     started = time.perf_counter()
     for batch, outcomes in predict_batches(model.try_predict, paths):

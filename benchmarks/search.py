@@ -1,10 +1,10 @@
 """What a search costs beside the same search done the plain way: python benchmarks/search.py
 
 The plain way is a KerasTuner whose model holds the frozen backbone, so that every epoch of every
-trial runs it. Few of its trials are run, and the rest is extrapolated: the output marks that. Both
-are whole processes, started from nothing, on the same photos, settings and number of epochs; the
-search's time includes the extraction of its features. Besides seconds, which other processes on the
-machine disturb, processor time of each is printed.
+trial runs it. Few of its trials are run, and the rest is extrapolated, which the output says. Both
+are whole processes, on the same photos, settings and number of epochs; the search's time includes
+the extraction of its features. Besides seconds, which other load on the machine disturbs, processor
+time of each is printed.
 """
 
 import argparse
@@ -18,6 +18,8 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
+
+from show import print_context
 
 from glr_keras.config import FitConfig
 from tfrecords.common.console import start_tensorflow
@@ -42,6 +44,7 @@ def main():
     if args.plain:
         search_plainly(args)
         return
+    print_context()
     with tempfile.TemporaryDirectory() as folder:
         compare(args, Path(folder))
 

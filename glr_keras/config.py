@@ -29,6 +29,7 @@ class FitConfig:
 
     data_dir: str = option("", "folder of records (tfrecords.build); without it, the built-in demo")
     run_dir: str = option("", "folder of this run (default: runs/ and the data folder's name)")
+    features_dir: str = option("", "folder of stored features (default: features/ in --data-dir)")
 
     backbone: str = option("vgg16", "frozen network", choices=("vgg16", "mobilenet_v2"))
     weights: str = option(
@@ -140,6 +141,11 @@ class FitConfig:
         return self.live or bool(self.finetune_from)
 
     @property
+    def features_path(self) -> Path:
+        """Where stored features lie."""
+        return Path(self.features_dir or Path(self.data_dir) / "features")
+
+    @property
     def seed_of_features(self) -> int:
         """The seed of all that stored features depend on."""
         return self.seed if self.feature_seed < 0 else self.feature_seed
@@ -178,6 +184,21 @@ _RANGES = (
     ("min_crop_area", 0.01, 1),
     ("brightness", 0, 0.99),
 )
+
+# What a second stage takes over from its base run: the network, its features and its head.
+MODEL_FIELDS = (
+    "backbone",
+    "weights",
+    "cut_layer",
+    "image_size",
+    "head",
+    "pooling",
+    "normalize",
+    "head_units",
+    "dropout",
+    "attention_channels",
+)
+LOCATIONS = ("data_dir", "run_dir", "features_dir")  # where a run, and what it reads, lies
 
 # What the built-in demo sets otherwise, so that 3 epochs on 300 photos take minutes on a laptop and
 # work even on random weights: small photos, a small head, more steps, two views, and gentle ones,
@@ -248,12 +269,50 @@ def read_json(path: Path) -> FitConfig:
 
 
 def differences(config: FitConfig, other: FitConfig) -> list[str]:
-    """Names the fields in which two configs differ, with both values."""
+    """Names the fields in which two configs differ, with both values.
+
+    Where something lies is no difference, since a run can be moved: what lies there is compared by
+    its hash (see `RunDir.bind`). Nor is a precision that is not resolved yet.
+    """
     pairs = [
         (f.name, getattr(config, f.name), getattr(other, f.name))
         for f in dataclasses.fields(config)
+        if f.name not in LOCATIONS
     ]
-    return [f"{name} was {old!r}, now {new!r}" for name, old, new in pairs if old != new]
+    return [
+        f"{name} was {old!r}, now {new!r}"
+        for name, old, new in pairs
+        if _compared(name, old) != _compared(name, new)
+        and not (name == "precision" and "auto" in (old, new))
+    ]
+
+
+def check_same_model(base: FitConfig, config: FitConfig) -> None:
+    """Finds whether `config` keeps the model of a run with `base`, for a second stage on it.
+
+    Raises:
+        UserError: it asks for another model.
+    """
+    changed = [
+        name
+        for name in MODEL_FIELDS
+        if _compared(name, getattr(base, name)) != _compared(name, getattr(config, name))
+    ]
+    if changed:
+        shown = [f"{name} is {getattr(base, name)!r}" for name in changed]
+        got = [repr(getattr(config, name)) for name in changed]
+        raise UserError(
+            f"--finetune-from keeps the model of {config.finetune_from}: {', '.join(shown)} there, "
+            f"got {', '.join(got)}. Leave that out, or train a new run without --finetune-from."
+        )
+
+
+def _compared(name, value):
+    if name == "finetune_from":
+        return bool(value)
+    if name == "weights" and value not in ("imagenet", "random"):
+        return "a file"
+    return value
 
 
 def _typed(path, name, value, hint):

@@ -8,9 +8,17 @@ import sys
 import time
 from pathlib import Path
 
-from glr_keras.config import DEMO, FitConfig, add_flags, from_flags, read_json
+from glr_keras.config import (
+    DEMO,
+    FitConfig,
+    add_flags,
+    check_same_model,
+    from_flags,
+    read_json,
+)
+from glr_keras.data.manifest import fingerprint, is_demo, read_manifest
 from glr_keras.runs.run_dir import RunDir
-from tfrecords.common.console import run_command, start_tensorflow
+from tfrecords.common.console import UserError, run_command, start_tensorflow
 
 DEMO_DATA = Path("data/demo")
 
@@ -18,27 +26,25 @@ DEMO_DATA = Path("data/demo")
 def main() -> None:
     started = time.monotonic()
     config = parse_config()
-    is_demo = _is_demo(config.data_dir)
     data_dir = Path(config.data_dir or DEMO_DATA)
     run_dir = Path(config.run_dir or Path("runs") / data_dir.resolve().name)
     config = dataclasses.replace(config, data_dir=str(data_dir), run_dir=str(run_dir))
     run = RunDir(run_dir)
     if run.is_complete:
-        run.check(config)
-        metrics = json.loads(run.metrics.read_text())
+        metrics = read_complete(run, config)
         print(f"{run_dir} is complete already; delete it to train again.")
     else:
-        if is_demo:
+        if names_demo(config.data_dir):
             build_demo(data_dir)
         start_tensorflow()
         from glr_keras.training.train import train
 
-        metrics = train(config, is_demo)
+        metrics = train(config)
     print_result(run_dir, metrics, time.monotonic() - started)
 
 
 def parse_config(argv=None) -> FitConfig:
-    """Reads flags over `--config` over defaults (the demo's if no data is named)."""
+    """Reads flags over `--config` over defaults (the demo's, where they name it or no data)."""
     parser = argparse.ArgumentParser(
         prog="python -m glr_keras.fit",
         description="Trains a landmark recogniser on the features of a frozen backbone. Without "
@@ -53,24 +59,64 @@ def parse_config(argv=None) -> FitConfig:
         return finetuning_config(flags, path)
     if path is not None:
         return from_flags(flags, read_json(path))
-    defaults = DEMO if _is_demo(flags.get("data_dir", "")) else {}
+    defaults = DEMO if names_demo(flags.get("data_dir", "")) else {}
     return from_flags(flags, from_flags(defaults, FitConfig()))
 
 
-def finetuning_config(flags: dict, path: Path | None) -> FitConfig:
-    """Returns the base run's config, or the one in `path`, made fit for the second stage.
+def names_demo(data_dir: str) -> bool:
+    """Whether `--data-dir` names the built-in demo: by the manifest that lies there.
 
-    What is not typed is that of the base run, but for the rate, a tenth of its rate, and the run
-    directory. The full rate would undo in a few steps what ImageNet taught the backbone.
+    Before it is drawn: by its usual place, which is meant where nothing is named.
+
+    Raises:
+        UserError: nothing is named, and other records lie in the demo's usual place.
+    """
+    manifest = read_manifest(Path(data_dir or DEMO_DATA))
+    if manifest is None:
+        return not data_dir or Path(data_dir) == DEMO_DATA
+    if not data_dir and not is_demo(manifest):
+        raise UserError(
+            f"{DEMO_DATA} holds records that are not the built-in demo's, or those of an earlier "
+            f"version. To train on them, add --data-dir {DEMO_DATA}; for the demo, move them away."
+        )
+    return is_demo(manifest)
+
+
+def finetuning_config(flags: dict, path: Path | None) -> FitConfig:
+    """Returns the base run's config, or the one in `path`, changed for the second stage.
+
+    What is not typed is that of the base run, but for the learning rate, a tenth of its own, the
+    run directory and the precision. The full learning rate would undo in a few steps what ImageNet
+    taught the backbone.
+
+    Raises:
+        UserError: no such run, or flags that ask for another model than it has.
     """
     base_dir = Path(flags["finetune_from"])
-    base = read_json(path or base_dir / "config.json")
+    base = read_json(base_dir / "config.json")
+    config = read_json(path) if path else base
     changes = {
         "run_dir": f"{base_dir}-finetuned",
-        "learning_rate": base.learning_rate / 10,
+        "learning_rate": config.learning_rate / 10,
         "trainable_blocks": 1,
+        "precision": "auto",
     }
-    return from_flags({**changes, **flags}, base)
+    config = from_flags({**changes, **flags}, config)
+    check_same_model(base, config)
+    return config
+
+
+def read_complete(run: RunDir, config: FitConfig) -> dict:
+    """Returns the metrics of a complete run of `config`.
+
+    Raises:
+        UserError: it is a run of another config or of other records.
+    """
+    run.check(run.resolve(config))
+    if manifest := read_manifest(Path(config.data_dir)):
+        run.check_inputs({"records": fingerprint(manifest)})
+    run.delete_checkpoint()  # where the process was killed between metrics.json and this
+    return json.loads(run.metrics.read_text(encoding="utf-8"))
 
 
 def build_demo(data_dir: Path) -> None:
@@ -83,18 +129,18 @@ def build_demo(data_dir: Path) -> None:
     photos = data_dir.with_name(data_dir.name + "-photos")
     if not (photos / "boxes.csv").exists():
         write_photos(photos)
-    build(BuildOptions(photos=photos, out=data_dir))
+    build(BuildOptions(photos=photos, out=data_dir, demo=True))
 
 
 def print_result(run_dir: Path, metrics: dict, seconds: float) -> None:
     """Says what was reached, on what, and where everything is."""
     test = metrics["test"]
-    right, total = round(test["perception_accuracy"] * test["photos"]), test["photos"]
+    correct, total = round(test["perception_accuracy"] * test["photos"]), test["photos"]
     print(f"\nData: {metrics['data']}. Weights of {metrics['backbone']}: {metrics['weights']}.")
     if "warning" in metrics:
         print(metrics["warning"])
     print(
-        f"Test accuracy {test['perception_accuracy']:.1%} ({right} of {total} photos, "
+        f"Test accuracy {test['perception_accuracy']:.1%} ({correct} of {total} photos, "
         f"{metrics['landmarks']} landmarks), top 5 {test['perception_top5_accuracy']:.1%}; "
         f"validation {metrics['validation']['perception_accuracy']:.1%}; "
         f"best epoch {metrics['best_epoch']} of {metrics['epochs']}; {seconds:.0f} s in all."
@@ -103,14 +149,10 @@ def print_result(run_dir: Path, metrics: dict, seconds: float) -> None:
     print(f"Everything else: {run_dir} (metrics.json, history.csv, model.keras, figures/)")
 
 
-def _is_demo(data_dir):
-    return not data_dir or Path(data_dir) == DEMO_DATA
-
-
 def _show(value):
     return " ".join(map(str, value)) if isinstance(value, tuple) else value
 
 
 if __name__ == "__main__":
     command = shlex.join(["python", "-m", "glr_keras.fit", *sys.argv[1:]])
-    run_command(main, after_interrupt=f"It goes on where it stopped with: {command}")
+    run_command(main, after_interrupt=f"It resumes where it stopped with: {command}")

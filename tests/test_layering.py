@@ -30,6 +30,17 @@ LAYERS = {
         ["explaining"],
         ["fit", "predict", "explain", "export"],
     ],
+    "tuning": [
+        ["space"],
+        ["choice", "plan"],
+        ["store"],
+        ["trials", "parallel"],
+        ["chief", "display", "figures", "oracles", "trial"],
+        ["tuner"],
+        ["analysis"],
+        ["process"],
+        ["search"],
+    ],
 }
 # What a package takes from another one; a name stands for all below it.
 BORROWED = {
@@ -180,6 +191,7 @@ def test_light_modules_start_neither_tensorflow_nor_keras(run_python):
         "glr_keras.predict",
         "glr_keras.runs.run_dir",
         "tuning",
+        "tuning.choice",
         "tuning.parallel",
         "tuning.plan",
         "tuning.space",

@@ -18,7 +18,8 @@ class BuildOptions:
     """Where photos come from, which are taken, and how they are split.
 
     Attributes are those of the flags: see `python -m tfrecords.build --help`. `split` is None for
-    70/15/15, or for a folder that is split already; `beam_flags` is what `for_beam` fills in.
+    70/15/15, or for a folder that is split already; `beam_flags` is what `for_beam` fills in, and
+    `demo` says that the photos are the built-in demo's: the manifest keeps that.
     """
 
     out: Path
@@ -43,6 +44,7 @@ class BuildOptions:
     beam_runner: str | None = None
     beam_options: str = ""
     beam_flags: tuple[str, ...] = ()
+    demo: bool = False
 
     def __post_init__(self):
         self._check_paths()
@@ -103,6 +105,7 @@ class BuildOptions:
             },
             "seed": self.seed,
             "short_side": self.short_side,
+            **({"demo": True} if self.demo else {}),
         }
 
     def _check_paths(self):
@@ -162,7 +165,12 @@ def _parser():
     _add_source(parser.add_argument_group("where the photos come from"))
     _add_choice(parser.add_argument_group("which landmarks, which photos"))
     _add_records(parser.add_argument_group("records"))
-    _add_download(parser.add_argument_group("downloading (--download)"))
+    _add_download(
+        parser.add_argument_group(
+            "downloading (--download)",
+            "Exit code 3: photos are missing that the same command may get later.",
+        )
+    )
     _add_beam(parser.add_argument_group("Apache Beam (pip install 'glr-keras[beam]')"))
     return parser
 

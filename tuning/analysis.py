@@ -1,4 +1,4 @@
-"""How sure the best is: a few trials trained again with other seeds; the winner is tested."""
+"""How sure a result is: the best trained again with other seeds; the alpha-beta grid's answer."""
 
 import csv
 import dataclasses
@@ -7,27 +7,31 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
+from scipy import stats
 
 from glr_keras import config as config_file
+from glr_keras.training.divergence import DivergedError
 from glr_keras.training.train import train
+from tfrecords.common.files import rename_durably, write_atomically
 from tuning.plan import SearchPlan
 from tuning.store import SearchDir, TrialDir
 from tuning.trial import StoredPhotos, build_trial_model, train_head
-from tuning.trials import Trial, show_value
+from tuning.trials import Trial, best_first, show_value
 from tuning.tuner import score_of
 
-CONFIRMED = 3  # best trials
-GRID = {"seed", "alpha", "beta"}
-# Student's t for a two-sided 95 % interval, by degrees of freedom; beyond 30 the normal's 1.96 is
-# within 4 %. SciPy has it, but is no dependency of this project.
-T_95 = (
-    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160,
-    2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056,
-    2.052, 2.048, 2.045, 2.042,
-)  # fmt: skip
+NUM_CONFIRMED = 3  # best trials that are trained again
+GRID = {"seed", "alpha", "beta"}  # dimensions of an alpha-beta grid
+CONFIDENCE = 0.95
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float]:
+    """Returns the mean and the half width of its 95 % interval; that is nan for a single value."""
+    if len(values) < 2:
+        return float(np.mean(values)), math.nan
+    t = stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)
+    return float(np.mean(values)), float(t * stats.sem(values))
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class Confirmation:
         return float(np.mean(self.scores))
 
     @property
-    def deviation(self) -> float:
+    def standard_deviation(self) -> float:
         return float(np.std(self.scores, ddof=1)) if len(self.scores) > 1 else math.nan
 
 
@@ -55,95 +59,120 @@ def confirm_best(
     search: SearchDir,
     plan: SearchPlan,
     photos: StoredPhotos,
-    best: Sequence[Trial],
+    trials: Sequence[Trial],
     num_seeds: int,
     is_demo: bool,
-) -> None:
+) -> bool:
     """Trains the best few again with `num_seeds` new seeds; tests the one of the best mean.
 
     The search's own score of a winner is too good: it was the luckiest of many. So its seed is
-    left out here. Views stay the same, as the backbone has run already. What was trained before an
-    interruption is kept.
+    left out here, and every other that the search could draw. Views stay the same, as the backbone
+    has run already. What was trained before an interruption is kept.
 
     Args:
         search: SearchDir.
         plan: SearchPlan.
         photos: StoredPhotos.
-        best: Completed trials, best first.
+        trials: Trials, of which one at least is completed.
         num_seeds: Int, above 0.
         is_demo: Whether the photos are the built-in demo's.
+
+    Returns:
+        Whether there is a winner: one at least was trained to the end with each seed.
     """
-    seeds = [plan.base.seed + 1 + number for number in range(num_seeds)]
-    print(f"\nTraining the best {len(best[:CONFIRMED])} again with {num_seeds} new seeds.")
+    seeds = plan.unused_seeds(num_seeds)
+    best = _without_repetitions(best_first(trials, plan.direction))[:NUM_CONFIRMED]
+    print(f"\nTraining the best {len(best)} again with {num_seeds} new seeds.")
     found = []
-    for trial in _without_repetitions(best)[:CONFIRMED]:
-        scores = [_score(search, plan, photos, trial, seed) for seed in seeds]
-        found.append(Confirmation(trial, scores))
-        one = found[-1]
-        _, half = mean_interval(scores)
+    for trial in best:
+        results = [_train_again(search, plan, photos, trial, seed) for seed in seeds]
+        failed = [result["reason"] for result in results if "reason" in result]
+        if failed:
+            print(f"  trial {trial.trial_id}: failed with another seed: {failed[0]}", flush=True)
+            continue
+        one = Confirmation(trial, [result["score"] for result in results])
+        found.append(one)
+        _, half_width = mean_interval(one.scores)
         print(
             f"  trial {trial.trial_id}: {plan.objective} {one.mean:.4f}, standard deviation "
-            f"{one.deviation:.4f}, 95 % interval of the mean +- {half:.4f} (in the search "
-            f"{trial.score:.4f})",
+            f"{one.standard_deviation:.4f}, 95 % interval of the mean +- {half_width:.4f} (in the "
+            f"search {trial.score:.4f})",
             flush=True,
         )
+    if not found:
+        return False
     _write_table(search, plan, found, seeds)
     pick = max if plan.direction == "max" else min
     winner = pick(found, key=lambda one: one.mean)
-    _test_winner(search, winner, is_demo)
+    _test_winner(search, winner.trial, is_demo)
+    return True
 
 
 def _without_repetitions(best):
     """Leaves out trials that differ from a better one in their seed only."""
-    seen, kept = set(), []
+    kept = {}
     for trial in best:
-        config = dataclasses.replace(trial.config, seed=0)
-        if config not in seen:
-            seen.add(config)
-            kept.append(trial)
-    return kept
+        kept.setdefault(dataclasses.replace(trial.config, seed=0), trial)
+    return list(kept.values())
 
 
-def _score(search, plan, photos, trial, seed):
-    folder = search.path / "confirm" / f"trial_{trial.trial_id}-seed_{seed}"
-    run = TrialDir(folder)
+def _train_again(search, plan, photos, trial, seed):
+    """Returns a dict with the "score" of a trial's config and another seed, or the "reason"."""
+    run = TrialDir(search.path / "confirm" / f"trial_{trial.trial_id}-seed_{seed}")
     if result := run.read_result():
-        return result["score"]
+        return result
     run.count_start()
     config = dataclasses.replace(trial.config, seed=seed)
-    run.write_text("config.json", config_file.to_json(config))
-    training = train_head(build_trial_model(config, photos), config, photos, run)
-    score = score_of(training, plan)
-    run.write_result({"score": score, "best_epoch": training.state.best_epoch + 1})
-    return score
+    run.write_config(config)
+    try:
+        training = train_head(build_trial_model(config, photos), config, photos, run)
+        result = {
+            "score": score_of(training, plan),
+            "best_epoch": training.state.best_epoch + 1,
+        }
+    except DivergedError as error:  # which ends this training, not the search
+        result = {"reason": error.reason}
+    run.drop_checkpoint()
+    run.write_result(result)
+    return result
 
 
 def _write_table(search, plan, found, seeds):
-    names = [dimension.name for dimension in plan.dimensions]
     out = io.StringIO()
-    columns = ["trial", "mean", "standard_deviation", *(f"seed_{seed}" for seed in seeds), *names]
-    writer = csv.DictWriter(out, columns, lineterminator="\n", restval="")
+    columns = ["trial", "mean", "standard_deviation", *(f"seed_{seed}" for seed in seeds)]
+    writer = csv.DictWriter(out, [*columns, *plan.names], lineterminator="\n", restval="")
     writer.writeheader()
     for one in found:
-        row = {"trial": one.trial.trial_id, "mean": one.mean, "standard_deviation": one.deviation}
+        row = {
+            "trial": one.trial.trial_id,
+            "mean": one.mean,
+            "standard_deviation": one.standard_deviation,
+        }
         row |= {f"seed_{seed}": score for seed, score in zip(seeds, one.scores, strict=True)}
         row |= {name: show_value(value) for name, value in one.trial.values.items()}
         writer.writerow(row)
-    search.run.write_text("confirm.csv", out.getvalue())
+    write_atomically(search.path / "confirm.csv", out.getvalue())
 
 
-def _test_winner(search, winner, is_demo):
+def _test_winner(search, trial, is_demo):
     """Makes a complete run of the winner, which measures it on the test photos."""
-    run_dir = search.path / "winner"
-    config = dataclasses.replace(winner.trial.config, run_dir=str(run_dir))
-    done = run_dir / "metrics.json"
-    known = done.exists() and config_file.read_json(run_dir / "config.json") == config
-    metrics = json.loads(done.read_text()) if known else train(config, is_demo)
+    config = dataclasses.replace(trial.config, run_dir=str(search.winner))
+    _keep_earlier_winner(search, config)
+    done = search.winner / "metrics.json"
+    metrics = json.loads(done.read_text()) if done.exists() else train(config)
     test = metrics["test"]
     print(
-        f"Winner: trial {winner.trial.trial_id}. On the test photos, which nothing else has seen: "
-        f"{test['perception_accuracy']:.1%} of {test['photos']} right. Its run: {Path(run_dir)}"
+        f"Winner: trial {trial.trial_id}. On the test photos, which nothing else has seen: "
+        f"{test['perception_accuracy']:.1%} of {test['photos']} correct. Its run: {search.winner}"
     )
+
+
+def _keep_earlier_winner(search, config):
+    """Gives the run of another winner, of fewer trials, the next free name: winner-1, winner-2."""
+    before = search.winner / "config.json"
+    if before.exists() and config_file.differences(config_file.read_json(before), config):
+        names = (search.path / f"winner-{number}" for number in range(1, 10**6))
+        rename_durably(search.winner, next(path for path in names if not path.exists()))
 
 
 @dataclass(frozen=True)
@@ -153,19 +182,19 @@ class Effect:
     Attributes:
         alpha: Float, above 0.
         difference: Mean over seeds of the difference in score.
-        half: Half width of its 95 % interval; nan for a single seed.
-        seeds: Int, how many seeds that is.
+        half_width: Of its 95 % interval; nan for a single seed.
+        num_seeds: Int, how many seeds that is.
     """
 
     alpha: float
     difference: float
-    half: float
-    seeds: int
+    half_width: float
+    num_seeds: int
 
     @property
     def verdict(self) -> str:
-        if not abs(self.difference) > self.half:
-            return "no difference that these seeds can tell"
+        if not abs(self.difference) > self.half_width:
+            return "no significant difference"
         return "higher" if self.difference > 0 else "lower"
 
 
@@ -196,15 +225,6 @@ def print_effects(effects: Sequence[Effect], objective: str) -> None:
     print(f"\n{objective} against alpha 0, mean over seeds and betas, with 95 % intervals:")
     for one in effects:
         print(
-            f"  alpha {one.alpha:<5g} {one.difference:+.4f} +- {one.half:.4f} "
-            f"({one.seeds} seeds): {one.verdict}"
+            f"  alpha {one.alpha:<5g} {one.difference:+.4f} +- {one.half_width:.4f} "
+            f"({one.num_seeds} seeds): {one.verdict}"
         )
-
-
-def mean_interval(values: Sequence[float]) -> tuple[float, float]:
-    """Returns the mean and the half width of its 95 % interval; that is nan for a single value."""
-    if len(values) < 2:
-        return float(np.mean(values)), math.nan
-    freedom = len(values) - 1
-    t = T_95[freedom - 1] if freedom <= len(T_95) else 1.96
-    return float(np.mean(values)), float(t * np.std(values, ddof=1) / math.sqrt(len(values)))

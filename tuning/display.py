@@ -9,11 +9,12 @@ from tensorboard.plugins.hparams import api
 
 from glr_keras.runs.run_dir import TrainingState
 from tuning.plan import SearchPlan
-from tuning.space import Dimension, config_of, encode
+from tuning.space import Dimension, decode, encode
 from tuning.store import SearchDir
-from tuning.trials import Trial, best_first, show_value
+from tuning.trials import Trial, show_value
 
-WIDTH = 100  # characters of the line that is written over
+LINE_WIDTH = 100  # characters of the line that is written over
+COLUMNS = {"trial": 9, "score": 7, "best": 7, "took": 6, "left": 7}  # and their widths
 
 
 class Progress:
@@ -27,50 +28,51 @@ class Progress:
     def __init__(self, plan: SearchPlan, limit: int | None):
         self._plan, self._limit = plan, limit
         self._started, self._ended = time.monotonic(), 0
-        self._over = sys.stdout.isatty()
-        self._has_header = False
+        self._is_terminal = sys.stdout.isatty()
 
-    def show(self, trials: list[Trial], trial: Trial) -> None:
-        """Adds the line of a trial that has just ended."""
-        if not self._has_header:
-            print(f"{'trial':>9}  {'score':>7}  {'best':>7}  {'took':>6}  {'left':>7}", flush=True)
-            self._has_header = True
+    def add(self, trial: Trial, num_ended: int, best: Trial | None) -> None:
+        """Adds the line of a trial that has just ended.
+
+        Args:
+            trial: That trial.
+            num_ended: How many have ended, in earlier sessions, too.
+            best: The best of them, None where none has a score.
+        """
+        if not self._ended:
+            print("  ".join(f"{name:>{width}}" for name, width in COLUMNS.items()), flush=True)
         self._ended += 1
-        done = sum(one.status != "running" for one in trials)
-        best = best_first(trials, self._plan.direction)
         cells = [
-            f"{done} of {self._limit}" if self._limit else str(done),
-            self._show_score(trial.score),
-            self._show_score(best[0].score if best else None),
+            f"{num_ended} of {self._limit}" if self._limit else str(num_ended),
+            show_score(trial.score, self._plan),
+            show_score(best.score if best else None, self._plan),
             show_seconds(trial.seconds),
-            self._show_left(done),
+            self._show_left(num_ended),
         ]
-        line = "  ".join(f"{c:>{w}}" for c, w in zip(cells, (9, 7, 7, 6, 7), strict=True))
+        line = "  ".join(f"{c:>{w}}" for c, w in zip(cells, COLUMNS.values(), strict=True))
         values = "  ".join(f"{name} {show_value(value)}" for name, value in trial.values.items())
         if trial.status == "failed":
-            values = f"FAILED: {trial.result.get('reason', 'no reason noted')}  ({values})"
-        self._clear()
+            values = f"FAILED: {trial.reason}  ({values})"
+        if self._is_terminal:
+            print("\r" + " " * LINE_WIDTH + "\r", end="")
         print(f"{line}  {values}", flush=True)
 
-    def tell(self, text: str) -> None:
+    def report(self, text: str) -> None:
         """Shows how far a trial is, in a line that the next one replaces; terminals only."""
-        if self._over:
-            print(f"\r{text:<{WIDTH}.{WIDTH}}", end="", flush=True)
+        if self._is_terminal:
+            print(f"\r{text:<{LINE_WIDTH}.{LINE_WIDTH}}", end="", flush=True)
 
-    def _clear(self):
-        if self._over:
-            print("\r" + " " * WIDTH + "\r", end="")
-
-    def _show_score(self, score):
-        if score is None:
-            return "-"
-        return f"{score:.4f}" if self._plan.direction == "min" else f"{score:.2%}"
-
-    def _show_left(self, done):
+    def _show_left(self, num_ended):
         if not self._limit:
             return "?"
         each = (time.monotonic() - self._started) / self._ended
-        return show_seconds(each * max(self._limit - done, 0))
+        return show_seconds(each * max(self._limit - num_ended, 0))
+
+
+def show_score(score: float | None, plan: SearchPlan) -> str:
+    """Writes an objective for people: an accuracy in per cent, a loss as it is."""
+    if score is None:
+        return "-"
+    return f"{score:.4f}" if plan.direction == "min" else f"{score:.2%}"
 
 
 def show_seconds(seconds: float) -> str:
@@ -81,24 +83,18 @@ def show_seconds(seconds: float) -> str:
 
 
 def write_search_log(search: SearchDir, plan: SearchPlan) -> None:
-    """Tells TensorBoard which hyperparameters and measures there are, once."""
-    if any(search.logs.glob("events*")):
-        return
+    """Writes which hyperparameters and measures there are, for TensorBoard's HParams page."""
+    _remove_events(search.logs)
     with tf.summary.create_file_writer(str(search.logs)).as_default():
         api.hparams_config(hparams=_hparams(plan.dimensions), metrics=[api.Metric(plan.objective)])
 
 
 def write_trial_log(search: SearchDir, trial, state: TrainingState, plan: SearchPlan) -> None:
     """Writes hyperparameters and curves of one trial; its objective stands at its best epoch."""
-    config = config_of(trial.hyperparameters.values, plan.base)
     folder = search.logs / trial.trial_id
-    for old in folder.glob("events*"):  # of a trial that was killed
-        old.unlink()
-    values = {
-        one.name: encode(getattr(config, one.name))
-        for one in plan.dimensions
-        if one.name in trial.hyperparameters.values
-    }
+    _remove_events(folder)
+    drawn = trial.hyperparameters.values
+    values = {name: encode(decode(name, drawn[name])) for name in plan.names if name in drawn}
     with tf.summary.create_file_writer(str(folder)).as_default():
         api.hparams(values, trial_id=trial.trial_id)
         for row in state.history:
@@ -119,3 +115,9 @@ def _hparams(dimensions: Sequence[Dimension]):
         )
         for one in dimensions
     ]
+
+
+def _remove_events(folder):
+    """Removes what an earlier start wrote: a kill may have cut it short."""
+    for old in folder.glob("events*"):
+        old.unlink()

@@ -16,7 +16,7 @@ from tuning.plan import SearchPlan
 from tuning.store import SearchDir
 from tuning.trials import Trial, best_first, show_value
 
-MOST_CELLS = 8  # along a side of the heat map; more values are put together
+MAX_CELLS = 8  # along a side of the heat map; more values are put together
 BINS = 5
 BEST = FAILED = "#d55e00"  # vermilion of Okabe and Ito
 MAP = "cividis"
@@ -192,7 +192,7 @@ def _bins(scored, plan, name):
     """Returns (low, high) of each row or column: single values where those are few and chosen."""
     distinct = sorted({one.values[name] for one in scored})
     dimension = next(one for one in plan.dimensions if one.name == name)
-    if len(distinct) == 1 or (dimension.values and len(distinct) <= MOST_CELLS):
+    if len(distinct) == 1 or (dimension.values and len(distinct) <= MAX_CELLS):
         return [(value, value) for value in distinct]
     space = np.geomspace if dimension.sampling == "log" else np.linspace
     edges = space(distinct[0], distinct[-1], BINS + 1)
@@ -209,12 +209,12 @@ def _bin_name(one):
 
 
 def _cell_text(scores, plan):
-    is_share = plan.direction == "max"
-    mean = f"{100 * np.mean(scores):.1f} %" if is_share else f"{np.mean(scores):.3f}"
+    is_fraction = plan.direction == "max"
+    mean = f"{100 * np.mean(scores):.1f} %" if is_fraction else f"{np.mean(scores):.3f}"
     if len(scores) == 1:
         return f"{mean}\n(1)"
     spread = np.std(scores, ddof=1)
-    shown = f"{100 * spread:.1f}" if is_share else f"{spread:.3f}"
+    shown = f"{100 * spread:.1f}" if is_fraction else f"{spread:.3f}"
     return f"{mean}\n± {shown} ({len(scores)})"
 
 

@@ -1,4 +1,4 @@
-"""Several workers on one machine: starts a chief and N workers, gathers what they print."""
+"""Several workers on one machine: starts a chief and N workers, forwards what they print."""
 
 import os
 import signal
@@ -14,13 +14,13 @@ from tfrecords.common.console import EXIT_USAGE
 from tuning.store import SearchDir
 
 LOOPBACK = "127.0.0.1"
-POLL = 0.2  # seconds between two looks at the processes
-MOST_DEATHS = 5  # of workers, in a row, without a trial ended in between
-PATIENCE = 10  # seconds that processes have to end by themselves
+POLL_SECONDS = 0.2  # between two checks of the processes
+MAX_DEATHS = 5  # of workers, in a row, without a trial ended in between
+STOP_SECONDS = 10  # that processes have to end by themselves
 
 
 @dataclass
-class Crew:
+class ProcessGroup:
     """The processes of a search.
 
     Attributes:
@@ -55,7 +55,7 @@ class Crew:
         )
         self.processes[name] = process
         prefix = "" if name == "chief" else f"  {name} | "
-        reader = threading.Thread(target=_gather, args=(process.stdout, prefix), daemon=True)
+        reader = threading.Thread(target=_forward, args=(process.stdout, prefix), daemon=True)
         reader.start()
         self.readers.append(reader)
 
@@ -64,7 +64,7 @@ class Crew:
         running = [one for one in self.processes.values() if one.poll() is None]
         for process in running:
             process.terminate()
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + STOP_SECONDS
         for process in running:
             try:
                 process.wait(max(deadline - time.monotonic(), 0.1))
@@ -72,7 +72,7 @@ class Crew:
                 process.kill()
                 process.wait()
         for reader in self.readers:
-            reader.join(timeout=PATIENCE)
+            reader.join(timeout=STOP_SECONDS)
 
 
 def launch(arguments: Sequence[str], num_workers: int, search: SearchDir) -> int:
@@ -86,38 +86,52 @@ def launch(arguments: Sequence[str], num_workers: int, search: SearchDir) -> int
         search: SearchDir.
 
     Returns:
-        The exit code: the chief's, or that of a worker that can't go on.
+        The exit code: the chief's, or that of a worker that can't work.
     """
-    crew = Crew(arguments, _free_port())
+    group = ProcessGroup(arguments, find_port())
     names = [f"worker{number}" for number in range(1, num_workers + 1)]
     try:
         for name in ("chief", *names):
-            crew.start(name)
-        return _watch(crew, names, search)
+            group.start(name)
+        return _watch(group, names, search)
     finally:
-        crew.stop()
+        group.stop()
 
 
 def end_with_launcher() -> None:
-    """Ends this process when the launcher does, however that ends: its pipe breaks then."""
+    """Ends this process when the launcher does, however that ends: its pipe breaks then.
+
+    SIGTERM, with which a launcher stops it, ends it as an exit, so that a trial at work does not
+    count as one that killed its process.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
     def watch():
         while os.read(0, 1):  # not sys.stdin, whose lock would make an ordinary exit abort
             pass
         os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(STOP_SECONDS)
+        os._exit(128 + signal.SIGTERM)  # something did not let it exit
 
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _watch(crew, names, search):
+def find_port() -> int:
+    """Returns a port of this machine at which nobody listens."""
+    with socket.socket() as found:
+        found.bind((LOOPBACK, 0))
+        return found.getsockname()[1]
+
+
+def _watch(group, names, search):
     deaths, ended = 0, _count_ended(search)
     while True:
-        time.sleep(POLL)
-        chief = crew.processes["chief"].poll()
+        time.sleep(POLL_SECONDS)
+        chief = group.processes["chief"].poll()
         if chief is not None:
-            return chief if chief >= 0 else 128 - chief
+            return _explain_end(chief)
         for name in names:
-            code = crew.processes[name].poll()
+            code = group.processes[name].poll()
             if code in (None, 0):
                 continue
             if code == EXIT_USAGE:  # it has said why, and would say so again
@@ -125,24 +139,29 @@ def _watch(crew, names, search):
             if _count_ended(search) > ended:
                 deaths, ended = 0, _count_ended(search)
             deaths += 1
-            if deaths > MOST_DEATHS:
+            if deaths > MAX_DEATHS:
                 print(f"\n{name} ended again (code {code}), so the search stops.", file=sys.stderr)
                 return 1
             print(f"  {name} ended (code {code}); starting it again.", flush=True)
-            crew.start(name)
+            group.start(name)
+
+
+def _explain_end(code):
+    """Returns an exit code for that of the chief, and says so where something killed it."""
+    if code >= 0:
+        return code
+    print(
+        f"\nSignal {-code} ended the chief, so the search stops. The same command resumes it.",
+        file=sys.stderr,
+    )
+    return 128 - code
 
 
 def _count_ended(search):
     return sum(1 for _ in search.trials.glob("trial_*/result.json"))
 
 
-def _gather(stream, prefix):
+def _forward(stream, prefix):
     for line in stream:
         if line.strip():
             print(prefix + line, end="", flush=True)
-
-
-def _free_port():
-    with socket.socket() as found:
-        found.bind((LOOPBACK, 0))
-        return found.getsockname()[1]

@@ -1,14 +1,14 @@
-"""SearchPlan: what a search is, besides its photos."""
+"""SearchPlan: what a search is, besides its photos; which plans make no sense."""
 
 import dataclasses
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from glr_keras.config import FitConfig
 from tfrecords.common.console import UserError
 from tuning.space import Dimension
 
-BRANCH_MEASURES = ("accuracy", "top5", "loss")
 MIN_HYPERBAND_EPOCHS = 3  # with fewer there is nothing to halve
 
 
@@ -31,7 +31,29 @@ class SearchPlan:
     @property
     def direction(self) -> str:
         """Whether the best objective is its "max" or its "min"."""
-        return "min" if self.objective.endswith("_loss") else "max"
+        return "min" if self.objective.endswith(("_loss", "_cross_entropy")) else "max"
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the dimensions."""
+        return [dimension.name for dimension in self.dimensions]
+
+    def ends_of(self, name: str) -> tuple:
+        """Returns the values, or both ends, that a field of `FitConfig` can have in a trial."""
+        found = [one for one in self.dimensions if one.name == name]
+        return found[0].ends if found else (getattr(self.base, name),)
+
+    def unused_seeds(self, count: int) -> list[int]:
+        """Returns seeds above all that trials can have, so that nothing was chosen with them.
+
+        Raises:
+            UserError: the last one is above the largest seed there is.
+        """
+        first = max(self.ends_of("seed")) + 1
+        seeds = list(range(first, first + count))
+        if seeds:
+            dataclasses.replace(self.base, seed=seeds[-1])
+        return seeds
 
     def to_json(self) -> dict:
         base = dataclasses.asdict(self.base)
@@ -42,15 +64,17 @@ class SearchPlan:
         return json.loads(text)  # tuples as the lists that a file gives back
 
 
-def check_objective(plan: SearchPlan) -> None:
-    """Finds whether every head of the search reports the objective.
+def check_objective(plan: SearchPlan, reported: Collection[str]) -> None:
+    """Finds whether the objective of `plan` can rank its trials.
+
+    Args:
+        plan: SearchPlan.
+        reported: Names of what every trial reports of the validation photos.
 
     Raises:
-        UserError: one does not, or its scale differs from trial to trial.
+        UserError: it is not reported, or its scale differs from trial to trial.
     """
-    heads = _values_of(plan, "head")
-    branches = ("perception",) if "dropout" in heads else ("attention", "perception")
-    known = [f"val_{branch}_{measure}" for branch in branches for measure in BRANCH_MEASURES]
+    known = sorted(set(reported) - {"val_loss"})
     if plan.objective == "val_loss":
         raise UserError(
             "val_loss is no objective: alpha and beta scale it, so the smallest weights would win. "
@@ -60,7 +84,7 @@ def check_objective(plan: SearchPlan) -> None:
         raise UserError(
             f"The model does not report {plan.objective!r}. Expected one of {', '.join(known)}."
         )
-    if plan.objective.endswith("_loss") and len(_values_of(plan, "label_smoothing")) > 1:
+    if plan.objective.endswith("_loss") and len(plan.ends_of("label_smoothing")) > 1:
         raise UserError(
             f"label_smoothing changes the scale of {plan.objective}. Take an accuracy as "
             "--objective, or leave label_smoothing out of --space."
@@ -80,16 +104,11 @@ def check_hyperband(plan: SearchPlan) -> None:
             f"--tuner hyperband needs --epochs {MIN_HYPERBAND_EPOCHS} or more, got "
             f"{plan.base.epochs}: it trains many for a few epochs, and the best of them for more."
         )
-    if "epochs" in [one.name for one in plan.dimensions]:
+    if "epochs" in plan.names:
         raise UserError("--tuner hyperband chooses the epochs: leave epochs out of --space.")
-    longest = max(_values_of(plan, "warmup_epochs"))
+    longest = max(plan.ends_of("warmup_epochs"))
     if longest > 1:
         raise UserError(
             f"--tuner hyperband stops some trials after one epoch: warmup_epochs {longest:g} is "
             "longer."
         )
-
-
-def _values_of(plan, name):
-    found = [one for one in plan.dimensions if one.name == name]
-    return found[0].ends if found else (getattr(plan.base, name),)

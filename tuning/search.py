@@ -7,11 +7,12 @@ import shlex
 import sys
 from pathlib import Path
 
-from glr_keras.config import DEMO, FitConfig, add_flags, from_flags, read_json
-from glr_keras.fit import DEMO_DATA, build_demo
+from glr_keras.config import DEMO, OBJECTIVE, FitConfig, add_flags, from_flags, read_json
+from glr_keras.fit import DEMO_DATA, build_demo, names_demo
 from tfrecords.common.console import UserError, run_command, start_tensorflow
-from tuning.plan import SearchPlan, check_hyperband, check_objective
-from tuning.space import DEFAULT, DIMENSIONS, alpha_beta_grid, choose_space
+from tuning.choice import choose_space
+from tuning.plan import SearchPlan, check_hyperband
+from tuning.space import DEFAULT, DIMENSIONS, alpha_beta_grid
 from tuning.store import SearchDir
 
 MAX_TRIALS = 40
@@ -26,16 +27,16 @@ def main() -> int:
     plan, limit = plan_search(args, flags)
     name = Path(plan.base.data_dir).resolve().name
     search = SearchDir(args.out or Path("searches") / name)
-    is_demo = plan.base.data_dir == str(DEMO_DATA)
+    is_demo = names_demo(plan.base.data_dir)
     if args.with_launcher:
         from tuning.parallel import end_with_launcher
 
         end_with_launcher()
-    role = os.environ.get("KERASTUNER_TUNER_ID", "") if "KERASTUNER_ORACLE_IP" in os.environ else ""
+    role, address = find_role()
     is_worker = role and "chief" not in role
     if is_demo and not is_worker:
         search.check(plan)
-        build_demo(DEMO_DATA)
+        build_demo(Path(plan.base.data_dir))
     check_records(Path(plan.base.data_dir))
     if args.workers and not role:
         from tuning.parallel import launch
@@ -46,12 +47,29 @@ def main() -> int:
     from tuning.process import Settings, run_search, run_worker
 
     if is_worker:
-        return run_worker(search, plan, role)
-    address = ""
-    if role:
-        address = f"{os.environ['KERASTUNER_ORACLE_IP']}:{os.environ['KERASTUNER_ORACLE_PORT']}"
+        return run_worker(search, plan, role, address)
     settings = Settings(limit, args.confirm, is_demo, address)
     return run_search(search, plan, settings)
+
+
+def find_role() -> tuple[str, str]:
+    """Returns the role of this process and the chief's "HOST:PORT"; both empty for one process.
+
+    They are in KerasTuner's environment variables.
+
+    Raises:
+        UserError: one of the three is missing.
+    """
+    names = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
+    role, host, port = (os.environ.get(name, "") for name in names)
+    if not host:
+        return "", ""
+    if not (role and port):
+        raise UserError(
+            "KERASTUNER_ORACLE_IP is set, so that this process is the chief or a worker of a "
+            "search: set KERASTUNER_TUNER_ID (chief, worker1, ...) and KERASTUNER_ORACLE_PORT, too."
+        )
+    return role, f"{host}:{port}"
 
 
 def parse_flags(argv=None) -> tuple[argparse.Namespace, dict]:
@@ -60,7 +78,7 @@ def parse_flags(argv=None) -> tuple[argparse.Namespace, dict]:
         prog="python -m tuning.search",
         description="Searches hyperparameters of a head on stored features: the backbone runs once "
         "for the whole search. Without --data-dir it searches the built-in demo. Typed again, the "
-        "same command goes on with an interrupted search; so does one with more --max-trials.",
+        "same command resumes an interrupted search; so does one with more --max-trials.",
         epilog="What is not searched is set by the flags of glr_keras.fit, which follow here.",
     )
     parser.add_argument(
@@ -83,8 +101,8 @@ def parse_flags(argv=None) -> tuple[argparse.Namespace, dict]:
     parser.add_argument("--seeds", type=int, metavar="N", help=f"of the grid ({GRID_SEEDS})")
     parser.add_argument(
         "--objective",
-        default="val_perception_accuracy",
-        help="what is to be best, as Keras names it (default: val_perception_accuracy)",
+        default=OBJECTIVE,
+        help=f"what is to be best, as Keras names it (default: {OBJECTIVE})",
     )
     parser.add_argument(
         "--confirm", type=int, default=0, metavar="N",
@@ -95,10 +113,10 @@ def parse_flags(argv=None) -> tuple[argparse.Namespace, dict]:
     )
     parser.add_argument("--with-launcher", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--config", type=Path, help="config.json of a run; flags go over it")
-    own = {action.dest for action in parser._actions}
     add_flags(parser, leave_out=NOT_TRIALS)
     args = parser.parse_args(argv)
-    return args, {name: value for name, value in vars(args).items() if name not in own}
+    fields = {field.name for field in dataclasses.fields(FitConfig)}
+    return args, {name: value for name, value in vars(args).items() if name in fields}
 
 
 def plan_search(args: argparse.Namespace, flags: dict) -> tuple[SearchPlan, int | None]:
@@ -121,8 +139,8 @@ def plan_search(args: argparse.Namespace, flags: dict) -> tuple[SearchPlan, int 
         dimensions = choose_space(names, args.space_file, base, flags)
         limit = limit or MAX_TRIALS
     plan = SearchPlan(base, tuple(dimensions), tuner, args.objective)
-    check_objective(plan)
     check_hyperband(plan)
+    plan.unused_seeds(args.confirm)  # are there so many?
     return plan, limit
 
 
@@ -133,9 +151,10 @@ def check_records(data_dir: Path) -> None:
         UserError: they are not.
     """
     if not (data_dir / "manifest.json").exists():
+        out = shlex.quote(str(data_dir))
         raise UserError(
             f"No landmark records in {data_dir}. Build them first with: "
-            f"python -m tfrecords.build --photos PHOTOS --out {data_dir}"
+            f"python -m tfrecords.build --photos PHOTOS --out {out}"
         )
 
 
@@ -147,7 +166,9 @@ def check_extra() -> None:
     """
     try:
         import keras_tuner  # noqa: F401
+        import scipy  # noqa: F401
         import sklearn  # noqa: F401
+        import threadpoolctl  # noqa: F401
     except ImportError as error:
         raise UserError(
             f'A search needs more packages ({error}): pip install -e ".[tuning]"'
@@ -155,17 +176,17 @@ def check_extra() -> None:
 
 
 def _check_numbers(args):
-    for name, least in (("max_trials", 1), ("seeds", 1), ("confirm", 0), ("workers", 0)):
+    for name, minimum in (("max_trials", 1), ("seeds", 1), ("confirm", 0), ("workers", 0)):
         value = getattr(args, name)
-        if value is not None and value < least:
+        if value is not None and value < minimum:
             flag = "--" + name.replace("_", "-")
-            raise UserError(f"{flag} must be {least} or more, got {value}.")
+            raise UserError(f"{flag} must be {minimum} or more, got {value}.")
 
 
 def _base_config(path, flags):
     data_dir = flags.get("data_dir", "")
     base = read_json(path) if path else FitConfig()
-    if not path and (not data_dir or Path(data_dir) == DEMO_DATA):
+    if not path and names_demo(data_dir):
         base = from_flags(DEMO, base)
     base = from_flags(flags, base)
     if base.is_live or base.distribute != "none":
@@ -190,4 +211,4 @@ def _run():
 
 if __name__ == "__main__":
     command = shlex.join(["python", "-m", "tuning.search", *sys.argv[1:]])
-    run_command(_run, after_interrupt=f"It goes on where it stopped with: {command}")
+    run_command(_run, after_interrupt=f"Resume it with: {command}")

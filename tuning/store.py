@@ -1,7 +1,10 @@
-"""SearchDir and TrialDir: where everything of a search lies; what a search is, so it can go on."""
+"""SearchDir and TrialDir: where everything of a search lies; what a search is, so it can resume."""
 
+import dataclasses
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,9 +12,11 @@ from glr_keras import config as config_file
 from glr_keras.config import FitConfig
 from glr_keras.runs.run_dir import RunDir, TrainingState
 from tfrecords.common.console import UserError
+from tfrecords.common.files import TEMPORARY, locked, write_atomically
 from tuning.plan import SearchPlan
 
-MOST_STARTS = 3  # of one trial: a process that is killed so often in it has no memory for it
+LOCK = ".lock"
+MAX_STARTS = 3  # of one trial: a process that is killed so often in it has no memory for it
 
 
 @dataclass(frozen=True)
@@ -41,18 +46,24 @@ class SearchDir:
         return self.path / "logs"
 
     @property
-    def run(self) -> RunDir:
-        """The same directory as one that files are written to, whole, under a lock."""
-        return RunDir(self.path)
+    def winner(self) -> Path:
+        return self.path / "winner"
+
+    def trial(self, trial_id: str, parent: Path | None = None) -> "TrialDir":
+        """Names the directory of a trial, as KerasTuner does."""
+        return TrialDir(self.trials / f"trial_{trial_id}", parent)
 
     def figure(self, name: str) -> Path:
-        return self.run.figure(name)
+        """Names a picture, as PNG, and makes its folder."""
+        folder = self.path / "figures"
+        folder.mkdir(exist_ok=True)
+        return folder / f"{name}.png"
 
     def read_plan(self) -> dict:
         return json.loads(self.plan.read_text(encoding="utf-8"))
 
     def check(self, plan: SearchPlan, inputs: dict | None = None) -> None:
-        """Finds whether a search of `plan` can start or go on here; writes nothing.
+        """Finds whether a search of `plan` can start or resume here; writes nothing.
 
         Args:
             plan: SearchPlan.
@@ -67,36 +78,47 @@ class SearchDir:
                     f"{self.path} holds another search: {'; '.join(changed)}. Name another --out, "
                     "or delete this one."
                 )
-        elif self.path.exists() and (others := _strangers(self.path)):
+        elif self.path.exists() and (others := _unexpected_files(self.path)):
             raise UserError(
                 f"{self.path} is not empty and holds no search ({', '.join(others[:3])}...). "
                 "Name another --out."
             )
 
-    def start(self, plan: SearchPlan) -> None:
-        """Makes the directory.
+    @contextmanager
+    def locked(self, plan: SearchPlan) -> Iterator[None]:
+        """Makes the directory and holds it for a search of `plan`.
 
         Raises:
-            UserError: as `check`, or it can't be written.
+            UserError: as `check`, or another process holds it, or it can't be written.
         """
-        self.check(plan)
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(
-                f"Can't write to {self.path} ({error.strerror}). Name another --out."
-            ) from error
+        self.check(plan)  # before anything is made in a folder of something else
+        message = (
+            f"Another process is at work in {self.path}. Wait for it to end, or name another --out."
+        )
+        with ExitStack() as stack:
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(locked(self.path / LOCK, message))
+            except OSError as error:
+                raise UserError(
+                    f"Can't write to {self.path} ({error.strerror}). Name another --out."
+                ) from error
+            self.check(plan)  # again: another process may have begun a search meanwhile
+            yield
 
     def bind(self, plan: SearchPlan, inputs: dict) -> None:
-        """Notes what the search is; on resume, refuses a change of it.
+        """Stores what the search is, where it begins; its features are complete then.
 
         Args:
             plan: SearchPlan.
-            inputs: "records" and "backbone_weights", hashes; "precision" of the backbone.
+            inputs: "records" and "backbone_weights", hashes; "precision" of the backbone;
+                "is_demo".
         """
-        self.check(plan, inputs)
         if not self.plan.exists():
-            self.run.write_json("search.json", plan.to_json() | inputs)
+            self.write_json(self.plan, plan.to_json() | inputs)
+
+    def write_json(self, path: Path, values: dict) -> None:
+        write_atomically(path, json.dumps(values, indent=2) + "\n")
 
 
 @dataclass(frozen=True)
@@ -106,7 +128,7 @@ class TrialDir(RunDir):
     KerasTuner keeps its `trial.json` there, too.
 
     Attributes:
-        parent: Directory of the trial that this one goes on from, or None.
+        parent: Directory of the trial whose training this one resumes, or None.
     """
 
     parent: Path | None = None
@@ -121,7 +143,7 @@ class TrialDir(RunDir):
             best.parent.mkdir(exist_ok=True)
             shutil.copyfile(parent.best_weights(state.best_epoch), best)
             return state
-        except OSError:  # dropped meanwhile: from the first epoch on, to the same end
+        except (OSError, UserError):  # dropped or damaged: from the first epoch, to the same end
             return TrainingState()
 
     def save_state(self, state, variables):
@@ -138,10 +160,13 @@ class TrialDir(RunDir):
         return json.loads(self.result.read_text(encoding="utf-8"))
 
     def write_result(self, result: dict) -> None:
-        self.write_json("result.json", result)
+        write_atomically(self.result, json.dumps(result, indent=2) + "\n")
+
+    def write_config(self, config: FitConfig) -> None:
+        write_atomically(self.path / "config.json", config_file.to_json(config))
 
     def count_start(self) -> int:
-        """Notes that the trial begins; returns how often it has begun by now, this time included.
+        """Counts that the trial begins; returns how often it has, this time included.
 
         What an earlier start left is dropped.
         """
@@ -159,7 +184,7 @@ class TrialDir(RunDir):
         (self.path / "starts").unlink(missing_ok=True)
 
     def keep_checkpoint(self, state, variables) -> None:
-        """Keeps the best weights and, where the trial may go on, all that takes."""
+        """Keeps the best weights and, where training may be resumed, all that takes."""
         super().save_state(state, variables)
 
     def drop_checkpoint(self) -> None:
@@ -167,7 +192,10 @@ class TrialDir(RunDir):
 
 
 def _differences(before, now):
-    """Yields a text for each difference of two plans, as `SearchPlan.to_json` and `bind` write."""
+    """Yields a text for each difference of two plans, as `SearchPlan.to_json` and `bind` write.
+
+    Where the records lie is none: their fingerprint is among the inputs.
+    """
     for name in ("tuner", "objective"):
         if before[name] != now[name]:
             yield f"{name} was {before[name]}, now {now[name]}"
@@ -175,7 +203,10 @@ def _differences(before, now):
         old, new = before["space"].get(name), now["space"].get(name)
         if old != new:
             yield f"space of {name} was {_show(old)}, now {_show(new)}"
-    bases = [config_file.from_flags(plan["base"], FitConfig()) for plan in (before, now)]
+    bases = [
+        dataclasses.replace(config_file.from_flags(plan["base"], FitConfig()), data_dir="")
+        for plan in (before, now)
+    ]
     yield from config_file.differences(*bases)
     for name in ("records", "backbone_weights", "precision"):
         if name in now and before[name] != now[name]:
@@ -190,6 +221,7 @@ def _show(dimension):
     return f"{dimension['low']:g} to {dimension['high']:g} ({dimension['sampling']})"
 
 
-def _strangers(path):
-    ours = (".lock", "figures", "workers")
-    return sorted(one.name for one in path.iterdir() if one.name not in ours)
+def _unexpected_files(path):
+    """Names files that a search does not make before its `search.json`."""
+    names = sorted(one.name for one in path.iterdir())
+    return [name for name in names if name != LOCK and not name.startswith(TEMPORARY)]

@@ -1,5 +1,6 @@
 """What a trial does: builds a head, trains it on stored features, says how good it became."""
 
+import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,10 +11,11 @@ import keras_tuner
 from glr_keras.config import FitConfig
 from glr_keras.features.store import FeatureViews
 from glr_keras.models.heads import build_head
-from glr_keras.models.objective import compile_model
+from glr_keras.models.objective import compile_model, make_schedule
 from glr_keras.runs.run_dir import TrainingState
 from glr_keras.training.batches import StoredFeatures, steps_per_epoch
-from glr_keras.training.checkpoint import Checkpoint, values
+from glr_keras.training.checkpoint import Checkpoint
+from glr_keras.training.variables import values
 from tuning.space import RUNG, config_of
 from tuning.store import TrialDir
 
@@ -40,7 +42,7 @@ class Training:
 
     Attributes:
         state: History and best epoch; the best weights lie in the directory of the trial.
-        variables: Values of weights and optimizer after the last epoch, if it is to go on.
+        variables: Values of weights and optimizer after the last epoch, if it is resumable.
         seconds: Part -> seconds, of "building", "tracing" (up to the end of the first step) and
             "training" (the rest, with validation).
     """
@@ -72,7 +74,9 @@ class HeadHyperModel(keras_tuner.HyperModel):
     def fit(self, hp, model, run, on_epoch=None):
         """Trains `model` as `train_head` does."""
         config = config_of(hp.values, self.base)
-        return train_head(model, config, self.photos, run, on_epoch, goes_on=RUNG in hp.values)
+        # Hyperband may resume it, unless it has had as many epochs as any trial.
+        resumable = RUNG in hp.values and config.epochs < self.base.epochs
+        return train_head(model, config, self.photos, run, on_epoch, resumable)
 
 
 def build_trial_model(config: FitConfig, photos: StoredPhotos) -> keras.Model:
@@ -86,18 +90,41 @@ def build_trial_model(config: FitConfig, photos: StoredPhotos) -> keras.Model:
     return model
 
 
-def _forget_gradients():
-    """Lets the graphs of earlier trials go.
+def reported_metrics(config: FitConfig) -> set[str]:
+    """Returns names of what a head reports of the validation photos, as Keras spells them.
 
-    TensorFlow keeps, for ever, a note for each use of a custom gradient, and the note holds the
+    They are those of the smallest head of its kind.
+    """
+    tiny = dataclasses.replace(config, head_units=(), attention_channels=1)
+    model = build_head(tiny, 2, (1, 1, 1))
+    compile_model(model, tiny, 1)
+    _build_metrics(model)
+    return {f"val_{name}" for name in model.get_metrics_result()}
+
+
+def share_schedule(config: FitConfig, longer: FitConfig, steps_per_epoch: int) -> bool:
+    """Returns whether both have the same learning rate at each step that both make.
+
+    A cosine depends on the last epoch, so that a longer trial is another one from the start.
+    """
+    one, other = (make_schedule(c, steps_per_epoch) for c in (config, longer))
+    serialize = keras.saving.serialize_keras_object
+    return serialize(one) == serialize(other)
+
+
+def _forget_gradients():
+    """Releases the graphs of earlier trials.
+
+    TensorFlow keeps, for ever, an entry for each use of a custom gradient, and the entry holds the
     graph (github.com/tensorflow/tensorflow/issues/97697); the step of every Keras optimizer has
-    one. The gradients of those graphs were taken when they were traced: nobody asks again.
+    one. The gradients of those graphs were taken when they were traced: nobody asks again. There
+    is no public way.
     """
     from tensorflow.python.framework import ops
 
-    notes = ops.gradient_registry._registry
-    for name in [name for name in notes if name.startswith("CustomGradient-")]:
-        del notes[name]
+    entries = ops.gradient_registry._registry
+    for name in [name for name in entries if name.startswith("CustomGradient-")]:
+        del entries[name]
 
 
 def _build_metrics(model):
@@ -115,7 +142,7 @@ def train_head(
     photos: StoredPhotos,
     run: TrialDir,
     on_epoch: Callable[[list[dict]], None] | None = None,
-    goes_on: bool = False,
+    resumable: bool = False,
 ) -> Training:
     """Trains a head on the batches that `glr_keras.fit` would show it with the same config.
 
@@ -123,22 +150,23 @@ def train_head(
         model: From `build_trial_model` with the same config.
         config: FitConfig.
         photos: StoredPhotos.
-        run: TrialDir, for `history.csv`, and for the state to go on from.
+        run: TrialDir, for `history.csv`, and for the state to resume from.
         on_epoch: Called with the history after each epoch.
-        goes_on: Whether more epochs may follow, so that the state after the last one counts.
+        resumable: Whether more epochs may follow, so that the state after the last one counts.
 
     Returns:
         Training; the model has its best weights.
 
     Raises:
-        UserError: training broke down.
+        DivergedError: the loss is not a finite number.
     """
     source = StoredFeatures(photos.views, model.output_names_of_loss, photos.num_landmarks, config)
     steps = photos.steps(config)
     checkpoint = Checkpoint(model, run, config, steps)
-    clock = _Clock(checkpoint, on_epoch)
+    lasting = [*checkpoint.weights, *model.optimizer.variables] if resumable else []
+    observer = _Observer(checkpoint, on_epoch, lasting)
     if not checkpoint.is_over:
-        with source.telling():
+        with source.reraise_user_errors():
             model.fit(
                 source.train_batches(checkpoint.state.step),
                 shuffle=False,  # the batches come shuffled
@@ -146,23 +174,32 @@ def train_head(
                 initial_epoch=len(checkpoint.state.history),
                 epochs=config.epochs,
                 validation_data=source.eval_batches("validation"),
-                callbacks=[checkpoint, clock],
+                callbacks=[checkpoint, observer],
                 verbose=0,
             )
+    else:
+        observer.store_values()
     run.write_history(checkpoint.state.history)
-    variables = values([*checkpoint.weights, *model.optimizer.variables]) if goes_on else []
     checkpoint.finish()
-    checkpoint.state.finished = not goes_on
-    return Training(checkpoint.state, variables, clock.seconds())
+    checkpoint.state.finished = not resumable
+    return Training(checkpoint.state, observer.values, observer.seconds())
 
 
-class _Clock(keras.callbacks.Callback):
-    """Tells how long tracing took, and each epoch's end."""
+class _Observer(keras.callbacks.Callback):
+    """Measures how long tracing took; reports each epoch's end, and stores what it left.
 
-    def __init__(self, checkpoint, on_epoch):
+    It comes after the checkpoint, which has put the weights back in the place of their average. At
+    the end of `fit` Keras puts the average there for good: training can't be resumed from that.
+    """
+
+    def __init__(self, checkpoint, on_epoch, variables):
         super().__init__()
-        self._checkpoint, self._on_epoch = checkpoint, on_epoch
+        self.values = []
+        self._checkpoint, self._on_epoch, self._variables = checkpoint, on_epoch, variables
         self._started, self._traced = time.perf_counter(), None
+
+    def store_values(self):
+        self.values = values(self._variables)
 
     def on_train_batch_end(self, batch, logs=None):
         if self._traced is None:
@@ -171,6 +208,8 @@ class _Clock(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if self._on_epoch:
             self._on_epoch(self._checkpoint.state.history)
+        if self._checkpoint.is_over:
+            self.store_values()
 
     def seconds(self):
         now = time.perf_counter()

@@ -1,29 +1,35 @@
-"""The trials of a search as a table: what was tried, what came of it, and where the time went."""
+"""The trials of a search: what was tried, what came of it, where the time went, what is kept."""
 
+import bisect
+import collections
 import csv
 import io
 import json
+import math
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from glr_keras.config import FitConfig
+from tfrecords.common.console import UserError
+from tfrecords.common.files import write_atomically
 from tuning.plan import SearchPlan
-from tuning.space import config_of
+from tuning.space import config_of, decode
 from tuning.store import SearchDir, TrialDir
 
-BRANCHES = ("perception", "attention")
 PARTS = ("building", "tracing", "training", "writing")  # of the seconds of a trial
+MIN_KEPT = 3  # checkpoints of the best trials
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A trial as its directory tells it.
+    """A trial as it lies in its directory.
 
     Attributes:
         trial_id: Text of digits, in the order of starts.
         status: "running", "completed" or "failed".
         values: Hyperparameter -> value, those that were active.
-        config: FitConfig it ran.
+        config: FitConfig it ran; None if `FitConfig` refuses its values.
         score: The objective at its best epoch; None unless completed.
         history: A row per epoch, as `history.csv` has it.
         result: What `result.json` holds: "best_epoch", "seconds", "reason".
@@ -32,61 +38,148 @@ class Trial:
     trial_id: str
     status: str
     values: dict
-    config: FitConfig
+    config: FitConfig | None
     score: float | None
     history: list[dict] = field(default_factory=list)
     result: dict = field(default_factory=dict)
 
     @property
+    def number(self) -> int:
+        return int(self.trial_id)
+
+    @property
     def seconds(self) -> float:
         return sum(self.result.get("seconds", {}).values())
+
+    @property
+    def reason(self) -> str:
+        """Why it failed."""
+        return self.result.get("reason", "no reason was stored")
 
 
 def read_trials(search: SearchDir, plan: SearchPlan) -> list[Trial]:
     """Reads all trials that have begun, in that order."""
-    paths = sorted(search.trials.glob("trial_*/trial.json"))
-    return [_read_trial(path, plan) for path in paths]
+    paths = search.trials.glob("trial_*/trial.json")
+    trials = [_read_trial(TrialDir(path.parent), plan) for path in paths]
+    return sorted(trials, key=lambda trial: trial.number)
 
 
-def best_first(trials: list[Trial], direction: str) -> list[Trial]:
-    """Returns the completed trials, best score first, of equals the earlier one."""
-    scored = [trial for trial in trials if trial.status == "completed"]
-    sign = -1 if direction == "max" else 1
-    return sorted(scored, key=lambda trial: (sign * trial.score, trial.trial_id))
+def rank(trial: Trial, direction: str) -> tuple[float, int]:
+    """Returns a key that sorts completed trials: the best first, of equals the earlier one."""
+    return (-trial.score if direction == "max" else trial.score), trial.number
 
 
-def write_table(search: SearchDir, plan: SearchPlan, trials: list[Trial]) -> None:
-    """Writes `trials.csv`: a row per trial, with the validation accuracy of every epoch."""
-    names = [dimension.name for dimension in plan.dimensions]
-    epochs = max([len(trial.history) for trial in trials], default=0)
-    accuracies = [
-        f"val_{branch}_accuracy_{epoch}" for branch in BRANCHES for epoch in range(1, epochs + 1)
-    ]
-    parts = [f"seconds_{part}" for part in PARTS]
-    columns = ["trial", "status", plan.objective, "best_epoch", "epochs", *names, "seconds"]
-    out = io.StringIO()
-    writer = csv.DictWriter(
-        out, [*columns, *parts, *accuracies, "reason"], lineterminator="\n", restval=""
-    )
-    writer.writeheader()
-    for trial in trials:
-        writer.writerow(_row(trial, plan))
-    search.run.write_text(search.table.name, out.getvalue())
+def best_first(trials: Collection[Trial], direction: str) -> list[Trial]:
+    """Returns the completed trials in the order of `rank`."""
+    completed = [trial for trial in trials if trial.status == "completed"]
+    return sorted(completed, key=lambda trial: rank(trial, direction))
 
 
-def _read_trial(path: Path, plan: SearchPlan) -> Trial:
-    kept = json.loads(path.read_text(encoding="utf-8"))
-    directory = TrialDir(path.parent)
-    status = {"COMPLETED": "completed", "FAILED": "failed"}.get(kept["status"], "running")
-    values = kept["hyperparameters"]["values"]
+class TrialTable:
+    """The trials that have ended, in memory and as `trials.csv`.
+
+    A trial that ends costs the reading of its own directory and the writing of one row, however
+    many there are.
+
+    Args:
+        search: SearchDir; what has ended there is read once.
+        plan: SearchPlan.
+
+    Attributes:
+        best: The best Trial, None as long as there is none with a score.
+    """
+
+    def __init__(self, search: SearchDir, plan: SearchPlan):
+        self._search, self._plan = search, plan
+        ended = [one for one in read_trials(search, plan) if one.status != "running"]
+        self._trials = {one.trial_id: one for one in ended}
+        self.best = next(iter(best_first(ended, plan.direction)), None)
+        self.write()
+
+    def __len__(self):
+        return len(self._trials)
+
+    @property
+    def trials(self) -> list[Trial]:
+        """The trials in the order of their starts."""
+        return sorted(self._trials.values(), key=lambda trial: trial.number)
+
+    def add(self, trial_id: str) -> Trial:
+        """Reads a trial that has just ended, and writes its row."""
+        trial = _read_trial(self._search.trial(trial_id), self._plan)
+        is_new = trial_id not in self._trials  # else a chief was lost, and two workers ran it
+        self._trials[trial_id] = trial
+        direction = self._plan.direction
+        if trial.status == "completed" and (
+            self.best is None or rank(trial, direction) < rank(self.best, direction)
+        ):
+            self.best = trial
+        row = _row(trial, self._plan)
+        if is_new and set(row) <= set(self._columns):
+            with open(self._search.table, "a", encoding="utf-8", newline="") as file:
+                file.write(self._to_csv([row]))
+        else:
+            self.write()
+        return trial
+
+    def write(self) -> None:
+        """Writes the whole table, in the order of the starts."""
+        self._columns = _columns(self.trials, self._plan)
+        rows = [_row(trial, self._plan) for trial in self.trials]
+        write_atomically(self._search.table, ",".join(self._columns) + "\n" + self._to_csv(rows))
+
+    def _to_csv(self, rows):
+        out = io.StringIO()
+        csv.DictWriter(out, self._columns, lineterminator="\n", restval="").writerows(rows)
+        return out.getvalue()
+
+
+class CheckpointKeeper:
+    """Drops the checkpoints of all but the best trials among those of as many epochs.
+
+    Hyperband resumes a third of each rung; what was dropped begins again, to the same end.
+    """
+
+    def __init__(self, search: SearchDir, plan: SearchPlan):
+        self._search, self._plan = search, plan
+        self._ranked = collections.defaultdict(list)  # epochs -> trials with a checkpoint
+        self._completed = collections.Counter()
+
+    def add(self, trial: Trial, in_use: Collection[str] = ()) -> None:
+        """Takes a trial that has ended into account.
+
+        Args:
+            trial: Trial.
+            in_use: Ids of trials whose checkpoints are being read.
+        """
+        if trial.status != "completed":
+            return
+        epochs = trial.config.epochs
+        self._completed[epochs] += 1
+        ranked, kept = self._ranked[epochs], MIN_KEPT
+        bisect.insort(ranked, trial, key=lambda one: rank(one, self._plan.direction))
+        if self._plan.tuner == "hyperband":
+            kept = max(kept, math.ceil(self._completed[epochs] / 3))
+        for place in reversed(range(kept, len(ranked))):
+            if ranked[place].trial_id not in in_use:
+                self._search.trial(ranked.pop(place).trial_id).drop_checkpoint()
+
+
+def _read_trial(directory: TrialDir, plan: SearchPlan) -> Trial:
+    stored = json.loads((directory.path / "trial.json").read_text(encoding="utf-8"))
     result = directory.read_result() or {}
-    config = config_of(values, plan.base)
+    status = {"COMPLETED": "completed", "FAILED": "failed"}.get(stored["status"], "running")
+    if status == "completed" and "score" not in result:
+        status = "running"  # again, after a kill just before the search had stored its end
+    values = stored["hyperparameters"]["values"]
+    try:
+        config = config_of(values, plan.base)
+    except UserError:
+        config = None
     return Trial(
-        trial_id=kept["trial_id"],
+        trial_id=stored["trial_id"],
         status=status,
-        values={
-            one.name: getattr(config, one.name) for one in plan.dimensions if one.name in values
-        },
+        values={name: decode(name, values[name]) for name in plan.names if name in values},
         config=config,
         score=result.get("score") if status == "completed" else None,
         history=_read_history(directory.path / "history.csv"),
@@ -94,11 +187,27 @@ def _read_trial(path: Path, plan: SearchPlan) -> Trial:
     )
 
 
-def _read_history(path):
+def _read_history(path: Path):
     if not path.exists():
         return []
     with open(path, newline="", encoding="utf-8") as file:
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+def _columns(trials, plan):
+    accuracies = {name for one in trials for row in one.history for name in row if _is_shown(name)}
+    epochs = max([len(trial.history) for trial in trials], default=0)
+    columns = [
+        *("trial", "status", plan.objective, "best_epoch", "epochs", *plan.names, "seconds"),
+        *(f"seconds_{part}" for part in PARTS),
+        *(f"{name}_{epoch}" for name in sorted(accuracies) for epoch in range(1, epochs + 1)),
+        "reason",
+    ]
+    return list(dict.fromkeys(columns))  # the epochs may be searched, too
+
+
+def _is_shown(name):
+    return name.startswith("val_") and name.endswith("accuracy")
 
 
 def _row(trial, plan):
@@ -115,9 +224,7 @@ def _row(trial, plan):
     row |= {name: show_value(value) for name, value in trial.values.items()}
     row |= {f"seconds_{part}": round(value, 2) for part, value in seconds.items()}
     for epoch, logs in enumerate(trial.history, 1):
-        for branch in BRANCHES:
-            if f"val_{branch}_accuracy" in logs:
-                row[f"val_{branch}_accuracy_{epoch}"] = logs[f"val_{branch}_accuracy"]
+        row |= {f"{name}_{epoch}": value for name, value in logs.items() if _is_shown(name)}
     return row
 
 

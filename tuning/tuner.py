@@ -1,5 +1,6 @@
 """Runs trials for an oracle: this process's, or that of a chief elsewhere."""
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -7,18 +8,15 @@ from pathlib import Path
 from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.errors import FailedTrialError
 
-from glr_keras import config as config_file
-from glr_keras.training.checkpoint import DivergedError
+from glr_keras.training.divergence import DivergedError
 from tfrecords.common.console import UserError
-from tuning.display import write_trial_log
+from tuning.display import show_score, write_trial_log
 from tuning.plan import SearchPlan
 from tuning.space import RUNG, config_of
-from tuning.store import MOST_STARTS, SearchDir, TrialDir
-from tuning.trial import HeadHyperModel, Training
-from tuning.trials import best_first, read_trials
+from tuning.store import MAX_STARTS, SearchDir
+from tuning.trial import HeadHyperModel, Training, share_schedule
 
-KEPT = 3  # best trials whose checkpoints stay
-POLL = 0.5  # seconds between two questions to an oracle that has nothing to do yet
+POLL_SECONDS = 0.5  # between two questions to an oracle that has nothing to do yet
 
 
 class SearchTuner(BaseTuner):
@@ -29,7 +27,7 @@ class SearchTuner(BaseTuner):
         hypermodel: HeadHyperModel.
         search: SearchDir.
         plan: SearchPlan.
-        tell: Called with a line of progress after each epoch, or None.
+        report: Called with a line of progress after each epoch, or None.
     """
 
     def __init__(
@@ -38,16 +36,16 @@ class SearchTuner(BaseTuner):
         hypermodel: HeadHyperModel,
         search: SearchDir,
         plan: SearchPlan,
-        tell: Callable[[str], None] | None = None,
+        report: Callable[[str], None] | None = None,
     ):
-        self._search, self._plan, self._tell = search, plan, tell
+        self._search, self._plan, self._report = search, plan, report
         self._has_asked = False
         super().__init__(
             oracle, hypermodel, directory=str(search.path), project_name=search.trials.name
         )
 
     def _populate_initial_space(self):
-        """Goes on with the search that is there. The space is known: no model must be built."""
+        """Resumes the search that is there. The space is known: no model must be built."""
         if not self._is_worker() and Path(self.oracle._get_oracle_fname()).exists():
             self.oracle.reload()
 
@@ -56,7 +54,7 @@ class SearchTuner(BaseTuner):
 
     def pre_create_trial(self):
         if self._has_asked:  # and got nothing: without a pause KerasTuner asks in a tight loop
-            time.sleep(POLL)
+            time.sleep(POLL_SECONDS)
         self._has_asked = True
 
     def on_trial_begin(self, trial):
@@ -64,33 +62,34 @@ class SearchTuner(BaseTuner):
 
     def run_trial(self, trial):
         """Trains one head; returns its score. Whatever fails is the trial's, not the search's."""
-        run = TrialDir(Path(self.get_trial_dir(trial.trial_id)), self._parent(trial))
-        if run.count_start() > MOST_STARTS:
+        run = self._search.trial(trial.trial_id)
+        if run.count_start() > MAX_STARTS:
             raise self._fail(
                 run,
-                f"the process ended {MOST_STARTS} times while this trial ran; perhaps the system "
+                f"the process ended {MAX_STARTS} times while this trial ran; perhaps the system "
                 "had no memory left",
             )
         try:
-            return self._train(trial, run)
-        except KeyboardInterrupt:
+            return self._train(trial)
+        except (KeyboardInterrupt, SystemExit):  # the second where a launcher stops its workers
             run.forget_start()
             raise
         except Exception as error:
             run.drop_checkpoint()
             raise self._fail(run, explain_failure(error)) from error
 
-    def _train(self, trial, run):
+    def _train(self, trial):
         started = time.perf_counter()
         hp = trial.hyperparameters
         config = config_of(hp.values, self._plan.base)
-        run.write_text("config.json", config_file.to_json(config))
+        run = self._search.trial(trial.trial_id, self._find_parent(hp.values, config))
+        run.write_config(config)
         model = self.hypermodel.build(hp)
         built = time.perf_counter()
-        training = self.hypermodel.fit(hp, model, run, self._telling(trial, config))
+        training = self.hypermodel.fit(hp, model, run, self._make_reporter(trial, config))
         trained = time.perf_counter()
         score = score_of(training, self._plan)
-        self._keep_best(run, trial, config, score, training)
+        run.keep_checkpoint(training.state, training.variables)
         write_trial_log(self._search, trial, training.state, self._plan)
         written = time.perf_counter() - trained
         run.write_result(
@@ -107,59 +106,40 @@ class SearchTuner(BaseTuner):
         run.write_result({"reason": reason})
         return FailedTrialError(reason)
 
-    def _telling(self, trial, config):
-        if self._tell is None:
+    def _make_reporter(self, trial, config):
+        if self._report is None:
             return None
-        branch = "val_perception_accuracy"
 
-        def tell(history):
-            self._tell(
-                f"trial {trial.trial_id}: epoch {len(history)} of {config.epochs}, "
-                f"{history[-1][branch]:.1%} so far"
+        def report(history):
+            score = show_score(history[-1][self._plan.objective], self._plan)
+            self._report(
+                f"trial {trial.trial_id}: epoch {len(history)} of {config.epochs}, {score} so far"
             )
 
-        return tell
+        return report
 
-    def _parent(self, trial):
-        """Returns the directory of the trial that Hyperband goes on with, if that can be exact.
-
-        A cosine schedule depends on the last epoch, so a longer trial is another from the start.
-        """
-        values = trial.hyperparameters.values
-        config = config_of(values, self._plan.base)
-        if "tuner/trial_id" not in values or config.schedule == "cosine":
+    def _find_parent(self, values, config):
+        """Returns the directory of the trial that Hyperband resumes, if that can be exact."""
+        if "tuner/trial_id" not in values:
             return None
-        path = Path(self.get_trial_dir(values["tuner/trial_id"]))
-        return path if (path / "checkpoint" / "state.json").exists() else None
-
-    def _keep_best(self, run, trial, config, score, training):
-        """Keeps the checkpoint of this trial if it is among the best of as many epochs.
-
-        With Hyperband a third of a rung goes on; one that is not kept begins again, to the same
-        end.
-        """
-        others = [
-            one
-            for one in read_trials(self._search, self._plan)
-            if one.config.epochs == config.epochs and one.trial_id != trial.trial_id
-        ]
-        is_hyperband = RUNG in trial.hyperparameters.values
-        kept = max(KEPT, -(-(len(others) + 1) // 3)) if is_hyperband else KEPT
-        sign = 1 if self._plan.direction == "max" else -1
-        ranked = best_first(others, self._plan.direction)
-        better = [one for one in ranked if sign * one.score >= sign * score]
-        if len(better) < kept:
-            run.keep_checkpoint(training.state, training.variables)
-            ranked.insert(len(better), None)
-        else:
-            run.drop_checkpoint()
-        for one in ranked[kept:]:
-            TrialDir(Path(self.get_trial_dir(one.trial_id))).drop_checkpoint()
+        shorter = values | {RUNG: values["tuner/initial_epoch"]}
+        parent = self._search.trial(values["tuner/trial_id"]).path
+        steps = self.hypermodel.photos.steps(config)
+        if not share_schedule(config_of(shorter, self._plan.base), config, steps):
+            return None
+        return parent if (parent / "checkpoint" / "state.json").exists() else None
 
 
 def score_of(training: Training, plan: SearchPlan) -> float:
-    """Returns the objective at the epoch that a run keeps: that of the best validation accuracy."""
-    return training.state.history[training.state.best_epoch][plan.objective]
+    """Returns the objective at the epoch that a run keeps: that of the best validation accuracy.
+
+    Raises:
+        DivergedError: it is not a finite number.
+    """
+    score = training.state.history[training.state.best_epoch][plan.objective]
+    if not math.isfinite(score):
+        raise DivergedError(f"{plan.objective} is not a finite number", "Take another objective.")
+    return score
 
 
 def explain_failure(error: Exception) -> str:

@@ -1,7 +1,6 @@
 """Records on disk -> batches of photos: train views (augmented) and eval views, in record order."""
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Sequence
 from functools import cached_property
@@ -12,6 +11,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from glr_keras.config import FitConfig
+from glr_keras.data.manifest import fingerprint, is_demo
 from glr_keras.data.views import eval_view, train_view
 from tfrecords.common.console import UserError
 from tfrecords.common.parallel import available_cores
@@ -40,9 +40,13 @@ class Records:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Changes when any record does: a hash of the shards' hashes."""
-        shards = json.dumps(self.manifest["shards"], sort_keys=True)
-        return hashlib.sha256(shards.encode()).hexdigest()
+        """Changes when any record does."""
+        return fingerprint(self.manifest)
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether the photos are the built-in demo's, drawn by a program."""
+        return is_demo(self.manifest)
 
     def num_photos(self, split: str) -> int:
         return self.builder.info.splits[split].num_examples

@@ -1,35 +1,18 @@
 """Recognisers: a new one of any config, and that of a complete run."""
 
 import json
-import zipfile
-import zlib
 from pathlib import Path
-
-import keras
 
 from glr_keras.config import read_json
 from glr_keras.inference.model_dir import check_run
 from glr_keras.models.recognizer import Recognizer
+from glr_keras.models.saving import read_recognizer
 from glr_keras.runs.run_dir import RunDir
-from tfrecords.common.console import UserError
 
 SHORT_SIDE = 256  # pixels; what `tfrecords.build` makes of photos where it is told nothing else
 
+
 # What Keras raises on a file that was not written by `save`, or not by ours.
-UNLOADABLE = (
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    ImportError,
-    OSError,
-    EOFError,
-    RuntimeError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-
-
 def load_recognizer(run_dir: Path) -> Recognizer:
     """Loads the recogniser of a complete run, to compute in float32.
 
@@ -40,18 +23,7 @@ def load_recognizer(run_dir: Path) -> Recognizer:
         UserError: the run is not complete, or its model file is damaged or was changed.
     """
     check_run(run_dir)
-    path = RunDir(run_dir).model
-    try:
-        # Safe mode: a file can't bring code of its own along.
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
-        if not isinstance(model, Recognizer):
-            raise TypeError(f"a {type(model).__name__}, not a Recognizer")
-    except UNLOADABLE as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise UserError(
-            f"{path} can't be loaded: {reason[0]}\nIt is damaged, or was changed after training. "
-            f"Delete {run_dir} and train again with its config.json, or copy the file again."
-        ) from error
+    model = read_recognizer(RunDir(run_dir).model)
     for layer in model._flatten_layers():
         layer.dtype_policy = "float32"
     return model

@@ -2,8 +2,8 @@
 
 import dataclasses
 import json
-import platform
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import keras
@@ -11,19 +11,21 @@ import numpy as np
 
 from glr_keras.config import FitConfig
 from glr_keras.models.backbones import build_backbone
-from tfrecords.common.files import warn_corrupted, write_atomically
+from tfrecords.common.files import READ_ONLY, locked, warn_corrupted, write_atomically
+from tfrecords.common.processor import BFLOAT16, cpu_flags, cpu_name
 
-FILE = "precision.json"
+FILE, LOCK = "precision.json", ".precision.lock"
 PHOTOS = 8  # in a measured batch: a second of VGG16 on two cores
-SURE = 1.1  # times faster that bfloat16 must be: it rounds more
+MIN_SPEEDUP = 1.1  # of bfloat16 over float32: it rounds more
 
 
 def choose_precision(config: FitConfig, features: Path | None = None) -> FitConfig:
-    """Returns `config` with a precision in place of "auto", and says which.
+    """Returns `config` with a precision in place of "auto", and prints which.
 
     A processor without bfloat16 instructions emulates them, which takes many times as long, and
     some that have them are slower with them all the same. Where neither is sure, one batch is
     measured in each; the choice is kept beside the features, so that later runs find these again.
+    Where that folder can't be written, it is kept in the run's config only.
 
     Args:
         config: FitConfig.
@@ -31,21 +33,41 @@ def choose_precision(config: FitConfig, features: Path | None = None) -> FitConf
     """
     if config.precision != "auto":
         return config
-    known = _known_precision()
-    if known:
+    if known := _known_precision():
         return dataclasses.replace(config, precision=known)
-    kept = _load_choices(features) if features else {}
-    case = f"{config.backbone} at {config.image_size} pixels on {_processor()}"
-    if case not in kept:
-        seconds = measure_precisions(config)
-        faster = seconds["bfloat16"] * SURE < seconds["float32"]
-        kept[case] = "bfloat16" if faster else "float32"
-        shown = ", ".join(f"{name} {PHOTOS / s:.1f} photos/s" for name, s in seconds.items())
-        print(f"Precision of the backbone: {kept[case]} (measured here: {shown}).")
-        if features:
-            features.mkdir(parents=True, exist_ok=True)
-            write_atomically(features / FILE, json.dumps(kept, indent=2) + "\n")
-    return dataclasses.replace(config, precision=kept[case])
+    if features is None:
+        return dataclasses.replace(config, precision=_measure(config))
+    with ExitStack() as held:
+        is_writable = _lock(features, held)
+        choices = _load_choices(features)
+        case = f"{config.backbone} at {config.image_size} pixels on {cpu_name()}"
+        if case not in choices:
+            choices[case] = _measure(config)
+            if is_writable:
+                write_atomically(features / FILE, json.dumps(choices, indent=2) + "\n")
+    return dataclasses.replace(config, precision=choices[case])
+
+
+def _lock(features, held):
+    """Makes one process measure at a time; returns False where the folder can't be written."""
+    try:
+        features.mkdir(parents=True, exist_ok=True)
+        message = f"Another process measures the precision for {features}; waiting for it."
+        held.enter_context(locked(features / LOCK, message, wait=True))
+    except OSError as error:
+        if error.errno not in READ_ONLY:
+            raise
+        return False
+    return True
+
+
+def _measure(config):
+    seconds = measure_precisions(config)
+    faster = seconds["bfloat16"] * MIN_SPEEDUP < seconds["float32"]
+    chosen = "bfloat16" if faster else "float32"
+    shown = ", ".join(f"{name} {PHOTOS / s:.1f} photos/s" for name, s in seconds.items())
+    print(f"Precision of the backbone: {chosen} (measured here: {shown}).")
+    return chosen
 
 
 def _load_choices(features):
@@ -53,11 +75,11 @@ def _load_choices(features):
     if not path.exists():
         return {}
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        if set(kept.values()) <= {"float32", "bfloat16"}:
-            return kept
+        choices = json.loads(path.read_text(encoding="utf-8"))
+        if set(choices.values()) <= {"float32", "bfloat16"}:
+            return choices
     except (ValueError, TypeError, AttributeError):
-        pass  # told below
+        pass  # warned of below
     warn_corrupted(path, "the precision is measured again")
     return {}
 
@@ -97,23 +119,5 @@ def _known_precision():
             details = tf.config.experimental.get_device_details(gpu)
             capable = details.get("compute_capability", (0, 0)) >= (8, 0)
             return "bfloat16" if capable else "float32"
-    flags = _cpu_flags()
-    return "" if not flags or {"avx512_bf16", "amx_bf16"} & flags else "float32"
-
-
-def _cpu_flags():
-    """Returns what the processor can do; empty where that is not told (not Linux, not x86)."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return set()
-    return {flag for line in lines if line.startswith("flags") for flag in line.split()}
-
-
-def _processor():
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    except OSError:
-        names = []
-    return names[0] if names else platform.processor() or platform.machine()
+    flags = cpu_flags()
+    return "" if not flags or BFLOAT16 & flags else "float32"

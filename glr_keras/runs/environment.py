@@ -2,28 +2,48 @@
 
 import platform
 import subprocess
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from tfrecords.common.parallel import available_cores
+from tfrecords.common.processor import NOTED, cpu_flags, cpu_name, uses_onednn
+
+# Those that numbers or files of a run depend on.
+PACKAGES = (
+    "glr-keras",
+    "tensorflow",
+    "keras",
+    "tensorflow-datasets",
+    "numpy",
+    "opencv-python-headless",
+    "pillow",
+    "matplotlib",
+    "safetensors",
+    "google-crc32c",
+    "h5py",
+    "ml-dtypes",
+    "protobuf",
+)
 
 
 def describe_environment() -> dict:
     """Returns versions, machine and commit: what a reader needs to judge a difference."""
-    packages = ("tensorflow", "keras", "tensorflow-datasets", "numpy", "pillow", "glr-keras")
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
+        "processor": cpu_name(),
+        "processor_features": sorted(cpu_flags() & NOTED),
+        "onednn": uses_onednn(),
         "cores": available_cores(),
         "commit": _commit(),
-        "versions": {name: _version(name) for name in packages},
+        "versions": {name: _version(name) for name in PACKAGES},
     }
 
 
 def _version(name):
     try:
         return version(name)
-    except ModuleNotFoundError:  # run from a checkout that is not installed
+    except PackageNotFoundError:  # run from a checkout that is not installed
         return None
 
 

@@ -1,30 +1,31 @@
-"""RunDir: names and writes every file of a run, each whole or not at all."""
+"""RunDir: names and writes every file of a run, each atomically."""
 
 import csv
 import dataclasses
 import io
 import json
-import os
+import shlex
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import filelock
 import numpy as np
+from safetensors import SafetensorError
 
 from glr_keras import config as config_file
 from glr_keras.config import FitConfig
 from glr_keras.runs.arrays import StoredArray, load_arrays, save_arrays
 from glr_keras.runs.environment import describe_environment
 from tfrecords.common.console import UserError
+from tfrecords.common.files import TEMPORARY, atomic_path, locked, write_atomically
 
 LOCK = ".lock"
 
 
 @dataclasses.dataclass
 class TrainingState:
-    """Where training stands: all that going on exactly needs.
+    """Where training stands: all that an exact resume needs.
 
     Attributes:
         step: Training steps done, over all epochs.
@@ -32,7 +33,7 @@ class TrainingState:
         best_epoch: Index of the best epoch so far; -1 before the first one ends.
         finished: Whether training is over, and only the best weights still count.
         variables: Values of all variables that training changes, in order; those of the metrics,
-            too, which carry the sums of an epoch that is not over.
+            too, which accumulate over an epoch that is not over.
     """
 
     step: int = 0
@@ -61,6 +62,10 @@ class RunDir:
         return self.path / "metrics.json"
 
     @property
+    def environment(self) -> Path:
+        return self.path / "environment.json"
+
+    @property
     def is_complete(self) -> bool:
         return self.metrics.exists()
 
@@ -70,58 +75,54 @@ class RunDir:
         folder.mkdir(exist_ok=True)
         return folder / f"{name}.png"
 
+    def resolve(self, config: FitConfig) -> FitConfig:
+        """Returns `config` with the precision that a run here began with, where it says "auto"."""
+        path = self.path / "config.json"
+        if config.precision != "auto" or not path.exists():
+            return config
+        return dataclasses.replace(config, precision=config_file.read_json(path).precision)
+
     def check(self, config: FitConfig) -> None:
-        """Finds whether a run of `config` can start or go on here; writes nothing.
+        """Finds whether a run of `config` can start or resume here; writes nothing.
 
         Raises:
             UserError: the directory holds a run of another config, or other files.
         """
         path = self.path / "config.json"
+        others = self._unexpected_files()  # first: another process may write config.json now
         if path.exists():
             if changed := config_file.differences(config_file.read_json(path), config):
                 raise UserError(
                     f"{self.path} holds a run of another config: {'; '.join(changed)}. "
                     "Name another --run-dir, or delete this one."
                 )
-        elif self.path.exists() and (others := self._strangers()):
+        elif others:
             raise UserError(
                 f"{self.path} is not empty and holds no run ({', '.join(others[:3])}...). "
                 "Name another --run-dir."
             )
 
-    def start(self, config: FitConfig) -> None:
-        """Claims the directory for `config`.
+    @contextmanager
+    def claim(self, config: FitConfig) -> Iterator[None]:
+        """Holds the directory for a run of `config`, from before the first file is written.
 
         Raises:
-            UserError: as `check`, or it can't be written.
+            UserError: as `check` and `locked`, or it can't be written.
         """
-        try:
-            self.check(config)
-            self.path.mkdir(parents=True, exist_ok=True)
-            self.write_text("config.json", config_file.to_json(config))
-        except OSError as error:
-            raise UserError(
-                f"Can't write to {self.path} ({error.strerror}). Name another --run-dir."
-            ) from error
-
-    def bind(self, records: str, weights: str, precision: str) -> None:
-        """Notes what the run depends on besides its config; on resume, refuses a change of it.
-
-        Args:
-            records: Fingerprint of the records.
-            weights: Hash of the backbone's weights.
-            precision: "float32" or "bfloat16", of the backbone.
-        """
-        path = self.path / "environment.json"
-        inputs = {"records": records, "backbone_weights": weights, "precision": precision}
-        if not path.exists():
-            self.write_json("environment.json", inputs | describe_environment())
-        before = json.loads(path.read_text(encoding="utf-8"))
-        if changed := [name for name, value in inputs.items() if before[name] != value]:
-            raise UserError(
-                f"{self.path} was started with other {', '.join(changed).replace('_', ' ')}, so "
-                "it can't go on exactly. Name another --run-dir, or delete this one."
-            )
+        self.check(config)  # a folder with other files gets no lock file of ours
+        with ExitStack() as held:
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                held.enter_context(self.locked())
+                self.check(config)  # of a process that was faster
+                for left_over in self.path.glob(f"{TEMPORARY}*"):
+                    left_over.unlink()
+                self.write_text("config.json", config_file.to_json(config))
+            except OSError as error:
+                raise UserError(
+                    f"Can't write to {self.path} ({error.strerror}). Name another --run-dir."
+                ) from error
+            yield
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -130,27 +131,50 @@ class RunDir:
         Raises:
             UserError: another process holds it.
         """
-        lock = filelock.FileLock(self.path / LOCK, timeout=0)
-        try:
-            lock.acquire()
-        except filelock.Timeout as error:
-            raise UserError(
-                f"Another process is at work in {self.path}. Wait for it to end, or name another "
-                "--run-dir."
-            ) from error
-        try:
+        message = (
+            f"Another process is at work in {self.path}. Wait for it to end, or name another "
+            "--run-dir."
+        )
+        with locked(self.path / LOCK, message):
             yield
-        finally:
-            lock.release()
 
-    def _strangers(self):
-        ours = ("config.json.tmp", LOCK)
-        return sorted(path.name for path in self.path.iterdir() if path.name not in ours)
+    def bind(self, inputs: dict[str, str], facts: dict) -> None:
+        """Writes what the run depends on besides its config; on resume, refuses a change of it.
+
+        Args:
+            inputs: "records" (fingerprint), "backbone_weights" (hash) and "precision".
+            facts: What else `environment.json` tells of the run.
+        """
+        if not self.environment.exists():
+            self.write_json("environment.json", inputs | facts | describe_environment())
+        self.check_inputs(inputs)
+
+    def check_inputs(self, inputs: dict[str, str]) -> None:
+        """Compares some of the inputs given to `bind`; of a run without any, nothing is known.
+
+        Raises:
+            UserError: they are others.
+        """
+        if not self.environment.exists():
+            return
+        before = json.loads(self.environment.read_text(encoding="utf-8"))
+        if changed := [name for name, value in inputs.items() if before.get(name) != value]:
+            raise UserError(
+                f"{self.path} was started with other {', '.join(changed).replace('_', ' ')}, so "
+                "it can't be resumed exactly. Name another --run-dir, or delete this one."
+            )
+
+    def _unexpected_files(self):
+        if not self.path.exists():
+            return []
+        return sorted(
+            path.name
+            for path in self.path.iterdir()
+            if path.name != LOCK and not path.name.startswith(TEMPORARY)
+        )
 
     def write_text(self, name: str, text: str) -> None:
-        temporary = self.path / f"{name}.tmp"
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, self.path / name)
+        write_atomically(self.path / name, text)
 
     def write_json(self, name: str, values: dict) -> None:
         self.write_text(name, json.dumps(values, indent=2) + "\n")
@@ -186,14 +210,36 @@ class RunDir:
                 path.unlink()
 
     def load_state(self) -> TrainingState:
-        """Returns the last state saved; that of a run which has not begun where there is none."""
-        folder = self.path / "checkpoint"
-        if not (folder / "state.json").exists():
+        """Returns the last state saved; that of a run which has not begun where there is none.
+
+        Raises:
+            UserError: it is damaged, or a file of it is missing.
+        """
+        path = self.path / "checkpoint" / "state.json"
+        if not path.exists():
             return TrainingState()
-        state = TrainingState(**json.loads((folder / "state.json").read_text(encoding="utf-8")))
+        try:
+            state = TrainingState(**json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
+            raise self.unusable_checkpoint(f"{path.name}: {error}") from error
         if not state.finished:
-            state.variables = load_arrays(folder / _state_file(state))
+            state.variables = self._load(_state_file(state))
         return state
+
+    def unusable_checkpoint(self, reason: str) -> UserError:
+        """Returns the error for a checkpoint that is not what this run wrote."""
+        folder = self.path / "checkpoint"
+        return UserError(
+            f"The checkpoint in {folder} is damaged or of another run ({reason}), so training "
+            "can't be resumed from it. Put it back from a copy, or start again after: "
+            f"{shlex.join(['rm', '-r', str(folder)])}"
+        )
+
+    def _load(self, name):
+        try:
+            return load_arrays(self.path / "checkpoint" / name)
+        except (OSError, SafetensorError) as error:
+            raise self.unusable_checkpoint(f"{name}: {error}") from error
 
     def save_best(self, epoch: int, weights: Iterable[np.ndarray]) -> None:
         """Writes the weights after `epoch`, the best so far; `save_state` drops older ones.
@@ -205,26 +251,29 @@ class RunDir:
         save_arrays(path, weights)
 
     def load_best(self, epoch: int) -> list[StoredArray]:
-        """Returns the weights that `save_best` wrote."""
-        return load_arrays(self.best_weights(epoch))
+        """Returns the weights that `save_best` wrote.
+
+        Raises:
+            UserError: as `load_state`.
+        """
+        return self._load(self.best_weights(epoch).name)
 
     def best_weights(self, epoch: int) -> Path:
         """Names the file of the weights after the best epoch."""
-        return self.path / "checkpoint" / f"best-{epoch}.npys"
+        return self.path / "checkpoint" / f"best-{epoch}.safetensors"
 
     def save_model(self, model) -> None:
         """Writes a `Recognizer` without what it was trained with, and takes that off it."""
         for part in (model, model.head):
             part.compiled = False
             part.optimizer = None
-        temporary = self.path / "model.tmp.keras"
-        model.save(temporary)
-        os.replace(temporary, self.model)
+        with atomic_path(self.model) as temporary:
+            model.save(temporary)
 
-    def forget_state(self) -> None:
-        """Drops the checkpoint: a complete run has its model, and the checkpoint is the larger."""
+    def delete_checkpoint(self) -> None:
+        """Deletes the checkpoint: a complete run has its model, and the checkpoint is larger."""
         shutil.rmtree(self.path / "checkpoint", ignore_errors=True)
 
 
 def _state_file(state):
-    return f"state-{state.step}.npys"
+    return f"state-{state.step}.safetensors"

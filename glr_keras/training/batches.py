@@ -1,12 +1,13 @@
-"""What training and measuring are fed with: stored features, or photos through the live backbone.
+"""Batches for training and measuring: stored features, or photos for the live backbone.
 
 A batch of training depends on the seed and its number only, and is the same photos in the same
-views from either source: so training can go on at any step, and both give the same numbers.
+views from either source: so training can resume at any step, and both give the same numbers.
 """
 
 import functools
+import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from typing import Protocol
 
@@ -31,9 +32,7 @@ LIVE_EVAL_BATCH = 32  # photos through the backbone
 
 
 class Source(Protocol):
-    """Where a model's inputs come from. `error` is what a `Carrier` carries."""
-
-    error: UserError | None
+    """Where a model's inputs come from."""
 
     def index(self, split: str) -> tuple[np.ndarray, Sequence[str]]:
         """Returns labels, int64 `(photos,)`, and photo ids of a split, in the order of records."""
@@ -55,10 +54,13 @@ class Source(Protocol):
     def eval_batches(self, split: str) -> tf.data.Dataset:
         """Yields (inputs, dict of labels) of every photo of a split once, in order."""
 
+    def reraise_user_errors(self) -> AbstractContextManager[None]:
+        """Ends a block that reads batches with the `UserError` that made TensorFlow fail."""
+
 
 def steps_per_epoch(photos: int, batch_size: int) -> int:
     """Returns the number of batches that hold all photos, the last perhaps smaller."""
-    return -(-photos // batch_size)
+    return math.ceil(photos / batch_size)
 
 
 def label_weights(labels: np.ndarray, num_landmarks: int, balance: float) -> np.ndarray:
@@ -72,7 +74,7 @@ def label_weights(labels: np.ndarray, num_landmarks: int, balance: float) -> np.
     return (weights * counts.sum() / (weights * counts).sum()).astype(np.float32)
 
 
-class Order:
+class EpochShuffler:
     """Which photos each step of training shows.
 
     Args:
@@ -84,12 +86,12 @@ class Order:
     def __init__(self, photos: int, config: FitConfig, devices: int = 1):
         self._photos, self._seed, self._batch_size = photos, config.seed, config.batch_size
         self._shown = photos // devices * devices
-        self.steps = steps_per_epoch(self._shown, config.batch_size)
+        self.steps_per_epoch = steps_per_epoch(self._shown, config.batch_size)
         self.rows_of_epoch = functools.lru_cache(maxsize=2)(self._draw)
 
     def rows_of_step(self, step: int) -> tuple[int, np.ndarray]:
-        """Returns the epoch of a step and the numbers of its photos, int64."""
-        epoch, batch = divmod(step, self.steps)
+        """Returns the epoch of a step, and the numbers of its photos: int64 `(batch,)`."""
+        epoch, batch = divmod(step, self.steps_per_epoch)
         start = batch * self._batch_size
         return epoch, self.rows_of_epoch(epoch)[start : start + self._batch_size]
 
@@ -98,36 +100,35 @@ class Order:
         return order[: self._shown]
 
 
-class Carrier:
+class UserErrorRelay:
     """Brings a `UserError` of a function that tf.data calls out of TensorFlow, which hides it.
 
-    Attributes:
-        error: The first `UserError` so far, or None.
+    So would `keras.utils.PyDataset`, which on TensorFlow is read by tf.data as well.
     """
 
     def __init__(self):
-        self.error = None
+        self._error = None
 
     @contextmanager
-    def telling(self) -> Iterator[None]:
+    def reraise_user_errors(self) -> Iterator[None]:
         """Ends the block with that error, where TensorFlow fails because of it."""
         try:
             yield
         except tf.errors.OpError as error:
-            raise self.error or error from None
+            raise self._error or error from None
 
-    def _carry(self, read):
-        def read_or_note(*arguments):
+    def _relay(self, read):
+        def read_and_keep_error(*arguments):
             try:
                 return read(*arguments)
             except UserError as error:
-                self.error = self.error or error
+                self._error = self._error or error
                 raise
 
-        return read_or_note
+        return read_and_keep_error
 
 
-class StoredFeatures(Carrier):
+class StoredFeatures(UserErrorRelay):
     """Batches of features `(batch, height, width, channels)`, float16, read from disk.
 
     Args:
@@ -136,7 +137,7 @@ class StoredFeatures(Carrier):
         num_landmarks: Int.
         config: FitConfig; its seed, batch_size, epochs and balance.
         devices: Int that divides the batch size. An epoch then leaves out the photos, fewer than
-            that, which would make its last batch one that the devices can't halve.
+            that, which would make its last batch one that the devices can't split evenly.
     """
 
     def __init__(
@@ -149,12 +150,12 @@ class StoredFeatures(Carrier):
     ):
         super().__init__()
         self._views, self._outputs, self._config = views, outputs, config
-        self._order = Order(len(views["train"]), config, devices)
+        self._order = EpochShuffler(len(views["train"]), config, devices)
         self._weights = _weights_of(views["train"].labels, num_landmarks, config)
 
     @property
     def steps_per_epoch(self):
-        return self._order.steps
+        return self._order.steps_per_epoch
 
     def index(self, split):
         return self._views[split].labels, self._views[split].photo_ids
@@ -183,7 +184,7 @@ class StoredFeatures(Carrier):
 
     def _read_batches(self, numbers, read, shape, weights):
         def load(step):
-            features, labels = tf.numpy_function(self._carry(read), [step], [tf.float16, tf.int64])
+            features, labels = tf.numpy_function(self._relay(read), [step], [tf.float16, tf.int64])
             features.set_shape([None, *shape])
             labels.set_shape([None])
             return features, *_targets(labels, self._outputs, weights)
@@ -192,7 +193,7 @@ class StoredFeatures(Carrier):
         return without_autotune(batches)
 
 
-class LivePhotos(Carrier):
+class LivePhotos(UserErrorRelay):
     """Batches of photos `(batch, image_size, image_size, 3)`, float32, decoded as they are needed.
 
     Args:
@@ -212,12 +213,12 @@ class LivePhotos(Carrier):
         super().__init__()
         self._records, self._outputs, self._config = records, outputs, config
         self._num_landmarks = num_landmarks
-        self._order = Order(records.num_photos("train"), config, devices)
+        self._order = EpochShuffler(records.num_photos("train"), config, devices)
         self._indices = {}
 
     @property
     def steps_per_epoch(self):
-        return self._order.steps
+        return self._order.steps_per_epoch
 
     def index(self, split):
         if split not in self._indices:
@@ -250,7 +251,7 @@ class LivePhotos(Carrier):
             ).batch(config.batch_size)
 
         def show(row, view):
-            (data,) = tf.numpy_function(self._carry(reader.read), [row], [tf.string])
+            (data,) = tf.numpy_function(self._relay(reader.read), [row], [tf.string])
             data.set_shape([])
             record = show_record(parse_record(data), view, config)
             return record["photo"], *_targets(record["label"], self._outputs, weights)

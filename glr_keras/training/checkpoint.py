@@ -1,70 +1,68 @@
-"""Keeps, while a model trains, all that going on exactly needs; stops a run that went wrong.
+"""Keeps, while a model trains, all that an exact resume needs; ends a training that is over.
 
 Keras' own BackupAndRestore replays an interrupted epoch on weights that have seen half of it.
 """
 
-import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from glr_keras.config import OBJECTIVE, FitConfig
-from glr_keras.runs.arrays import PIECE_BYTES, StoredArray
 from glr_keras.runs.run_dir import RunDir
-from tfrecords.common.console import UserError
+from glr_keras.training.divergence import DivergenceGuard
+from glr_keras.training.variables import assign, changing, nbytes, restore, values, view
 
-LONGEST = 30.0  # seconds between two saves: what a kill can cost
-SHORTEST = 1.0
+MAX_PAUSE_SECONDS = 30.0  # between two saves: what a kill can cost
+MIN_PAUSE_SECONDS = 1.0
 DISK_BYTES_PER_SECOND = 5e8  # a guess, until the first save is measured
-SAVING_SHARE = 20  # training lasts so many times as long as saving it
-
-
-class DivergedError(UserError):
-    """A loss or a weight is not a finite number any more.
-
-    Attributes:
-        reason: What happened, without the advice for a single run that follows it in the message.
-    """
-
-    def __init__(self, reason: str, advice: str):
-        super().__init__(f"{reason}. {advice}")
-        self.reason = reason
+TRAINING_PER_SAVING = 20  # training lasts so many times as long as saving it
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Saves training between any two steps and takes it up again; also ends it.
+    """Saves training between any two steps and resumes it; also ends it.
 
-    What is saved: weights, optimizer, dropout's random state, the metrics' sums, history, the best
-    weights so far. The average of weights that `config.ema` asks for is put in the weights' place
-    while they are measured and kept as best, and taken out again.
+    What is saved: weights, optimizer, dropout's random state, the metrics' accumulators, history,
+    the best weights so far. The average of weights that `config.ema` asks for replaces the weights
+    while they are measured and kept as best.
 
     Args:
         model: Compiled model whose optimizer is built.
         run: RunDir to save in.
-        config: FitConfig; its epochs, patience and ema.
+        config: FitConfig; its epochs and patience.
         steps_per_epoch: Int.
+
+    Raises:
+        UserError: the checkpoint in `run` is damaged or of another run.
     """
 
     def __init__(self, model: keras.Model, run: RunDir, config: FitConfig, steps_per_epoch: int):
         super().__init__()
         self._run, self._config, self._steps = run, config, steps_per_epoch
-        self.weights = _changing(model)
-        self._trained = model.trainable_variables
+        self.weights = changing(model)
         self._variables = self.weights + model.optimizer.variables
-        self._raw = []  # weights that their average stood in for at the last measurement
+        self._average = AveragedWeights(model)
+        self._guard = DivergenceGuard(config, steps_per_epoch, run.path / "checkpoint")
+        self._timer = SaveTimer(sum(map(nbytes, self._variables)))
         self.state = run.load_state()
+        self._accumulators = self._restore()
+
+    def _restore(self):
+        """Gives the variables their stored values; returns those of the metrics."""
+        state, count = self.state, len(self._variables)
+        inside_epoch = state.step % self._steps
+        if len(state.history) != state.step // self._steps:
+            raise self._run.unusable_checkpoint(f"{len(state.history)} epochs at step {state.step}")
+        if state.step == 0 or state.finished:
+            return []
+        try:
+            restore(self._variables, state.variables[:count])
+        except ValueError as error:
+            raise self._run.unusable_checkpoint(str(error)) from error
         # Those of an epoch that is over hold its measurement.
-        inside_epoch = self.state.step % steps_per_epoch
-        stored = self.state.variables
-        sums = stored[len(self._variables) :] if inside_epoch else []
-        self._metrics = [array.read() for array in sums]
-        if stored:
-            restore(self._variables, stored[: len(self._variables)])
-        self._saved = time.monotonic()
-        self._cost = sum(_nbytes(v) for v in self._variables) / DISK_BYTES_PER_SECOND
+        return [array.read() for array in state.variables[count:]] if inside_epoch else []
 
     @property
     def is_over(self) -> bool:
@@ -75,23 +73,18 @@ class Checkpoint(keras.callbacks.Callback):
         return epochs >= self._config.epochs or bool(patience and epochs and stale >= patience)
 
     def on_train_begin(self, logs=None):
-        if self._raw:  # Keras ends each fit() with the average in place
-            assign(self._trained, self._raw)
+        self._average.swap_out()
 
     def on_train_batch_end(self, batch, logs=None):
         self.state.step += 1
-        if self._metrics:  # the first epoch goes on where it was interrupted
-            self._add_metrics()
-        if not math.isfinite(float(logs["loss"])):
-            raise self._diverged("the loss is")
+        self._add_accumulators()
+        self._guard.check_loss(logs["loss"], self.state.step)
         # The last step of an epoch is saved with the epoch's measurement, or that would be lost.
         if self.state.step % self._steps:
             self._save_if_due()
 
     def on_test_begin(self, logs=None):
-        if self._config.ema:
-            self._raw = values(self._trained)
-            self.model.optimizer.finalize_variable_values(self._trained)
+        self._average.swap_in()
 
     def on_epoch_end(self, epoch, logs=None):
         state = self.state
@@ -100,101 +93,96 @@ class Checkpoint(keras.callbacks.Callback):
         best = max(range(epoch + 1), key=lambda e: state.history[e][OBJECTIVE])
         if best == epoch:
             state.best_epoch = epoch
-            self._run.save_best(epoch, map(_look_at, self.weights))
-        if self._config.ema:
-            assign(self._trained, self._raw)
+            self._run.save_best(epoch, map(view, self.weights))
+        self._average.swap_out()
         self._run.write_history(state.history)
         self.model.stop_training = self.is_over
         if not self.is_over:
             self._save_if_due()
 
     def finish(self) -> None:
-        """Puts the best weights into the model, and keeps that training is over."""
-        restore(self.weights, self._run.load_best(self.state.best_epoch))
+        """Puts the best weights into the model, and saves that training is over."""
+        try:
+            restore(self.weights, self._run.load_best(self.state.best_epoch))
+        except ValueError as error:
+            raise self._run.unusable_checkpoint(str(error)) from error
         if not self.state.finished:
             self.state.finished = True
             self._run.save_state(self.state, [])
 
-    def _add_metrics(self):
-        """Adds the sums of the part of an epoch before an interruption to those of one step.
+    def _add_accumulators(self):
+        """After a resume inside an epoch: adds what its metrics had before to what they have now.
 
-        Not before that step, since Keras makes its metrics in it; and a sum of two is exact.
+        Only after the first step, since Keras makes its metrics in it; and a sum of two is exact.
         """
+        if not self._accumulators:
+            return
         variables = self.model.metrics_variables
-        pairs = zip(values(variables), self._metrics, strict=True)
+        if len(variables) != len(self._accumulators):
+            raise self._run.unusable_checkpoint("it has other metrics")
+        pairs = zip(values(variables), self._accumulators, strict=True)
         assign(variables, [now + before for now, before in pairs])
-        self._metrics = []
+        self._accumulators = []
 
     def _save_if_due(self):
-        pause = min(max(SAVING_SHARE * self._cost, SHORTEST), LONGEST)
-        started = time.monotonic()
-        if started - self._saved < pause:
-            return
-        self._run.save_state(self.state, self._finite_values())
-        self._saved = time.monotonic()
-        self._cost = self._saved - started
+        if self._timer.is_due:
+            with self._timer.saving():
+                self._run.save_state(self.state, self._finite_values())
 
     def _finite_values(self):
-        """Yields what is saved, one array at a time."""
+        """Yields what is saved; raises before anything is saved that is not finite."""
         for variable in [*self._variables, *self.model.metrics_variables]:
-            value = _look_at(variable)
-            if value.dtype.kind == "f" and not np.isfinite(np.sum(value, dtype=np.float64)):
-                raise self._diverged(f"{variable.path} is")
-            yield value
-
-    def _diverged(self, what):
-        epoch, step = divmod(self.state.step - 1, self._steps)
-        config = self._config
-        kept = self._run.path / "checkpoint"
-        kept = f"The state before it stays in {kept}. " if kept.exists() else ""
-        return DivergedError(
-            f"Training broke down at step {step + 1} of epoch {epoch + 1} (step {self.state.step} "
-            f"in all): {what} not a finite number",
-            f"{kept}Start again in another --run-dir with a lower --learning-rate (now "
-            f"{config.learning_rate:g}), --clip-norm 1 (now {config.clip_norm:g}: 0 is none) or "
-            f"--warmup-epochs 1 (now {config.warmup_epochs:g}).",
-        )
+            array = view(variable)
+            self._guard.check_array(array, variable.path, self.state.step)
+            yield array
 
 
-def values(variables) -> list[np.ndarray]:
-    """Returns copies of the variables' values."""
-    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
+class AveragedWeights:
+    """Puts the moving average of the weights in their place, and exactly these weights back.
+
+    `keras.callbacks.SwapEMAWeights` swaps by additions, which round: an average that only watches
+    would change the training.
+
+    Args:
+        model: Compiled model. Where its optimizer keeps no average, nothing is done.
+    """
+
+    def __init__(self, model: keras.Model):
+        self._trained, self._optimizer = model.trainable_variables, model.optimizer
+        self._weights = []  # that the average stood in for at the last measurement
+
+    def swap_in(self) -> None:
+        if self._optimizer.use_ema:
+            self._weights = values(self._trained)
+            self._optimizer.finalize_variable_values(self._trained)
+
+    def swap_out(self) -> None:
+        if self._weights:
+            assign(self._trained, self._weights)
 
 
-def _is_mirrored(variable):
-    return isinstance(variable.value, tf.distribute.DistributedValues)
+class SaveTimer:
+    """Says when to save next, so that saving takes a small fraction of the time.
 
+    Args:
+        num_bytes: Of what is saved, for a guess of the first save's duration.
+    """
 
-def _look_at(variable):
-    """Returns an array on the variable's own memory: a copy of 103 million weights takes 0.4 GB."""
-    return np.asarray(memoryview(tf.convert_to_tensor(variable.value)))
+    def __init__(self, num_bytes: int):
+        self._saved, self._seconds = time.monotonic(), num_bytes / DISK_BYTES_PER_SECOND
 
+    @property
+    def is_due(self) -> bool:
+        pause = min(max(TRAINING_PER_SAVING * self._seconds, MIN_PAUSE_SECONDS), MAX_PAUSE_SECONDS)
+        return time.monotonic() - self._saved >= pause
 
-def restore(variables, stored: Sequence[StoredArray]) -> None:
-    """Gives each variable its stored array; a large one piece by piece, where it stands."""
-    for variable, array in zip(variables, stored, strict=True):
-        if array.nbytes > PIECE_BYTES and not _is_mirrored(variable):
-            for rows, values in array.pieces():
-                variable.value[rows].assign(values)
-        else:
-            variable.assign(array.read())
-
-
-def assign(variables, arrays) -> None:
-    """Gives each variable its array."""
-    for variable, array in zip(variables, arrays, strict=True):
-        variable.assign(array)
-
-
-def _changing(model):
-    """Returns the variables that training may change: all but those of a frozen backbone."""
-    backbone = getattr(model, "backbone", None)
-    frozen = set() if backbone is None else {id(v) for v in backbone.non_trainable_variables}
-    return [variable for variable in model.variables if id(variable) not in frozen]
-
-
-def _nbytes(variable):
-    return int(np.prod(variable.shape)) * 4
+    @contextmanager
+    def saving(self) -> Iterator[None]:
+        """Measures how long the block takes."""
+        started = time.monotonic()
+        yield
+        self._saved = time.monotonic()
+        self._seconds = self._saved - started
 
 
 def _row(epoch, logs):

@@ -32,11 +32,11 @@ def check_batch_size(config: FitConfig, devices: int) -> None:
 
 def mirror(model: keras.Model, input_shape: tuple) -> keras.Model:
     """Builds a model like `model`, with its weights, on the devices of the strategy in scope."""
-    twin = type(model).from_config(model.get_config())
-    twin.build(input_shape)
-    twin.set_weights(model.get_weights())
-    synchronize_norms(twin)
-    return twin
+    replica = type(model).from_config(model.get_config())
+    replica.build(input_shape)
+    replica.set_weights(model.get_weights())
+    synchronize_norms(replica)
+    return replica
 
 
 def synchronize_norms(model: keras.Model) -> None:

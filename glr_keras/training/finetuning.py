@@ -1,13 +1,16 @@
-"""The second stage: a complete run's model with the last blocks of its backbone set free."""
+"""The second stage: a complete run's model, trained on with the last blocks of its backbone."""
 
+import dataclasses
 import json
 import re
 from pathlib import Path
 
 import keras
 
-from glr_keras.config import FitConfig
+from glr_keras.config import FitConfig, check_same_model, read_json
+from glr_keras.models.backbones import build_backbone
 from glr_keras.models.recognizer import Recognizer
+from glr_keras.models.saving import read_recognizer
 from glr_keras.runs.run_dir import RunDir
 from tfrecords.common.console import UserError
 
@@ -15,12 +18,16 @@ from tfrecords.common.console import UserError
 def load_base(config: FitConfig, landmarks: list[str]) -> tuple[Recognizer, str]:
     """Loads the model of the run `config.finetune_from`, ready to be trained on.
 
+    Args:
+        config: FitConfig; its precision is not "auto".
+        landmarks: Names in label order.
+
     Returns:
         recognizer: Recognizer whose head and last `config.trainable_blocks` blocks learn.
         warning: That of the run's metrics; empty if there is none.
 
     Raises:
-        UserError: no complete run is there, or one of other landmarks.
+        UserError: no complete run is there, or one of other landmarks or of another model.
     """
     base = RunDir(Path(config.finetune_from))
     if not (base.is_complete and base.model.exists()):
@@ -28,20 +35,34 @@ def load_base(config: FitConfig, landmarks: list[str]) -> tuple[Recognizer, str]
             f"--finetune-from {base.path}: expected a complete run, and it has no metrics.json. "
             "Make or finish it with: python -m glr_keras.fit --run-dir RUN ..."
         )
+    check_same_model(read_json(base.path / "config.json"), config)
     metrics = json.loads(base.metrics.read_text(encoding="utf-8"))
-    recognizer = keras.saving.load_model(base.model)
-    if recognizer.landmarks != landmarks:
+    saved = read_recognizer(base.model)
+    if saved.landmarks != landmarks:
         raise UserError(
-            f"{base.path} knows {len(recognizer.landmarks)} landmarks, and {config.data_dir} has "
+            f"{base.path} knows {len(saved.landmarks)} landmarks, and {config.data_dir} has "
             f"{len(landmarks)} or others. Name the records of that run."
         )
-    set_free(recognizer.backbone, config.trainable_blocks)
+    recognizer = _in_precision(saved, config)
+    unfreeze(recognizer.backbone, config.trainable_blocks)
     accuracy = metrics["validation"]["perception_accuracy"]
     print(f"Fine-tuning {base.path}, which reached {accuracy:.1%} of its validation photos.")
     return recognizer, metrics.get("warning", "")
 
 
-def set_free(backbone: keras.Model, num_blocks: int) -> None:
+def _in_precision(saved, config):
+    """Returns `saved` with a backbone that computes in `config.precision`, whatever it did before.
+
+    Built anew: some layers keep what they were built in, whatever policy they are given later.
+    """
+    backbone = build_backbone(dataclasses.replace(config, weights="random"))
+    backbone.set_weights(saved.backbone.get_weights())
+    recognizer = Recognizer(backbone, saved.head, saved.landmarks)
+    recognizer.build(backbone.input_shape)
+    return recognizer
+
+
+def unfreeze(backbone: keras.Model, num_blocks: int) -> None:
     """Makes the last blocks of a backbone trainable, except for their batch norms.
 
     Those stay as they are: the statistics of a small batch would disturb what ImageNet taught the
@@ -61,11 +82,11 @@ def set_free(backbone: keras.Model, num_blocks: int) -> None:
             f"--trainable-blocks {num_blocks}: {network.name} has {len(blocks)} "
             f"({', '.join(blocks)})."
         )
-    free = {layer.name for block in list(blocks)[-num_blocks:] for layer in blocks[block]}
+    names = {layer.name for block in list(blocks)[-num_blocks:] for layer in blocks[block]}
     backbone.trainable = True
     for layer in network.layers:
         is_norm = isinstance(layer, keras.layers.BatchNormalization)
-        layer.trainable = layer.name in free and not is_norm
+        layer.trainable = layer.name in names and not is_norm
 
 
 def blocks_of(network: keras.Model) -> dict[str, list[keras.layers.Layer]]:

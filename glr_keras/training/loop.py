@@ -21,40 +21,74 @@ def fit_recognizer(
     config: FitConfig,
     run: RunDir,
 ) -> TrainingState:
-    """Trains what of `recognizer` is to learn, from where the run stands; leaves it at its best."""
-    steps, model = source.steps_per_epoch, recognizer if config.is_live else recognizer.head
-    is_mirrored = strategy.num_replicas_in_sync > 1
+    """Trains what of `recognizer` is to learn, from where the run stands; leaves it at its best.
+
+    Args:
+        recognizer: Recognizer; all of it is trained where `config.is_live`, else its head.
+        source: Batches of photos or of features, accordingly.
+        strategy: From `distribution.make_strategy`; with several replicas, each takes a part of a
+            batch.
+        config: Resolved FitConfig.
+        run: RunDir, for the checkpoint, `history.csv` and the logs.
+
+    Returns:
+        TrainingState of the training that is over.
+
+    Raises:
+        UserError: training diverged, stored features are damaged, or the checkpoint is.
+    """
+    model = recognizer if config.is_live else recognizer.head
+    if strategy.num_replicas_in_sync > 1:
+        return _fit_mirrored(model, _input_shape(recognizer, config), source, strategy, config, run)
+    checkpoint = _compile(model, source, config, run)
+    validation = source.eval_batches("validation")
+    _fit_epochs(model, source, config, checkpoint, [checkpoint, _tensorboard(run)], validation)
+    return checkpoint.state
+
+
+def _fit_mirrored(model, input_shape, source, strategy, config, run):
+    """Trains replicas of `model` on the devices of the strategy, and gives it their weights."""
     with strategy.scope():
-        trained = mirror(model, _input_shape(recognizer, config)) if is_mirrored else model
-        compile_model(trained, config, steps)
-        trained.optimizer.build(trained.trainable_variables)
-        checkpoint = Checkpoint(trained, run, config, steps)
-    callbacks = [checkpoint, keras.callbacks.TensorBoard(run.logs)]
-    if is_mirrored:
-        compile_model(model, config, steps)
-        batches = functools.partial(source.eval_batches, "validation")
-        callbacks.insert(0, OneDeviceValidation(model, batches, checkpoint.on_test_begin))
-    state = checkpoint.state
+        replicas = mirror(model, input_shape)
+        checkpoint = _compile(replicas, source, config, run)
+    compile_model(model, config, source.steps_per_epoch)
+    batches = functools.partial(source.eval_batches, "validation")
+    validation = OneDeviceValidation(model, batches, checkpoint.on_test_begin)
+    callbacks = [validation, checkpoint, _tensorboard(run)]
+    _fit_epochs(replicas, source, config, checkpoint, callbacks, validation_data=None)
+    model.set_weights(replicas.get_weights())
+    return checkpoint.state
+
+
+def _compile(model, source, config, run):
+    compile_model(model, config, source.steps_per_epoch)
+    model.optimizer.build(model.trainable_variables)
+    return Checkpoint(model, run, config, source.steps_per_epoch)
+
+
+def _fit_epochs(model, source, config, checkpoint, callbacks, validation_data):
+    """Fits until training is over; first, by itself, what is left of an interrupted epoch."""
+    steps, state = source.steps_per_epoch, checkpoint.state
     if state.step and not state.finished:
         epoch, step = divmod(state.step, steps)
-        print(f"Going on after step {step} of {steps} in epoch {epoch + 1} of {config.epochs}.")
+        print(f"Resuming after step {step} of {steps} in epoch {epoch + 1} of {config.epochs}.")
     while not (state.finished or checkpoint.is_over):
         epoch, done = divmod(state.step, steps)
-        with source.telling():
-            trained.fit(
+        with source.reraise_user_errors():
+            model.fit(
                 source.train_batches(state.step),
                 shuffle=False,  # the batches come shuffled
-                # One number for all epochs, so the rest of an interrupted one is fitted by itself.
-                steps_per_epoch=steps - done,
+                steps_per_epoch=steps - done,  # one number for all epochs of a call
                 initial_epoch=epoch,
                 epochs=epoch + 1 if done else config.epochs,
-                validation_data=None if is_mirrored else source.eval_batches("validation"),
+                validation_data=validation_data,
                 callbacks=callbacks,
             )
     checkpoint.finish()
-    if is_mirrored:
-        model.set_weights(trained.get_weights())
-    return state
+
+
+def _tensorboard(run):
+    return keras.callbacks.TensorBoard(run.logs)
 
 
 def _input_shape(recognizer, config):

@@ -24,48 +24,62 @@ from glr_keras.training.finetuning import load_base
 from glr_keras.training.loop import fit_recognizer
 
 
-def train(config: FitConfig, is_demo: bool = False) -> dict:
+def train(config: FitConfig) -> dict:
     """Makes the run directory that `config` names complete, from wherever it stands.
 
     Args:
         config: FitConfig with data_dir and run_dir set.
-        is_demo: Whether the photos are the built-in demo's: only then do random weights stand in
-            for ImageNet's that can't be had.
 
     Returns:
         What `metrics.json` holds.
 
     Raises:
         UserError: no records, a run of another config, unusable weights, a run in use, a training
-            that broke down.
+            that diverged, a damaged checkpoint.
     """
     records = open_records(Path(config.data_dir))
     run = RunDir(Path(config.run_dir))
+    config = run.resolve(config)
     run.check(config)
     strategy = make_strategy(config.distribute)
     check_batch_size(config, strategy.num_replicas_in_sync)
-    settled = choose_precision(config, records.data_dir / "features")
-    recognizer, warning = build_recognizer(settled, records, fall_back=is_demo)
-    run.start(config)  # only now: a mistake in the flags leaves no directory behind
-    with run.locked():
-        frozen = recognizer if config.finetune_from else recognizer.backbone
-        weights_hash = hash_weights(frozen)
-        run.bind(records.fingerprint, weights_hash, settled.precision)
-        run.write_text("labels.txt", "\n".join(records.landmarks) + "\n")
-        devices = strategy.num_replicas_in_sync
-        source = open_source(recognizer, records, weights_hash, settled, devices)
-        state = fit_recognizer(recognizer, source, strategy, settled, run)
-        context = RunContext(settled, records, run, recognizer, warning)
-        return complete_run(context, source, state, is_demo)
+    config = choose_precision(config, config.features_path)
+    recognizer, warning = build_recognizer(config, records)
+    context = RunContext(config, records, run, recognizer, warning)
+    with run.claim(config):  # only now: a mistake in the flags leaves no directory behind
+        weights_hash = bind_inputs(context)
+        source = open_source(context, weights_hash, strategy.num_replicas_in_sync)
+        state = fit_recognizer(recognizer, source, strategy, config, run)
+        return complete_run(context, source, state)
 
 
-def build_recognizer(
-    config: FitConfig, records: Records, fall_back: bool
-) -> tuple[Recognizer, str]:
-    """Builds the model of a run before its first step; returns it and a warning, perhaps empty."""
+def bind_inputs(context: RunContext) -> str:
+    """Writes what the run depends on and what its answers need; returns the weights' hash."""
+    config, records, recognizer = context.config, context.records, context.recognizer
+    weights_hash = hash_weights(recognizer if config.finetune_from else recognizer.backbone)
+    inputs = {
+        "records": records.fingerprint,
+        "backbone_weights": weights_hash,
+        "precision": config.precision,
+    }
+    facts = {
+        "landmarks": len(records.landmarks),
+        "image_size": config.image_size,
+        "short_side": records.manifest["short_side"],
+    }
+    context.run.bind(inputs, facts)
+    context.run.write_text("labels.txt", "\n".join(records.landmarks) + "\n")
+    return weights_hash
+
+
+def build_recognizer(config: FitConfig, records: Records) -> tuple[Recognizer, str]:
+    """Builds the model of a run before its first step; returns it and a warning, perhaps empty.
+
+    Only the built-in demo is trained on random weights where ImageNet's can't be had.
+    """
     if config.finetune_from:
         return load_base(config, records.landmarks)
-    backbone, warning = load_backbone(config, fall_back)
+    backbone, warning = load_backbone(config, fall_back=records.is_demo)
     head = build_head(config, len(records.landmarks), backbone.output_shape[1:])
     recognizer = Recognizer(backbone, head, records.landmarks)
     recognizer.build(backbone.input_shape)
@@ -93,10 +107,9 @@ def load_backbone(config: FitConfig, fall_back: bool) -> tuple[keras.Model, str]
         return build_backbone(random), warning
 
 
-def open_source(
-    recognizer: Recognizer, records: Records, weights_hash: str, config: FitConfig, devices: int = 1
-) -> Source:
+def open_source(context: RunContext, weights_hash: str, devices: int = 1) -> Source:
     """Opens what the run learns from; features that are missing are computed first."""
+    config, records, recognizer = context.config, context.records, context.recognizer
     outputs, landmarks = recognizer.output_names_of_loss, len(records.landmarks)
     if config.is_live:
         return LivePhotos(records, outputs, landmarks, config, devices)
@@ -104,10 +117,10 @@ def open_source(
     return StoredFeatures(views, outputs, landmarks, config, devices)
 
 
-def complete_run(context: RunContext, source: Source, state: TrainingState, is_demo: bool) -> dict:
+def complete_run(context: RunContext, source: Source, state: TrainingState) -> dict:
     """Writes the trained model, what it reaches and its figures; `metrics.json` comes last."""
     print("Measuring on validation and test photos.", flush=True)
-    metrics, names = describe_run(context, state, is_demo), context.records.landmarks
+    metrics, names = describe_run(context, state), context.records.landmarks
     for split in ("validation", "test"):
         measured = measure_split(context.model, source, split)
         metrics[split] = measured.result(source.index(split)[1], names)
@@ -115,22 +128,23 @@ def complete_run(context: RunContext, source: Source, state: TrainingState, is_d
     context.run.save_model(context.recognizer)
     draw_figures(context, state, measured, metrics)
     context.run.write_json("metrics.json", metrics)
-    context.run.forget_state()
+    context.run.delete_checkpoint()
     return metrics
 
 
 def measure_split(model: keras.Model, source: Source, split: str) -> SplitMetrics:
     """Measures a model on all photos of a split; no more than a batch of logits is in memory."""
     metrics = SplitMetrics()
-    with source.telling():
+    with source.reraise_user_errors():
         for inputs, labels in source.eval_batches(split).as_numpy_iterator():
             metrics.update(model.predict_on_batch(inputs), labels["perception"])
     return metrics
 
 
-def describe_run(context: RunContext, state: TrainingState, is_demo: bool) -> dict:
+def describe_run(context: RunContext, state: TrainingState) -> dict:
     """Returns what a reader of the numbers must know first, for the head of `metrics.json`."""
     config, records, warning = context.config, context.records, context.warning
+    is_demo = records.is_demo
     data = "demo: photos drawn by a program, no real landmarks" if is_demo else config.data_dir
     return {
         **({"warning": warning} if warning else {}),

@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import json
 import math
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,7 @@ FIELDS = dataclasses.fields(FitConfig)
 TYPED = {
     "data_dir": ("data/mine", "data/mine"),
     "run_dir": ("runs/mine", "runs/mine"),
+    "features_dir": ("scratch/features", "scratch/features"),
     "backbone": ("mobilenet_v2", "mobilenet_v2"),
     "weights": ("random", "random"),
     "cut_layer": ("block4_pool", "block4_pool"),
@@ -138,12 +140,14 @@ def test_photos_go_through_the_backbone_where_it_is_asked_for_or_learns():
     assert FitConfig(finetune_from="runs/base", trainable_blocks=1).is_live
 
 
-def test_demo_defaults_hold_without_a_data_dir():
+def test_demo_defaults_hold_without_a_data_dir(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     assert parse_config([]) == FitConfig(**DEMO)
     assert parse_config(["--seed", "5"]) == FitConfig(**DEMO | {"seed": 5})
 
 
-def test_a_typed_flag_goes_over_the_demo_defaults():
+def test_a_typed_flag_goes_over_the_demo_defaults(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     assert parse_config(["--alpha", "0.25"]) == FitConfig(**DEMO | {"alpha": 0.25})
 
 
@@ -307,6 +311,30 @@ def test_help_starts_neither_tensorflow_nor_keras(run_python):
         "print(sorted({'tensorflow', 'keras', 'matplotlib'} & set(sys.modules)))"
     )
     assert run_python("-c", code).stdout.splitlines()[-1] == "[]"
+
+
+def test_where_something_lies_is_no_difference():
+    config = FitConfig(data_dir="a", run_dir="b", weights="c.h5")
+    moved = dataclasses.replace(
+        config, data_dir="/a", run_dir="/b", features_dir="/f", weights="/c.h5"
+    )
+    assert differences(config, moved) == []
+    assert differences(FitConfig(weights="random"), config) == ["weights was 'random', now 'c.h5'"]
+    second = {"finetune_from": "runs/base", "trainable_blocks": 1}
+    other = dataclasses.replace(config, **second)
+    assert len(differences(config, other)) == 2
+    assert differences(other, dataclasses.replace(other, finetune_from="/runs/base")) == []
+
+
+def test_a_precision_that_is_not_resolved_is_no_difference():
+    auto, named = FitConfig(), FitConfig(precision="bfloat16")
+    assert differences(auto, named) == differences(named, auto) == []
+    assert len(differences(named, FitConfig(precision="float32"))) == 1
+
+
+def test_features_lie_beside_the_records_unless_a_folder_is_named():
+    assert FitConfig(data_dir="data/x").features_path == Path("data/x/features")
+    assert FitConfig(data_dir="data/x", features_dir="y").features_path == Path("y")
 
 
 def test_differences_name_the_field_and_both_values():

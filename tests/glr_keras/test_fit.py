@@ -1,5 +1,6 @@
 """The command: what is typed, what is told, and how it ends."""
 
+import dataclasses
 import json
 import os
 import shlex
@@ -12,9 +13,10 @@ import pytest
 from paths import REPOSITORY, SHARED
 
 import glr_keras
-from glr_keras.config import FitConfig, to_json
-from glr_keras.fit import build_demo
+from glr_keras.config import DEMO, FitConfig, from_flags, to_json
+from glr_keras.fit import build_demo, names_demo, parse_config
 from glr_keras.training.train import train
+from tfrecords.common.console import UserError
 
 METRICS = {
     "demo": False,
@@ -38,7 +40,7 @@ def complete_run(folder, **settings):
     return config
 
 
-def test_a_complete_run_is_told_not_trained_again(run_python, tmp_path):
+def test_a_complete_run_is_reported_not_trained_again(run_python, tmp_path):
     complete_run(tmp_path / "run")
     done = run_python("-m", "glr_keras.fit", "--config", tmp_path / "run" / "config.json")
     assert (done.returncode, done.stderr) == (0, "")
@@ -96,15 +98,60 @@ def test_ctrl_c_ends_cleanly_and_prints_the_command_that_goes_on(records, tmp_pa
     assert process.returncode == 130
     assert "Traceback" not in said
     command = shlex.join(["python", "-m", "glr_keras.fit", *flags])
-    assert said.endswith(f"\nInterrupted. It goes on where it stopped with: {command}\n")
+    assert said.endswith(f"\nInterrupted. It resumes where it stopped with: {command}\n")
     assert f"--run-dir '{folder}'" in command
 
 
 def test_the_demo_is_drawn_once(tmp_path):
-    (tmp_path / "demo").mkdir()
-    (tmp_path / "demo" / "manifest.json").write_text("{}")
+    records_in(tmp_path / "demo", {})
     build_demo(tmp_path / "demo")
     assert [path.name for path in tmp_path.iterdir()] == ["demo"]
+
+
+def records_in(folder, manifest):
+    """A folder with a manifest of records and nothing else."""
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_the_demo_is_known_by_its_manifest_not_by_its_place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    records_in(tmp_path / "elsewhere", {"demo": True})
+    demo = from_flags(DEMO, FitConfig())
+    for place in ("elsewhere", str(tmp_path / "elsewhere")):
+        assert parse_config(["--data-dir", place]) == dataclasses.replace(demo, data_dir=place)
+    assert names_demo("")  # to be drawn
+    assert names_demo("data/demo")
+    records_in(tmp_path / "data" / "demo", {"demo": True})
+    assert names_demo("data/demo")
+    assert names_demo(str(tmp_path / "data" / "demo"))
+
+
+def test_own_photos_in_the_demo_s_place_are_not_the_demo(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    records_in(tmp_path / "data" / "demo", {})
+    assert parse_config(["--data-dir", "data/demo"]) == FitConfig(data_dir="data/demo")
+    with pytest.raises(UserError, match=r"data/demo holds records that are not the built-in demo"):
+        parse_config([])
+
+
+def test_a_complete_run_of_other_records_is_refused(run_python, tmp_path):
+    complete_run(tmp_path / "run")
+    (tmp_path / "run" / "environment.json").write_text('{"records": "0123"}')
+    records_in(tmp_path / "other", {"shards": []})
+    path = tmp_path / "run" / "config.json"
+    done = run_python("-m", "glr_keras.fit", "--config", path, "--data-dir", tmp_path / "other")
+    assert done.returncode == 2
+    assert "was started with other records" in done.stderr
+
+
+def test_a_checkpoint_that_a_kill_left_in_a_complete_run_is_deleted(run_python, tmp_path):
+    complete_run(tmp_path / "run")
+    (tmp_path / "run" / "checkpoint").mkdir()
+    (tmp_path / "run" / "checkpoint" / "state.json").write_text("{}")
+    done = run_python("-m", "glr_keras.fit", "--config", tmp_path / "run" / "config.json")
+    assert done.returncode == 0
+    assert not (tmp_path / "run" / "checkpoint").exists()
 
 
 @pytest.mark.slow

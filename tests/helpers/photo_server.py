@@ -126,7 +126,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.answer(200, file.getvalue(), Content_Type="image/jpeg")
 
     def serve_damaged_once(self, name):
-        """Only the start of a photo the first time, whole as far as HTTP can tell."""
+        """Only the start of a photo the first time, complete as far as HTTP knows."""
         if self.first_time():
             self.answer(200, photo_bytes(name))
         else:
@@ -285,7 +285,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.answer(200, photo_bytes(name), length=BODY + 1000)
 
     def serve_truncated(self, name):
-        """Half a photo, whole as far as HTTP can tell."""
+        """Half a photo, complete as far as HTTP knows."""
         self.answer(200, photo_bytes(name)[: BODY // 2])
 
     def serve_empty(self, name):

@@ -8,9 +8,10 @@ import keras_tuner
 import pytest
 
 from glr_keras.config import FitConfig
+from tuning.choice import choose_space
 from tuning.oracles import make_oracle
 from tuning.plan import SearchPlan
-from tuning.space import Dimension, alpha_beta_grid, choose_space
+from tuning.space import Dimension, alpha_beta_grid
 from tuning.store import SearchDir
 
 BASE = FitConfig(epochs=9)
@@ -92,7 +93,7 @@ def test_a_worker_that_starts_again_gets_its_trial_again(tmp_path):
     assert oracle.create_trial("worker1").trial_id == trial.trial_id
 
 
-def test_a_trial_that_the_oracle_had_not_noted_is_drawn_again(tmp_path):
+def test_a_trial_that_the_oracle_had_not_stored_is_drawn_again(tmp_path):
     oracle = open_oracle(tmp_path, plan_of(), limit=5)
     run_one(oracle)
     path = tmp_path / "trials" / "oracle.json"
@@ -121,7 +122,7 @@ def test_three_failures_in_a_row_stop_a_search(tmp_path):
     assert statuses == ["FAILED" if fails else "COMPLETED" for fails in outcomes]
 
 
-def test_a_stopped_search_can_go_on(tmp_path):
+def test_a_stopped_search_can_be_resumed(tmp_path):
     oracle = open_oracle(tmp_path, plan_of(), limit=4)
     for _ in range(3):
         run_one(oracle, fails=True)
@@ -129,7 +130,7 @@ def test_a_stopped_search_can_go_on(tmp_path):
     assert len(run_all(open_oracle(tmp_path, plan_of(), limit=4))) == 1
 
 
-def test_files_of_a_search_are_whole_at_any_moment(tmp_path, monkeypatch):
+def test_a_full_disk_leaves_the_file_of_before(tmp_path, monkeypatch):
     oracle = open_oracle(tmp_path, plan_of(), limit=4)
     run_one(oracle)
     before = (tmp_path / "trials" / "oracle.json").read_bytes()
@@ -211,3 +212,61 @@ def test_values_stay_as_drawn_after_a_worker_sent_them_back(tmp_path):
     kept = json.loads((tmp_path / "trials" / "trial_0000" / "trial.json").read_text())
     assert kept["hyperparameters"]["values"] == drawn
     shutil.rmtree(tmp_path / "trials")
+
+
+REFUSED = {"alpha": 0.0, "beta": 0.0}  # leaves nothing to learn
+
+
+def refusing_plan(tuner):
+    dimensions = (Dimension("alpha", (0.0, 1.0)), Dimension("beta", (0.0, 1.0)))
+    return SearchPlan(BASE, dimensions, tuner, OBJECTIVE)
+
+
+@pytest.mark.parametrize("tuner", ["random", "bayesian", "grid"])
+def test_combinations_that_fit_config_refuses_are_not_drawn(tmp_path, tuner):
+    # From the seventh trial on, KerasTuner's bayesian tuner repeats what it takes for the best.
+    drawn = run_all(open_oracle(tmp_path, refusing_plan(tuner), limit=9))
+    assert REFUSED not in drawn
+    assert len({tuple(one.values()) for one in drawn}) == 3
+
+
+def test_hyperband_does_not_draw_them_either(tmp_path):
+    drawn = run_all(open_oracle(tmp_path, refusing_plan("hyperband"), limit=9))
+    assert REFUSED not in [{name: one[name] for name in REFUSED} for one in drawn]
+    assert len(drawn) > 2
+
+
+def test_a_bayesian_draw_that_is_refused_is_replaced(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        keras_tuner.oracles.BayesianOptimizationOracle,
+        "populate_space",
+        lambda self, trial_id: {"status": "RUNNING", "values": dict(REFUSED)},
+    )
+    values = run_one(open_oracle(tmp_path, refusing_plan("bayesian"), limit=1))
+    assert values is not None
+    assert values != REFUSED
+
+
+def test_a_grid_resumes_where_it_was_after_a_refused_trial_of_an_earlier_version(tmp_path):
+    plan = refusing_plan("grid")
+    oracle = open_oracle(tmp_path, plan)
+    oracle.is_accepted = lambda values: True
+    drawn = [run_one(oracle, fails=True)]
+    drawn += run_all(open_oracle(tmp_path, plan))
+    assert drawn == [{"alpha": alpha, "beta": beta} for alpha in (0.0, 1.0) for beta in (0.0, 1.0)]
+
+
+def test_trials_keep_their_order_beyond_9999(tmp_path):
+    oracle = open_oracle(tmp_path, plan_of(), limit=5)
+    for _ in range(3):
+        run_one(oracle)
+    oracle.create_trial("worker1")
+    oracle.create_trial("worker2")
+    folder = tmp_path / "trials"
+    for old, new in (("0002", "9998"), ("0003", "9999"), ("0004", "10000")):
+        (folder / f"trial_{old}").rename(folder / f"trial_{new}")
+        for path in (folder / f"trial_{new}" / "trial.json", folder / "oracle.json"):
+            path.write_text(path.read_text().replace(f'"{old}"', f'"{new}"'))
+    again = open_oracle(tmp_path, plan_of(), limit=5)
+    assert list(again.trials) == ["0000", "0001", "9998", "9999", "10000"]
+    assert [again.create_trial(worker).trial_id for worker in "ab"] == ["9999", "10000"]

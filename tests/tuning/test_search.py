@@ -1,37 +1,32 @@
 """A whole search, on small photos."""
 
-import csv
 import dataclasses
-import gc
 import json
 import shutil
 from pathlib import Path
 
 import keras
-import keras_tuner
 import numpy as np
 import pytest
 import tensorflow as tf
+from search_trials import SMALL, read_csv
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import metadata, plugin_data_pb2
-from tensorflow.python.framework.func_graph import FuncGraph
 
 from glr_keras.config import read_json
-from glr_keras.data.records import open_records
+from glr_keras.runs.arrays import load_arrays
 from glr_keras.training.train import train
 from tfrecords.common.console import UserError
-from tuning import tuner
+from tuning import trials
 from tuning.display import Progress
-from tuning.process import Settings, open_photos, run_search
+from tuning.process import Settings, run_search
 from tuning.search import parse_flags, plan_search
-from tuning.store import SearchDir, TrialDir
-from tuning.trial import HeadHyperModel, build_trial_model, train_head
+from tuning.store import MAX_STARTS, SearchDir
+from tuning.trial import (
+    HeadHyperModel,
+)
 from tuning.trials import best_first, read_trials
 
-SMALL = (
-    *("--weights", "random", "--image-size", "32", "--batch-size", "6", "--epochs", "2"),
-    *("--head-units", "8", "--attention-channels", "4", "--precision", "float32"),
-)
 SPACE = ("--space", "alpha,beta,learning_rate")
 MEASURED = ("seconds", "seconds_building", "seconds_tracing", "seconds_training", "seconds_writing")
 
@@ -46,8 +41,7 @@ def search(data, out, limit, *flags, confirm=0):
 
 
 def read_table(out):
-    with open(out / "trials.csv", newline="") as file:
-        return list(csv.DictReader(file))
+    return read_csv(out / "trials.csv")
 
 
 def without_seconds(rows):
@@ -59,12 +53,12 @@ def done(demo_data, tmp_path_factory):
     """A search of two trials, of which one checkpoint is kept."""
     out = tmp_path_factory.mktemp("search") / "done"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tuner, "KEPT", 1)
+        patch.setattr(trials, "MIN_KEPT", 1)
         assert search(demo_data, out, 2, *SPACE) == 0
     return out
 
 
-def test_a_table_tells_every_trial(done):
+def test_a_table_has_every_trial(done):
     rows = read_table(done)
     assert [row["trial"] for row in rows] == ["0000", "0001"]
     for row in rows:
@@ -91,11 +85,9 @@ def test_fit_reproduces_the_best_trial_exactly(done, demo_data, tmp_path):
     assert reached == pytest.approx(float(best["val_perception_accuracy"]), abs=1e-6)
     weights = keras.saving.load_model(tmp_path / "run" / "model.keras").head.variables
     (kept,) = trial.glob("checkpoint/best-*")
-    with open(kept, "rb") as file:
-        for variable in weights:
-            array = np.load(file)
-            if "seed_generator" not in variable.path:  # of dropout; a saved model begins it anew
-                np.testing.assert_array_equal(array, variable)
+    for variable, array in zip(weights, load_arrays(kept), strict=True):
+        if "seed_generator" not in variable.path:  # of dropout; a saved model begins it anew
+            np.testing.assert_array_equal(array.read(), variable)
 
 
 def test_checkpoints_are_kept_of_the_best_only(done, demo_data):
@@ -137,7 +129,7 @@ def test_an_interrupted_search_ends_the_same(done, demo_data, tmp_path, monkeypa
 
     monkeypatch.setattr(keras.Model, "predict_on_batch", None)  # nor may the backbone be called
     with monkeypatch.context() as patch:
-        patch.setattr(Progress, "tell", interrupt)
+        patch.setattr(Progress, "report", interrupt)
         with pytest.raises(KeyboardInterrupt):
             search(demo_data, tmp_path / "out", 2, *SPACE)
     finished = tmp_path / "out" / "trials" / "trial_0000" / "result.json"
@@ -171,84 +163,20 @@ def test_changed_records_are_refused(done, demo_data, tmp_path):
         search(demo_data, out, 3, *SPACE)
 
 
-def test_a_folder_that_is_no_search_is_refused(demo_data, tmp_path):
-    (tmp_path / "notes.txt").touch()
-    with pytest.raises(UserError, match=r"is not empty and holds no search \(notes.txt...\)"):
-        search(demo_data, tmp_path, 3, *SPACE)
-
-
 def test_two_processes_do_not_search_in_one_place(done, demo_data):
     with (
-        SearchDir(done).run.locked(),
+        SearchDir(done).locked(plan_of(demo_data, *SPACE)),
         pytest.raises(UserError, match="Another process is at work"),
     ):
         search(demo_data, done, 3, *SPACE)
 
 
-@pytest.fixture(scope="module")
-def photos(demo_data, done):
-    """The features that the searches above have stored."""
-    plan = plan_of(demo_data, *SPACE)
-    return open_photos(SearchDir(done), plan, open_records(demo_data), is_demo=False)
-
-
-def test_a_trial_model_has_its_loss_weights(photos):
-    stored, plan = photos
-    hp = keras_tuner.HyperParameters()
-    hp.values = {"alpha": 0.35, "beta": 1.5, "learning_rate": 0.002}
-    compiled = HeadHyperModel(plan.base, stored).build(hp).get_compile_config()
-    assert compiled["loss_weights"] == {"attention": 0.35, "perception": 1.5}
-    assert compiled["optimizer"]["config"]["learning_rate"] == pytest.approx(0.002)
-
-
-def test_the_test_split_is_not_opened(photos):
-    assert set(photos[0].views) == {"train", "validation"}
-
-
-@pytest.mark.parametrize("head", ["abn", "dropout"])
-def test_a_trial_traces_its_step_once(photos, head, tmp_path, monkeypatch):
-    stored, plan = photos
-    config = dataclasses.replace(plan.base, head=head, epochs=1)
-    model = build_trial_model(config, stored)
-    traces, step = [], model.train_step
-    monkeypatch.setattr(model, "train_step", lambda data: traces.append(1) or step(data))
-    train_head(model, config, stored, TrialDir(tmp_path))
-    assert len(traces) == 1
-
-
-def test_a_trial_leaves_no_graph_behind(photos, tmp_path):
-    stored, plan = photos
-    config = dataclasses.replace(plan.base, epochs=1)
-    graphs = []
-    for number in range(3):
-        model = build_trial_model(config, stored)
-        gc.collect()
-        graphs.append(sum(isinstance(one, FuncGraph) for one in gc.get_objects()))
-        (tmp_path / str(number)).mkdir()
-        train_head(model, config, stored, TrialDir(tmp_path / str(number)))
-    assert graphs[2] == graphs[1]
-
-
-def test_a_rung_goes_on_exactly(photos, tmp_path):
-    stored, plan = photos
-    config = dataclasses.replace(plan.base, head="dropout", epochs=2)
-    straight, first, second = (tmp_path / name for name in ("straight", "first", "second"))
-    for path in (straight, first, second):
-        path.mkdir()
-
-    def run(config, folder):
-        model = build_trial_model(config, stored)
-        return model, train_head(model, config, stored, folder, goes_on=True)
-
-    model, whole = run(config, TrialDir(straight))
-    _, part = run(dataclasses.replace(config, epochs=1), TrialDir(first))
-    TrialDir(first).keep_checkpoint(part.state, part.variables)
-    again, rest = run(config, TrialDir(second, parent=first))
-    assert rest.state.history == whole.state.history
-    for array, expected in zip(rest.variables, whole.variables, strict=True):
-        np.testing.assert_array_equal(array, expected)
-    for array, expected in zip(again.get_weights(), model.get_weights(), strict=True):
-        np.testing.assert_array_equal(array, expected)
+def test_an_objective_that_a_head_does_not_report_is_refused(demo_data, tmp_path):
+    flags = ("--space", "head,alpha", "--objective", "val_attention_accuracy")
+    message = "Expected one of val_perception_accuracy, val_perception_loss, val_perception_top5"
+    with pytest.raises(UserError, match=message):
+        search(demo_data, tmp_path / "out", 1, *flags)
+    assert not (tmp_path / "out").exists()
 
 
 FAILING = "learning_rate = [0.001, 100, 99, 98, 97]\n"
@@ -260,7 +188,7 @@ def fail_flags(tmp_path, text):
     return ("--head", "dropout", "--tuner", "grid", "--space-file", str(path))
 
 
-def test_failed_trials_are_told_and_three_in_a_row_stop(demo_data, tmp_path, capsys):
+def test_failed_trials_are_reported_and_three_in_a_row_stop(demo_data, tmp_path, capsys):
     out = tmp_path / "out"
     assert search(demo_data, out, 5, *fail_flags(tmp_path, FAILING)) == 1
     rows = read_table(out)
@@ -281,6 +209,48 @@ def test_a_search_without_a_score_says_so(demo_data, tmp_path, capsys):
     assert not (tmp_path / "out" / "best_config.json").exists()
 
 
+REFUSED = "alpha = [0.0, 0.25]\nbeta = [0.0, 1.0]\n"  # both 0 leave nothing to learn
+
+
+def refused_flags(tmp_path):
+    path = tmp_path / "space.toml"
+    path.write_text(REFUSED)
+    return ("--tuner", "grid", "--space-file", str(path))
+
+
+def test_combinations_that_fit_refuses_are_left_out(demo_data, tmp_path, capsys):
+    assert search(demo_data, tmp_path / "out", 9, *refused_flags(tmp_path)) == 0
+    tried = [(row["alpha"], row["beta"]) for row in read_table(tmp_path / "out")]
+    assert tried == [("0", "1"), ("0.25", "0"), ("0.25", "1")]
+    assert "are left out, as here: --beta 0 leaves nothing" in capsys.readouterr().out
+
+
+def test_a_refused_trial_of_an_earlier_version_does_not_stop_a_search(
+    demo_data, tmp_path, monkeypatch
+):
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr("tuning.oracles.why_refused", lambda values, base: "")
+        assert search(demo_data, out, 1, *refused_flags(tmp_path)) == 1
+    (row,) = read_table(out)
+    assert row["status"] == "failed"
+    assert row["reason"].startswith("--beta 0 leaves nothing to learn here.")
+    assert search(demo_data, out, 2, *refused_flags(tmp_path)) == 0
+    assert [row["status"] for row in read_table(out)] == ["failed", "completed"]
+
+
+def test_a_stopped_worker_does_not_count_as_a_killed_one(demo_data, tmp_path, monkeypatch):
+    def stop(*_):
+        raise SystemExit(143)
+
+    monkeypatch.setattr(HeadHyperModel, "build", stop)
+    for _ in range(MAX_STARTS + 1):
+        with pytest.raises(SystemExit):
+            search(demo_data, tmp_path / "out", 1, *SPACE)
+    monkeypatch.undo()
+    assert search(demo_data, tmp_path / "out", 1, *SPACE) == 0
+
+
 def test_memory_that_runs_out_is_a_trials_failure(demo_data, tmp_path, monkeypatch):
     fit = HeadHyperModel.fit
 
@@ -295,10 +265,3 @@ def test_memory_that_runs_out_is_a_trials_failure(demo_data, tmp_path, monkeypat
     rows = read_table(tmp_path / "out")
     assert [row["status"] for row in rows] == ["failed", "completed"]
     assert rows[0]["reason"] == "ResourceExhaustedError: OOM when allocating"
-
-
-def test_a_trial_that_ends_its_process_again_and_again_is_given_up(tmp_path):
-    run = TrialDir(tmp_path / "trial_0000")
-    assert [run.count_start() for _ in range(3)] == [1, 2, 3]
-    run.forget_start()
-    assert run.count_start() == 1

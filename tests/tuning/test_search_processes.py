@@ -1,6 +1,5 @@
 """Searches in processes of their own: killed, with several workers, long. All are slow."""
 
-import csv
 import json
 import signal
 import subprocess
@@ -10,13 +9,10 @@ import time
 import psutil
 import pytest
 from paths import REPOSITORY
+from search_trials import SMALL, read_csv
 
 from glr_keras.config import read_json
 
-SMALL = (
-    *("--weights", "random", "--image-size", "32", "--batch-size", "6", "--epochs", "2"),
-    *("--head-units", "8", "--attention-channels", "4", "--precision", "float32"),
-)
 pytestmark = pytest.mark.slow
 
 
@@ -46,8 +42,7 @@ def wait_for(condition, process):
 
 def read_table(out):
     """Rows of the table without what depends on time."""
-    with open(out / "trials.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_csv(out / "trials.csv")
     return [{n: v for n, v in row.items() if not n.startswith("seconds")} for row in rows]
 
 
@@ -78,14 +73,14 @@ def test_a_killed_search_ends_the_same_after_the_same_command(whole, demo_data, 
     assert read_table(out) == read_table(whole)
 
 
-def test_ctrl_c_ends_with_the_command_to_go_on_with(demo_data, tmp_path):
+def test_ctrl_c_ends_with_the_command_that_resumes(demo_data, tmp_path):
     command = command_of(demo_data, tmp_path / "out", *SPACE)
     process = start(command, tmp_path / "log")
     wait_for(lambda: (tmp_path / "out" / "trials" / "trial_0000").exists(), process)
     process.send_signal(signal.SIGINT)
     assert process.wait() == 130
     text = (tmp_path / "log").read_text()
-    assert "Interrupted. It goes on where it stopped with: python -m tuning.search" in text
+    assert "Interrupted. Resume it with: python -m tuning.search" in text
     assert "Traceback" not in text
 
 
@@ -93,9 +88,7 @@ def children_of(process):
     return psutil.Process(process.pid).children(recursive=True)
 
 
-def test_workers_find_the_same_and_a_killed_one_takes_its_trial_up_again(
-    whole, demo_data, tmp_path
-):
+def test_workers_find_the_same_and_a_killed_one_resumes_its_trial(whole, demo_data, tmp_path):
     out = tmp_path / "out"
     process = start(command_of(demo_data, out, *SPACE, "--workers", "2"), tmp_path / "log")
     wait_for(lambda: len(list(out.glob("trials/trial_*/config.json"))) >= 2, process)
@@ -116,7 +109,7 @@ def tuner_id(process):
     return process.environ().get("KERASTUNER_TUNER_ID")
 
 
-def test_a_launcher_that_is_killed_takes_its_processes_along(demo_data, tmp_path):
+def test_a_launcher_that_is_killed_ends_its_processes(demo_data, tmp_path):
     out = tmp_path / "out"
     process = start(command_of(demo_data, out, *SPACE, "--workers", "2"), tmp_path / "log")
     wait_for(lambda: len(list(out.glob("trials/trial_*/config.json"))) >= 1, process)
@@ -148,8 +141,7 @@ def test_the_best_are_confirmed_and_the_winner_alone_is_tested(demo_data, tmp_pa
     command = command_of(demo_data, out, "--space", "alpha", "--max-trials", "3", "--confirm", "2")
     done = run(command)
     assert done.returncode == 0, done.stderr
-    with open(out / "confirm.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_csv(out / "confirm.csv")
     assert len(rows) == 3
     for row in rows:
         scores = [float(row["seed_1"]), float(row["seed_2"])]

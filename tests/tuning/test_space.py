@@ -1,24 +1,23 @@
-"""What a search varies."""
+"""What a search can vary."""
 
 import dataclasses
 import itertools
+import types
 
 import keras_tuner
 import pytest
 
 from glr_keras.config import FitConfig
-from tfrecords.common.console import UserError
+from glr_keras.features.extraction import features_key
+from tuning.choice import choose_space
 from tuning.space import (
-    DEFAULT,
+    COMMON,
     DIMENSIONS,
-    Dimension,
     alpha_beta_grid,
-    choose_space,
     config_of,
     declare,
     encode,
-    ladder,
-    read_space,
+    inclusive_range,
 )
 
 BASE = FitConfig()
@@ -34,17 +33,13 @@ def space_of(names, base=BASE):
     return space
 
 
-def written(tmp_path, text, name="space.toml"):
-    path = tmp_path / name
-    path.write_text(text)
-    return path
+def test_a_field_is_searchable_or_common_to_all_trials():
+    fields = {field.name for field in dataclasses.fields(FitConfig)}
+    assert set(DIMENSIONS) | COMMON == fields
+    assert not set(DIMENSIONS) & COMMON
 
 
-def test_every_hyperparameter_is_a_field_of_fit_config():
-    assert set(DIMENSIONS) <= {field.name for field in dataclasses.fields(FitConfig)}
-
-
-@pytest.mark.parametrize("name", DIMENSIONS)
+@pytest.mark.parametrize("name", [name for name, one in DIMENSIONS.items() if not one.is_open])
 def test_every_value_is_taken_by_fit_config(name):
     for value in DIMENSIONS[name].ends:
         config = config_of({name: encode(value)}, BASE)
@@ -52,30 +47,42 @@ def test_every_value_is_taken_by_fit_config(name):
         assert type(getattr(config, name)) is type(getattr(BASE, name))
 
 
+@pytest.mark.parametrize("name", DIMENSIONS)
+def test_the_features_of_all_trials_are_the_same(name):
+    records = types.SimpleNamespace(fingerprint="")
+    base = dataclasses.replace(BASE, views=3, feature_seed=0)
+    keys = [
+        features_key(records, "train", "", config_of({name: encode(value)}, base))
+        for value in DIMENSIONS[name].ends
+        if not DIMENSIONS[name].is_open
+    ]
+    assert all(key == keys[0] for key in keys)
+
+
+def test_a_field_that_is_not_curated_has_the_choices_of_its_flag():
+    assert DIMENSIONS["pooling"].values == ("flatten", "average")
+    assert DIMENSIONS["normalize"].values == (False, True)
+    assert DIMENSIONS["patience"].is_open
+
+
+def test_types_of_fields_are_found_once(monkeypatch):
+    config_of({"alpha": 0.5}, BASE)
+    monkeypatch.setattr("typing.get_type_hints", None)
+    assert config_of({"alpha": 0.25}, BASE).alpha == 0.25
+
+
 def test_alpha_reaches_0_and_1():
     values = DIMENSIONS["alpha"].values
     assert (values[0], values[-1], len(values)) == (0.0, 1.0, 21)
 
 
-def test_a_ladder_has_both_ends_where_steps_do_not_add_up_exactly():
-    assert ladder(0.0, 0.7, 0.1) == (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+def test_an_inclusive_range_has_both_ends_where_steps_do_not_add_up_exactly():
+    assert inclusive_range(0.0, 0.7, 0.1) == (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 
 
 def test_beta_is_log_uniform_and_never_0():
     beta = DIMENSIONS["beta"]
     assert (beta.sampling, beta.low * beta.high) == ("log", 1.0)
-
-
-def test_by_default_what_the_user_has_set_is_not_searched():
-    assert names_of(choose_space(None, None, BASE)) == list(DEFAULT)
-    chosen = choose_space(None, None, BASE, typed=["alpha", "epochs", "optimizer"])
-    assert names_of(chosen) == ["head_units", "beta", "dropout", "learning_rate", "momentum"]
-
-
-def test_by_default_what_makes_no_difference_is_not_searched():
-    base = FitConfig(head="dropout", optimizer="adam")
-    chosen = names_of(choose_space(None, None, base, typed=["optimizer"]))
-    assert chosen == ["head_units", "beta", "dropout", "learning_rate"]
 
 
 def test_parents_stand_before_what_depends_on_them():
@@ -123,93 +130,3 @@ def test_the_grid_of_the_report_is_15_cells_seed_by_seed():
     assert len(trials) == 30
     assert trials[0] == (4, 0.0, 0.5)
     assert {trial[1:] for trial in trials[:15]} == {trial[1:] for trial in trials[15:]}
-
-
-def test_a_file_gives_values_and_ranges(tmp_path):
-    text = (
-        "alpha = [0, 0.5]\n"
-        "head_units = [[], [64, 32]]\n"
-        'learning_rate = {low = 0.001, high = 0.1, sampling = "log"}\n'
-        "batch_size = {low = 8, high = 32, step = 8}\n"
-    )
-    expected = {
-        "alpha": Dimension("alpha", (0.0, 0.5)),
-        "head_units": Dimension("head_units", ((), (64, 32))),
-        "learning_rate": Dimension("learning_rate", (), 0.001, 0.1, "log"),
-        "batch_size": Dimension("batch_size", (8, 16, 24, 32)),
-    }
-    path = written(tmp_path, text)
-    assert read_space(path) == expected
-    chosen = choose_space(None, path, BASE)
-    assert sorted(names_of(chosen)) == sorted(expected)
-    assert names_of(choose_space(["alpha", "beta", *expected], path, BASE)).count("alpha") == 1
-
-
-def test_json_is_read_too(tmp_path):
-    path = written(tmp_path, '{"alpha": [0, 1], "pooling": ["average"]}', "space.json")
-    assert read_space(path)["pooling"] == Dimension("pooling", ("average",))
-
-
-@pytest.mark.parametrize(
-    ("names", "message"),
-    [
-        (["alpha", "gamma"], "gamma is no hyperparameter. These can be searched: seed, head,"),
-        (["backbone"], "backbone changes what is stored or where. These can be searched"),
-        (["step_factor"], "step_factor changes nothing while schedule is 'constant'"),
-        ([""], " is no hyperparameter. These can be searched"),
-    ],
-)
-def test_an_unusable_name_is_told(names, message):
-    with pytest.raises(UserError, match=message):
-        choose_space(names, None, BASE)
-
-
-def test_set_and_searched_at_once_is_refused():
-    with pytest.raises(UserError, match="alpha: set and searched at once"):
-        choose_space(["alpha", "beta"], None, BASE, typed=["alpha"])
-
-
-def test_nothing_to_search_is_told():
-    with pytest.raises(UserError, match="Nothing is left to search"):
-        choose_space(None, None, BASE, typed=DEFAULT)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("beta = {low = 2, high = 1}", "range of beta is empty: low 2.0 is not below high 1.0"),
-        ("beta = {low = 1, high = 1}", "range of beta is empty"),
-        ("beta = []", "beta must be a list of values, or low and high"),
-        ("beta = 3", r"beta must be a list of values, or low and high .* got 3"),
-        ('beta = {low = 0, high = 1, sampling = "log"}', "needs a low above 0, got 0.0"),
-        ('beta = {low = 1, high = 2, sampling = "cubic"}', "must be linear or log, got 'cubic'"),
-        ("beta = {low = 1, high = 2, step = 3}", "step of beta must lie between 0 and 1"),
-        ("pooling = {low = 1, high = 2}", "pooling is no number: give it a list of values"),
-        ('beta = ["much"]', "beta takes float, got 'much'"),
-        ("epochs = [1.5]", "epochs takes int, got 1.5"),
-        ("head_units = [512]", "head_units takes a list of whole numbers, got 512"),
-        ("dropout = [0.5, 1.5]", "range of dropout goes too far: --dropout must be between"),
-        ('optimizer = ["adamw"]', "range of optimizer goes too far: --optimizer adamw is adam"),
-        ("gamma = [1]", "gamma is no hyperparameter"),
-        ("alpha = ", "can't be read as TOML or JSON"),
-        ("", "expected names, each with values or a range"),
-    ],
-)
-def test_a_file_with_a_mistake_is_told(tmp_path, text, message):
-    with pytest.raises(UserError, match=message):
-        choose_space(None, written(tmp_path, text), BASE)
-
-
-def test_a_file_that_is_not_there_is_told(tmp_path):
-    with pytest.raises(UserError, match=r"No file .*none.toml. Expected a search space"):
-        read_space(tmp_path / "none.toml")
-
-
-def test_a_name_that_is_left_out_of_space_is_told(tmp_path):
-    with pytest.raises(UserError, match="names alpha, which --space leaves out"):
-        choose_space(["beta"], written(tmp_path, "alpha = [0, 1]"), BASE)
-
-
-def test_adamw_may_be_searched_with_its_decay(tmp_path):
-    path = written(tmp_path, 'optimizer = ["sgd", "adamw"]\nweight_decay = [0.001, 0.01]')
-    assert names_of(choose_space(None, path, BASE)) == ["optimizer", "weight_decay"]

@@ -15,6 +15,7 @@ import filelock
 
 from tfrecords.common.console import UserError
 
+READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)  # what the system says of a protected folder
 TEMPORARY = ".tmp-"  # how the name of a file begins that is still being written
 
 
@@ -92,21 +93,27 @@ def _sync(path, flags):
 
 
 @contextmanager
-def locked(path: Path, message: str) -> Iterator[None]:
+def locked(path: Path, message: str, wait: bool = False) -> Iterator[None]:
     """Holds a lock file; the system releases it when this process ends, however it does.
+
+    The file stays: another process may wait for it.
 
     Args:
         path: Of the lock file; its folder exists.
         message: What to tell the user where another process holds it.
+        wait: Whether to print that and wait, instead of refusing.
 
     Raises:
         UserError: another process holds it.
     """
-    lock = filelock.FileLock(path, timeout=0)
+    lock = filelock.FileLock(path)
     try:
-        lock.acquire()
+        lock.acquire(timeout=0)
     except filelock.Timeout as error:
-        raise UserError(message) from error
+        if not wait:
+            raise UserError(message) from error
+        print(message, file=sys.stderr, flush=True)
+        lock.acquire()
     try:
         yield
     finally:

@@ -2,18 +2,16 @@
 
 import gzip
 import os
-import ssl
 import urllib.request
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
-import certifi
-from yarl import URL
 
 from tfrecords.common.console import UserError
+from tfrecords.common.web import describe_failure, make_tls_context, proxy_for
 from tfrecords.download.addresses import BadAddressError, PublicResolver, parse_location
 from tfrecords.download.answers import (
     Answer,
@@ -35,6 +33,9 @@ class PhotoClient:
 
     def __init__(self, options: FetchOptions):
         self._options = options
+        self._timeout = aiohttp.ClientTimeout(
+            total=options.deadline, sock_connect=options.timeout, sock_read=options.timeout
+        )
         self._proxies = urllib.request.getproxies()
 
     async def __aenter__(self):
@@ -43,13 +44,11 @@ class PhotoClient:
             resolver=PublicResolver(options.allow_private),
             limit=0,  # `Host` limits
             ttl_dns_cache=DNS_SECONDS,
-            ssl=_make_tls_context(),
+            ssl=make_tls_context(),
         )
         self._session = aiohttp.ClientSession(
             connector=connector,
-            timeout=aiohttp.ClientTimeout(
-                total=options.deadline, sock_connect=options.timeout, sock_read=options.timeout
-            ),
+            timeout=self._timeout,
             headers={
                 "User-Agent": options.user_agent,
                 "Accept": "image/*, */*;q=0.1",
@@ -158,55 +157,32 @@ class PhotoClient:
         return Answer("too many bytes", f"more than {self._options.max_bytes}")
 
     def _no_answer(self, error):
-        """Says what stands behind an error of aiohttp."""
         if isinstance(error, aiohttp.InvalidURL):
             return Answer("bad address", "a host that is no name")
-        detail = "the connection was lost"
-        if isinstance(error, aiohttp.ConnectionTimeoutError):
-            detail = f"no connection within {self._options.timeout:g} s"
-        elif isinstance(error, aiohttp.SocketTimeoutError):
-            detail = f"nothing came for {self._options.timeout:g} s"
-        elif isinstance(error, TimeoutError):
-            detail = f"not done within {self._options.deadline:g} s"
-        elif isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
-            cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None)
-            detail = f"no safe connection ({getattr(cause, 'reason', None) or 'TLS'})"
-        elif isinstance(error, aiohttp.ClientConnectorDNSError):
-            detail = error.os_error.strerror or "no such host"
-        elif isinstance(error, aiohttp.ClientConnectorError):
-            detail = os.strerror(error.errno) if error.errno else "no connection"
-        elif isinstance(error, aiohttp.ClientHttpProxyError):
-            detail = f"the proxy answered HTTP {error.status}"
-        return Answer("no answer", detail)
+        return Answer("no answer", describe_failure(error, self._timeout))
 
 
-def proxy_for(url: URL, proxies: Mapping[str, str]) -> URL | None:
-    """Returns the proxy through which a URL is asked for, unless NO_PROXY names its host.
+def check_proxies(locations: Iterable[str], options: FetchOptions) -> None:
+    """Refuses the environment's proxies where the addresses behind names are to be checked.
 
     Args:
-        url: The URL.
-        proxies: Scheme -> proxy, as `urllib.request.getproxies` reads the environment.
+        locations: A URL of each server.
+        options: Proxies are used with `allow_private`.
 
     Raises:
-        UserError: it is no HTTP proxy.
+        UserError: a URL would have to be asked for through a proxy.
     """
-    proxy = proxies.get(url.scheme)
-    if not proxy or urllib.request.proxy_bypass(url.host_port_subcomponent):
-        return None
-    proxy = proxy if "://" in proxy else f"http://{proxy}"
-    if not proxy.lower().startswith("http://"):
-        raise UserError(
-            f"{url.scheme.upper()}_PROXY is {proxy}: expected an http:// proxy. Unset it, or name "
-            "in NO_PROXY the servers that are asked without it."
-        )
-    return URL(proxy)
-
-
-def _make_tls_context():
-    """Trusts whom the system trusts and whom Mozilla does: Python on macOS knows no system's."""
-    context = ssl.create_default_context()
-    context.load_verify_locations(certifi.where())
-    return context
+    proxies = urllib.request.getproxies()
+    for location in () if options.allow_private else locations:
+        with suppress(BadAddressError):  # reported with its photo
+            proxy = proxy_for(parse_location(location, True), proxies)
+            if proxy is not None:
+                raise UserError(
+                    f"The environment names a proxy, {proxy}. A proxy resolves names itself, so "
+                    "that no list of URLs can be kept out of private networks. Unset HTTP_PROXY "
+                    "and HTTPS_PROXY to ask the servers directly, name them in NO_PROXY, or add "
+                    "--allow-private to use the proxy with a list that you trust."
+                )
 
 
 def _abort_unread(response):

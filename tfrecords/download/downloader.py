@@ -4,18 +4,15 @@ import asyncio
 import time
 from array import array
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.request import getproxies
 
 from tqdm import tqdm
 
-from tfrecords.common.console import UserError
 from tfrecords.common.types import Photo, Skipped
-from tfrecords.download.addresses import BadAddressError, parse_location, server_of
+from tfrecords.download.addresses import BadAddressError, server_of
 from tfrecords.download.answers import Answer
-from tfrecords.download.client import PhotoClient, proxy_for
+from tfrecords.download.client import PhotoClient, check_proxies
 from tfrecords.download.hosts import Host, backoff
 from tfrecords.download.journal import FETCHED, Outcome, OutcomeJournal
 from tfrecords.download.missing import check_missing
@@ -58,7 +55,8 @@ def fetch_photos(
     with OutcomeJournal(folder) as journal:
         plan = plan_fetch(photos, folder, options, journal)
         if plan.waiting:
-            _check_proxies(plan, photos, options)
+            firsts = [url_of(photos[numbers[0]]) for numbers in plan.waiting.values()]
+            check_proxies(firsts, options)
             missing = asyncio.run(_Download(photos, folder, options, journal, plan).run())
             check_missing(missing, len(photos), folder, options)
             for (reason, detail), numbers in missing.items():
@@ -97,6 +95,7 @@ class _Attempt:
         host: Server of that URL.
         redirects: How many were followed.
         tries: How many requests have failed temporarily.
+        pause: Seconds to wait before the next of them.
         throttled: How many were answered 429 or 503 although the server served others meanwhile.
         served: What the server had served by then.
     """
@@ -106,6 +105,7 @@ class _Attempt:
     host: Host
     redirects: int = 0
     tries: int = 0
+    pause: float = 0.0
     throttled: int = 0
     served: int = 0
 
@@ -166,8 +166,7 @@ class _Download:
             self._under_way.add(number)
             attempt = _Attempt(number, url_of(self._photos[number]), host, served=host.served)
             while (answer := self._final_answer(attempt, await self._ask(attempt))) is None:
-                if attempt.tries:
-                    await asyncio.sleep(backoff(self._options, attempt.tries))
+                await asyncio.sleep(attempt.pause)
             self._record(attempt, host, answer)
             await self._check_network(answer)
 
@@ -178,13 +177,16 @@ class _Download:
             started = time.monotonic()
             answer = await self._client.ask(attempt.location, self._path(attempt.number))
             attempt.host.answered(answer, started)
-            return answer
+        if answer.throttled:
+            self._show(0, f", waiting: {answer.detail} from {attempt.host.name}")
+        return answer
 
     def _path(self, number):
         return photo_path(self._folder, self._photos[number].photo_id)
 
     def _final_answer(self, attempt, answer):
         """Returns the answer, or another, if nothing more is to be asked; else None."""
+        attempt.pause = 0.0
         if answer.location:
             return self._follow(attempt, answer.location)
         if not answer.temporary or attempt.host.problem:
@@ -194,6 +196,7 @@ class _Download:
             attempt.served = attempt.host.served
             return answer if attempt.throttled > THROTTLED_TRIES else None
         attempt.tries += 1
+        attempt.pause = backoff(self._options, attempt.tries)
         return answer if attempt.tries > self._options.retries else None
 
     def _follow(self, attempt, location):
@@ -221,15 +224,15 @@ class _Download:
         elif answer.temporary or answer is attempt.host.problem:
             self._miss(number, answer)
         else:
-            self._settle_refused(home)
+            self._finish_refused(home)
             if not answer.reason:
                 # The latest last: they are asked first whether the network is up.
                 self._plan.answered.pop(home.name, None)
                 self._plan.answered[home.name] = attempt.location
-            self._settle(number, answer)
-        self._show()
+            self._finish(number, answer)
+        self._show(1)
 
-    def _settle(self, number, answer):
+    def _finish(self, number, answer):
         """Writes a final answer to the journal."""
         photo = self._photos[number]
         self._bytes += answer.size
@@ -244,10 +247,10 @@ class _Download:
         outcome = answer.reason or FETCHED
         self._journal.add(Outcome(photo.photo_id, url_of(photo), outcome, answer.detail, size))
 
-    def _settle_refused(self, host):
+    def _finish_refused(self, host):
         """Some photos are refused, but not all: these refusals are final."""
         for number, answer in host.refused:
-            self._settle(number, answer)
+            self._finish(number, answer)
         host.refused.clear()
 
     def _miss(self, number, answer):
@@ -257,18 +260,20 @@ class _Download:
     def _close(self, host, outage):
         """Sorts out what is left of a host's queue."""
         if host.name in self._plan.answered and not (host.problem or outage):
-            self._settle_refused(host)
+            self._finish_refused(host)
         for number, answer in host.refused:
             self._miss(number, answer)
-        for number in host.take_rest():
+        rest = host.take_rest()
+        for number in rest:
             self._miss(number, host.problem or OUTAGE)
-        self._show()
+        self._show(len(rest))
 
-    def _show(self):
+    def _show(self, photos, waiting_for=""):
+        """Moves the progress bar on by as many photos."""
         speed = self._bytes / 1e6 / (time.monotonic() - self._start)
-        self._bar.set_postfix_str(f"{speed:.1f} MB/s, {self._failed} failed", refresh=False)
-        left = len(self._under_way) + sum(map(len, self._hosts.values()))
-        self._bar.update(self._bar.total - left - self._bar.n)
+        text = f"{speed:.1f} MB/s, {self._failed} failed{waiting_for}"
+        self._bar.set_postfix_str(text, refresh=bool(waiting_for))
+        self._bar.update(photos)
 
     async def _check_network(self, answer):
         """Stops the download if nobody answers any more: each server's time-outs take long.
@@ -285,18 +290,3 @@ class _Download:
             latest = list(self._plan.answered.values())[-PROBES:]
             if not any([await self._client.can_reach(location) for location in latest]):
                 raise _OutageError
-
-
-def _check_proxies(plan, photos, options):
-    """Refuses the environment's proxies where the addresses behind names are to be checked."""
-    proxies = getproxies()
-    for numbers in () if options.allow_private else plan.waiting.values():
-        with suppress(BadAddressError):  # told with its photo
-            proxy = proxy_for(parse_location(url_of(photos[numbers[0]]), True), proxies)
-            if proxy is not None:
-                raise UserError(
-                    f"The environment names a proxy, {proxy}. A proxy resolves names itself, so "
-                    "that no list of URLs can be kept out of private networks. Unset HTTP_PROXY "
-                    "and HTTPS_PROXY to ask the servers directly, name them in NO_PROXY, or add "
-                    "--allow-private to use the proxy with a list that you trust."
-                )

@@ -9,6 +9,7 @@ from tfrecords.common.console import UserError
 from tfrecords.download.options import FetchOptions
 
 SHOWN_CAUSES = 5
+ROUNDING = 1e-9  # so that the percentage that is proposed is always enough
 
 
 class MissingPhotosError(UserError):
@@ -32,7 +33,7 @@ def check_missing(
         MissingPhotosError: more are missing.
     """
     count = sum(map(len, missing.values()))
-    if count <= options.allowed_fraction * total:
+    if count / total <= options.allowed_fraction + ROUNDING:
         return
     causes = sorted(missing.items(), key=lambda cause: -len(cause[1]))
     lines = [

@@ -30,10 +30,12 @@ def write_tables(
         placement: Where every photo went.
         listed: landmark_id -> photos, of all landmarks there were to choose from.
         source: Where the photos came from.
-        choice: What was asked for: "choice" (a dict), "seed" and "short_side".
+        choice: What was asked for: "choice" (a dict), "seed" and "short_side"; "demo" where it is
+            the built-in demo.
     """
     manifest = {
         "format": 1,
+        **({"demo": True} if choice.get("demo") else {}),
         "source": source.kind,
         "choice": choice["choice"],
         "split": placement.shares or "as given",

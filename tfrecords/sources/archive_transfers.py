@@ -1,155 +1,164 @@
-"""Fetches large files through TFDS's download manager, in processes that can be stopped."""
+"""Fetches archives: a few at once, each compared with its md5, and once more if it differs."""
 
-import multiprocessing
-import os
-import shutil
-import signal
-import threading
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+import asyncio
+import hashlib
+import re
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aiohttp
 from tqdm import tqdm
+from yarl import URL
 
 from tfrecords.common.console import UserError
+from tfrecords.common.files import rename_durably
+from tfrecords.common.web import describe_failure, make_tls_context, proxy_for
 
-SIMULTANEOUS = 4  # downloads; one connection rarely fills a line (a guess)
-STALL_SECONDS = 60  # without a byte from any download; TFDS itself would wait for ever
-POLL_SECONDS = 0.5
-INSTEAD = (
-    "Check the network, then type the same command again: it goes on. Archives that were "
+SIMULTANEOUS = 4  # archives at once; one connection rarely fills a line (a guess)
+MD5_REQUESTS = 8  # at once
+CONNECT_SECONDS = 10
+STALL_SECONDS = 60  # without a byte
+RETRIES = 3  # of a request that is answered 429 or 5xx
+RETRY_SECONDS = 0.5  # before the first of them; doubled for each one more
+CHUNK_BYTES = 1 << 20
+FAILURES = (aiohttp.ClientError, ConnectionError, TimeoutError)
+ADVICE = (
+    "Check the network, then type the same command again: it resumes. Archives that were "
     "downloaded elsewhere are read with --tars DIR in place of --archives."
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Transfer:
-    """What came of a URL: a complete file, or else a problem that another try may mend."""
+def fetch_md5s(urls: Sequence[str]) -> list[str]:
+    """Returns the md5 that each small file has, asked for anew each time.
 
-    url: str
-    path: Path | None
-    problem: str = ""
+    An old one that was kept would condemn a new archive.
 
-
-class Transfers:
-    """Downloads into one folder, a few at a time.
-
-    TFDS keeps complete files, so that a killed command goes on with the others; what is incomplete
-    it fetches anew. It has no timeout, and its threads go on after Ctrl-C: hence the processes,
-    which end with the `with` block.
+    Raises:
+        UserError: a file is not there, or has no md5.
     """
-
-    def __init__(self, staging: Path, at_once: int):
-        """Takes the folder for TFDS to work in, and how many files are wanted at once."""
-        self._staging = staging
-        self._processes = min(SIMULTANEOUS, at_once)
-        self._taken = 0  # bytes of files that are no longer there
-
-    def __enter__(self):
-        _clear(self._staging)
-        context = multiprocessing.get_context("spawn")
-        self._pool = context.Pool(self._processes, _start_worker)
-        self._bar = tqdm(desc="Fetching archives", unit="B", unit_scale=True)
-        return self
-
-    def __exit__(self, *_):
-        self._bar.close()
-        self._pool.terminate()
-        self._pool.join()
-        _clear(self._staging)
-
-    def fetch(self, urls: Sequence[str]) -> Iterator[Transfer]:
-        """Yields each file once it is complete, with a progress bar.
-
-        Whoever takes a file away calls `forget`.
-
-        Raises:
-            UserError: the server does not have a file, or no byte comes any more.
-        """
-        results = self._pool.imap_unordered(_fetch, [(url, self._staging) for url in urls])
-        self._bar.set_postfix_str(f"0 of {len(urls)}")
-        for done in range(1, len(urls) + 1):
-            transfer = self._wait(results, urls[0])
-            self._show_bytes()
-            size = transfer.path.stat().st_size if transfer.path else 0
-            yield transfer
-            self._taken += size
-            self._bar.set_postfix_str(f"{done} of {len(urls)}")
-
-    def _wait(self, results, url):
-        """Returns the next result; gives up when no byte comes any more."""
-        last_byte = time.monotonic()
-        while True:
-            with suppress(multiprocessing.TimeoutError):
-                return results.next(timeout=POLL_SECONDS)
-            if self._show_bytes():
-                last_byte = time.monotonic()
-            elif time.monotonic() - last_byte > STALL_SECONDS:
-                raise unreachable(url, f"no byte came for {STALL_SECONDS} seconds.")
-
-    def _show_bytes(self):
-        """Moves the bar on; returns whether anything came."""
-        new = self._taken + count_bytes(self._staging) - self._bar.n
-        self._bar.update(max(0, new))
-        return new > 0
+    return asyncio.run(_fetch_md5s(urls))
 
 
-def forget(path: Path) -> None:
-    """Deletes a file that TFDS keeps, and the note beside it, which bars a file of other bytes."""
-    path.unlink(missing_ok=True)
-    Path(f"{path}.INFO").unlink(missing_ok=True)
+def fetch_archive_files(
+    wanted: Mapping[str, tuple[Path, str]], accept: Callable[[Path], None]
+) -> dict[str, str]:
+    """Fetches files, with a progress bar.
+
+    Args:
+        wanted: URL -> (final path, md5). The path is there once all of the file has that md5.
+        accept: Called with each path once it is there.
+
+    Returns:
+        URL -> what was wrong at the second try.
+
+    Raises:
+        UserError: the server does not have a file, or can't be reached.
+    """
+    return asyncio.run(_fetch_all(wanted, accept))
 
 
-def count_bytes(folder: Path) -> int:
-    """Returns how many bytes the files below `folder` have."""
-    total = 0
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            with suppress(FileNotFoundError):  # TFDS renames what is complete
-                total += os.path.getsize(os.path.join(parent, name))
-    return total
+async def _fetch_md5s(urls):
+    at_once = asyncio.Semaphore(MD5_REQUESTS)
+
+    async def fetch(url):
+        async with at_once, _get(session, url) as response:
+            try:
+                text = await response.text(errors="replace")
+            except FAILURES as error:
+                raise _unreachable(url, f"{describe_failure(error, session.timeout)}.") from error
+        match = re.match(r"\s*([0-9a-fA-F]{32})(\s|$)", text)
+        if not match:
+            raise _unreachable(url, f"expected an md5 of 32 digits, got {text[:60]!r}.")
+        return match[1].lower()
+
+    async with _session() as session:
+        return await _gather(map(fetch, urls))
 
 
-def unreachable(url: str, why: object) -> UserError:
-    """Makes the error for a server that does not give what it should have."""
-    return UserError(f"Can't fetch {url}: {why}\n{INSTEAD}")
+async def _fetch_all(wanted, accept):
+    at_once = asyncio.Semaphore(SIMULTANEOUS)
+    problems = {}
+
+    async def fetch(url, path, md5):
+        async with at_once:
+            problem = await _fetch(session, url, path, md5, bar)
+            if problem:
+                problem = await _fetch(session, url, path, md5, bar)
+        if problem:
+            problems[url] = problem
+        else:
+            accept(path)
+            bar.set_postfix_str(f"{path.name} is complete")
+
+    async with _session() as session:
+        with tqdm(desc="Fetching archives", unit="B", unit_scale=True) as bar:
+            await _gather(fetch(url, *target) for url, target in wanted.items())
+    return problems
 
 
-def _clear(staging):
-    """Deletes what a killed process left of downloads; complete ones stay, to be used."""
-    for path in staging.glob("*.tmp.*"):
-        shutil.rmtree(path)
-    for note in staging.glob("*.INFO"):
-        if not note.with_suffix("").exists():
-            note.unlink()
-    with suppress(OSError):  # not there, or not empty
-        (staging / "extracted").rmdir()
-        staging.rmdir()
-
-
-def _start_worker():
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent():
-    multiprocessing.parent_process().join()
-    os._exit(1)
-
-
-def _fetch(job) -> Transfer:
-    """Runs in a worker process. TFDS does not load TensorFlow for this."""
-    import requests
-    import tensorflow_datasets as tfds
-
-    url, staging = job
-    tfds.disable_progress_bar()
-    manager = tfds.download.DownloadManager(download_dir=staging)
+async def _fetch(session, url, path, md5, bar):
+    """Fetches one file; returns what is wrong with it, if anything."""
+    part = path.with_name(f".{path.name}.part")
+    digest = hashlib.md5(usedforsecurity=False)
     try:
-        return Transfer(url, Path(manager.download(url)))
-    except tfds.download.DownloadError as error:
-        raise unreachable(url, error) from error
-    except requests.RequestException as error:
-        return Transfer(url, None, f"{url}: the transfer broke off ({error}).")
+        async with _get(session, url) as response:
+            with open(part, "wb") as file:
+                async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+                    file.write(chunk)
+                    digest.update(chunk)
+                    bar.update(len(chunk))
+        found = digest.hexdigest()
+        if found != md5:
+            return f"{url}: expected md5 {md5}, got {found}."
+        rename_durably(part, path)
+        return ""
+    except FAILURES as error:
+        return f"{url}: the transfer broke off ({describe_failure(error, session.timeout)})."
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@asynccontextmanager
+async def _get(session, url):
+    """Asks for a file, again where the server is too busy; gives the answer, its body unread."""
+    proxy = proxy_for(URL(url), urllib.request.getproxies())
+    for retry in range(RETRIES + 1):
+        try:
+            response = await session.get(url, proxy=proxy)
+        except FAILURES as error:
+            raise _unreachable(url, f"{describe_failure(error, session.timeout)}.") from error
+        async with response:
+            if response.status == 200:
+                yield response
+                return
+            is_busy = response.status == 429 or response.status >= 500
+            if not is_busy or retry == RETRIES:
+                raise _unreachable(url, f"HTTP {response.status}.")
+        await asyncio.sleep(RETRY_SECONDS * 2**retry)
+
+
+def _session():
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ssl=make_tls_context()),
+        timeout=aiohttp.ClientTimeout(
+            total=None, sock_connect=CONNECT_SECONDS, sock_read=STALL_SECONDS
+        ),
+        headers={"Accept-Encoding": "identity"},
+    )
+
+
+async def _gather(coroutines):
+    """As `asyncio.gather`; where one fails, the others are cancelled first."""
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _unreachable(url, why):
+    return UserError(f"Can't fetch {url}: {why}\n{ADVICE}")

@@ -1,24 +1,18 @@
 """Keeps a folder of Google Landmarks v2 archives: fetches what is missing, checks every md5."""
 
 import hashlib
-import os
 import re
 import sqlite3
 from collections.abc import Iterable
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 from tqdm import tqdm
 
 from tfrecords.common.console import UserError
-from tfrecords.sources.archive_transfers import Transfers, forget, unreachable
 
 GOOGLE_LANDMARK_URL = "https://s3.amazonaws.com/google-landmark"
 NUM_ARCHIVES = 500  # of the training photos, about 1 GB each
-MD5_REQUESTS = 8  # at once
-MD5_TIMEOUT = (10, 15)  # seconds to connect, and between bytes
-BLOCK = 1 << 20  # bytes
-STAGING = "downloads"  # sub-folder for what is not checked yet
+BLOCK_BYTES = 1 << 20
 LEDGER = "verified.sqlite"
 
 
@@ -49,10 +43,10 @@ def fetch_archives(
 ) -> list[Path]:
     """Makes sure that `folder` has the archives images_NNN.tar, each with its published md5.
 
-    An archive gets its name once its md5 is right, so no half file ever has it. What was checked
+    An archive gets its name once its md5 is correct, so no half file ever has it. What was checked
     is remembered with its size and time, and neither fetched nor read again. A file of that name
     that is there already, from wherever, is checked and kept. A wrong md5 or a broken transfer is
-    fetched again once. A killed command goes on with what is missing.
+    fetched again once. A killed command resumes with what is missing.
 
     Args:
         numbers: Which archives.
@@ -75,7 +69,7 @@ def fetch_archives(
 
 
 class _Ledger:
-    """Which archives of a folder had the right md5. While it is open the folder is ours alone.
+    """Which archives of a folder had the correct md5. While it is open the folder is ours alone.
 
     SQLite, because its lock works on every system and ends with the process.
     """
@@ -103,7 +97,7 @@ class _Ledger:
         self._database.close()
 
     def knows(self, path: Path) -> bool:
-        """Whether the file is there as it was when its md5 was right."""
+        """Whether the file is there as it was when its md5 was correct."""
         query = "SELECT size, mtime_ns FROM verified WHERE name = ?"
         row = self._database.execute(query, (path.name,)).fetchone()
         return path.exists() and row == _size_and_time(path)
@@ -128,76 +122,27 @@ class _Ledger:
 
 
 def _fetch_missing(paths, base_url, ledger):
-    expected = _fetch_md5s(paths, base_url)
+    from tfrecords.sources.archive_transfers import fetch_archive_files, fetch_md5s
+
+    md5s = fetch_md5s([f"{base_url}/md5sum/train/md5.{path.stem}.txt" for path in paths])
+    expected = dict(zip(paths, md5s, strict=True))
     wanted = {}
     for path, md5 in expected.items():
         if path.exists() and _hash(path, path.name) == md5:
             ledger.remember(path, md5)
         else:
-            wanted[f"{base_url}/train/{path.name}"] = path
-    problems = {}
-    if wanted:
-        with Transfers(paths[0].parent / STAGING, len(wanted)) as transfers:
-            problems = _accept_all(transfers.fetch(list(wanted)), wanted, expected, ledger)
-            if problems:
-                problems = _accept_all(transfers.fetch(list(problems)), wanted, expected, ledger)
+            wanted[f"{base_url}/train/{path.name}"] = path, md5
+    if not wanted:
+        return
+    problems = fetch_archive_files(wanted, lambda path: ledger.remember(path, expected[path]))
     if problems:
-        numbers = sorted(int(wanted[url].stem.removeprefix("images_")) for url in problems)
+        numbers = sorted(int(wanted[url][0].stem.removeprefix("images_")) for url in problems)
         raise UserError(
             "\n".join(problems.values())
             + "\nThat was the second try; archives without a problem are in place.\nType the same "
-            "command again later, which goes on, or leave "
+            "command again later, which resumes, or leave "
             f"{','.join(map(str, numbers))} out of --archives."
         )
-
-
-def _fetch_md5s(paths, base_url):
-    urls = [f"{base_url}/md5sum/train/md5.{path.stem}.txt" for path in paths]
-    with ThreadPool(min(MD5_REQUESTS, len(urls))) as pool:
-        return dict(zip(paths, pool.map(_fetch_md5, urls), strict=True))
-
-
-def _fetch_md5(url):
-    """Asks anew each time: it is small, and an old one kept would condemn a new archive."""
-    import requests
-    from urllib3.util import Retry
-
-    retry = Retry(3, connect=0, backoff_factor=0.5, status_forcelist=(429, 500, 502, 503, 504))
-    try:
-        with requests.Session() as session:
-            session.mount(url, requests.adapters.HTTPAdapter(max_retries=retry))
-            response = session.get(url, timeout=MD5_TIMEOUT)
-            response.raise_for_status()
-    except requests.RequestException as error:
-        raise unreachable(url, error) from error
-    match = re.match(r"\s*([0-9a-fA-F]{32})(\s|$)", response.text)
-    if not match:
-        raise unreachable(url, f"expected an md5 of 32 digits, got {response.text[:60]!r}.")
-    return match[1].lower()
-
-
-def _accept_all(transfers, wanted, expected, ledger) -> dict[str, str]:
-    """Returns what went wrong, by URL, where another try may mend it."""
-    problems = {}
-    for transfer in transfers:
-        path = wanted[transfer.url]
-        problem = transfer.problem or _accept(transfer, path, expected[path])
-        if problem:
-            problems[transfer.url] = problem
-        else:
-            ledger.remember(path, expected[path])
-    return problems
-
-
-def _accept(transfer, path, md5):
-    """Gives a file its final name, or deletes it and returns what is wrong with it."""
-    found = _hash(transfer.path, path.name)
-    if found == md5:
-        with open(transfer.path, "rb+") as file:
-            os.fsync(file.fileno())  # the ledger's word must hold after a power failure, too
-        transfer.path.replace(path)
-    forget(transfer.path)
-    return "" if found == md5 else f"{transfer.url}: expected md5 {md5}, got {found}."
 
 
 def _hash(path, name):
@@ -205,7 +150,7 @@ def _hash(path, name):
     size = path.stat().st_size
     bar = tqdm(desc=f"Checking {name}", total=size, unit="B", unit_scale=True, leave=False)
     with bar, open(path, "rb") as file:
-        while block := file.read(BLOCK):
+        while block := file.read(BLOCK_BYTES):
             digest.update(block)
             bar.update(len(block))
     return digest.hexdigest()

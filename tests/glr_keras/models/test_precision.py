@@ -1,5 +1,6 @@
 """The choice of a precision: measured where it is in doubt, kept, and used again."""
 
+import errno
 import json
 from pathlib import Path
 
@@ -16,7 +17,7 @@ CONFIG = FitConfig(image_size=32)
 @pytest.fixture
 def in_doubt(monkeypatch):
     """A processor with bfloat16 instructions."""
-    monkeypatch.setattr(precision, "_cpu_flags", lambda: {"sse", "avx512_bf16"})
+    monkeypatch.setattr(precision, "cpu_flags", lambda: {"sse", "avx512_bf16"})
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def test_a_precision_that_was_named_is_not_touched(named, tmp_path, measured, ca
 @pytest.mark.parametrize(
     ("seconds", "chosen"), [(0.5, "bfloat16"), (0.9, "bfloat16"), (0.92, "float32"), (3, "float32")]
 )
-def test_the_faster_one_is_chosen_and_told(seconds, chosen, tmp_path, measured, capsys):
+def test_the_faster_one_is_chosen_and_printed(seconds, chosen, tmp_path, measured, capsys):
     measured(1, seconds)
     config = choose_precision(CONFIG, tmp_path)
     assert config == FitConfig(image_size=32, precision=chosen)
@@ -85,7 +86,7 @@ def test_another_processor_measures_for_itself(tmp_path, measured, monkeypatch):
     measured(1, 0.5)
     choose_precision(CONFIG, tmp_path)
     measured(1, 2)
-    monkeypatch.setattr(precision, "_processor", lambda: "another")
+    monkeypatch.setattr(precision, "cpu_name", lambda: "another")
     assert choose_precision(CONFIG, tmp_path).precision == "float32"
 
 
@@ -104,8 +105,21 @@ def test_a_damaged_choice_is_named_and_measured_again(harm, tmp_path, measured, 
     assert path.read_text() == whole
 
 
+def test_a_folder_that_cannot_be_written_keeps_no_choice(tmp_path, measured, monkeypatch):
+    configs = measured(1, 0.5)
+
+    def refuse(*_arguments, **_settings):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    for _ in range(2):
+        assert choose_precision(CONFIG, tmp_path / "features").precision == "bfloat16"
+    assert len(configs) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_processor_without_bfloat16_is_not_measured(tmp_path, monkeypatch):
-    monkeypatch.setattr(precision, "_cpu_flags", lambda: {"sse", "avx512f"})
+    monkeypatch.setattr(precision, "cpu_flags", lambda: {"sse", "avx512f"})
     monkeypatch.setattr(precision, "measure_precisions", None)  # a call would fail
     assert choose_precision(CONFIG, tmp_path).precision == "float32"
     assert not list(tmp_path.iterdir())
@@ -149,6 +163,6 @@ def test_a_slow_bfloat16_is_measured_on_one_photo_only(monkeypatch):
 
 def test_the_processor_has_a_name():
     path = Path("/proc/cpuinfo")
-    assert precision._processor()
+    assert precision.cpu_name()
     if path.exists():
-        assert precision._processor() in path.read_text() or "model name" not in path.read_text()
+        assert precision.cpu_name() in path.read_text() or "model name" not in path.read_text()

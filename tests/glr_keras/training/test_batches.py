@@ -146,7 +146,7 @@ def test_training_batches_carry_the_weights_and_measuring_ones_do_not(make_sourc
 
 
 @pytest.mark.parametrize("harm", ["delete", "cut"])
-def test_features_that_vanish_while_training_are_told_by_name(make_source, tmp_path, harm):
+def test_features_that_vanish_while_training_are_named(make_source, tmp_path, harm):
     source = make_source()
     batches = iter(source.train_batches(3))  # of the second epoch, and so of the second view
     path = tmp_path / "train" / "1.npy"
@@ -155,14 +155,13 @@ def test_features_that_vanish_while_training_are_told_by_name(make_source, tmp_p
     if harm == "cut":
         path.write_bytes(data[:-20])
     message = r"1\.npy was changed or deleted while it was used"
-    with pytest.raises(UserError, match=message), source.telling():
+    with pytest.raises(UserError, match=message), source.reraise_user_errors():
         list(batches)
-    assert isinstance(source.error, UserError)
 
 
 def test_other_errors_of_tensorflow_stay_what_they_are(make_source):
     source = make_source()
-    with pytest.raises(tf.errors.DataLossError), source.telling():
+    with pytest.raises(tf.errors.DataLossError), source.reraise_user_errors():
         raise tf.errors.DataLossError(None, None, "a shard")
 
 
@@ -231,12 +230,15 @@ def test_live_photos_are_the_views_of_the_records(same_photos):
     assert len(set(photo_ids)) == 30
 
 
-def test_a_record_that_is_harmed_while_training_live_is_told_by_name(records):
+def test_a_record_that_is_damaged_while_training_live_is_named(records):
     source = LivePhotos(records, ("perception",), 10, CONFIG)
     batches = iter(source.train_batches(0))
     path = next(records.data_dir.glob("*train.tfrecord*"))
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
-    with pytest.raises(UserError, match=r"is damaged\. See what is wrong with"), source.telling():
+    with (
+        pytest.raises(UserError, match=r"is damaged\. See what is wrong with"),
+        source.reraise_user_errors(),
+    ):
         collections.deque(batches, 0)

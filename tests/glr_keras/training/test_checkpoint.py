@@ -17,11 +17,13 @@ from glr_keras.features.view_files import ViewFile
 from glr_keras.models.heads import build_head
 from glr_keras.models.objective import compile_model
 from glr_keras.models.recognizer import Recognizer
+from glr_keras.runs.arrays import save_arrays
 from glr_keras.runs.run_dir import RunDir
-from glr_keras.training import checkpoint
+from glr_keras.training import checkpoint, variables
 from glr_keras.training.batches import StoredFeatures
-from glr_keras.training.checkpoint import Checkpoint, values
+from glr_keras.training.checkpoint import Checkpoint
 from glr_keras.training.loop import fit_recognizer
+from glr_keras.training.variables import values
 from tfrecords.common.console import UserError
 
 SHAPE = (1, 2, 3)  # of features
@@ -69,8 +71,8 @@ def views(tmp_path_factory):
 
 @pytest.fixture
 def save_every_step(monkeypatch):
-    monkeypatch.setattr(checkpoint, "SHORTEST", 0)
-    monkeypatch.setattr(checkpoint, "SAVING_SHARE", 0)
+    monkeypatch.setattr(checkpoint, "MIN_PAUSE_SECONDS", 0)
+    monkeypatch.setattr(checkpoint, "TRAINING_PER_SAVING", 0)
 
 
 def recognizer_of(config):
@@ -85,10 +87,10 @@ def recognizer_of(config):
 def fit(folder, config, views):
     """Trains in `folder` from where it stands; returns the state and the best weights."""
     run = RunDir(folder)
-    run.start(config)
     recognizer = recognizer_of(config)
     source = StoredFeatures(views, recognizer.output_names_of_loss, 3, config)
-    state = fit_recognizer(recognizer, source, tf.distribute.get_strategy(), config, run)
+    with run.claim(config):
+        state = fit_recognizer(recognizer, source, tf.distribute.get_strategy(), config, run)
     return state, values(recognizer.head.variables)
 
 
@@ -155,7 +157,7 @@ def test_an_interrupted_training_ends_the_same(
             fit(tmp_path, config, views)
     capsys.readouterr()
     state, weights = fit(tmp_path, config, views)
-    assert "Going on after step" in capsys.readouterr().out
+    assert "Resuming after step" in capsys.readouterr().out
     assert_same(tmp_path, state, weights, whole_runs["plain" if config is PLAIN else "everything"])
 
 
@@ -183,12 +185,41 @@ def test_a_training_that_is_over_is_not_trained_again(whole_runs, views, tmp_pat
     assert_same(folder, again, same, (folder, state, weights))
 
 
-def test_where_it_goes_on_is_told(views, tmp_path, save_every_step, capsys):
+def damage(folder, name, how):
+    path = next((folder / "checkpoint").glob(name))
+    data = path.read_bytes()
+    if how == "deleted":
+        path.unlink()
+    elif how == "foreign":
+        if path.suffix == ".json":
+            path.write_text('{"step": 5, "history": [], "best_epoch": -1, "finished": false}')
+        else:
+            save_arrays(path, [np.zeros(3)] * 9)
+    else:
+        path.write_bytes(data[: {"empty": 0, "truncated": len(data) // 2}[how]])
+
+
+@pytest.mark.parametrize("how", ["empty", "truncated", "foreign", "deleted"])
+@pytest.mark.parametrize("name", ["state-*", "best-*", "state.json"])
+def test_a_damaged_checkpoint_is_refused_never_trained_on(
+    name, how, views, tmp_path, save_every_step
+):
+    if (name, how) == ("state.json", "deleted"):
+        pytest.skip("then there is no checkpoint, and the run starts again")
+    with interrupted("on_train_batch_end", 2 * STEPS + 1):
+        fit(tmp_path, dataclasses.replace(PLAIN, patience=9), views)
+    damage(tmp_path, name, how)
+    with pytest.raises(UserError, match=r"is damaged or of another run .*rm -r "):
+        fit(tmp_path, dataclasses.replace(PLAIN, patience=9), views)
+    assert not (tmp_path / "checkpoint" / "state.json").read_text().count("true")
+
+
+def test_where_it_resumes_is_printed(views, tmp_path, save_every_step, capsys):
     with interrupted("on_train_batch_end", 6):
         fit(tmp_path, PLAIN, views)
-    assert "Going on" not in capsys.readouterr().out
+    assert "Resuming" not in capsys.readouterr().out
     fit(tmp_path, PLAIN, views)
-    assert "Going on after step 2 of 4 in epoch 2 of 3.\n" in capsys.readouterr().out
+    assert "Resuming after step 2 of 4 in epoch 2 of 3.\n" in capsys.readouterr().out
 
 
 def test_the_model_is_that_of_the_best_epoch(whole_runs, views):
@@ -367,8 +398,8 @@ def test_weights_that_are_no_numbers_are_never_saved(tmp_path, save_every_step):
     assert all(np.isfinite(array.read()).all() for array in state.variables)
 
 
-def test_saving_takes_a_small_share_of_the_time(tmp_path, monkeypatch):
-    """A clock of its own: a save takes 2 s, so the next is due after 40 s, but for LONGEST."""
+def test_saving_takes_a_small_fraction_of_the_time(tmp_path, monkeypatch):
+    """A fake clock: a save takes 2 s, so the next would be due after 40 s, and is after 30."""
     now = [100.0]
     monkeypatch.setattr(checkpoint.time, "monotonic", lambda: now[0])
     saved = []
@@ -388,9 +419,11 @@ def test_saving_takes_a_small_share_of_the_time(tmp_path, monkeypatch):
         cost = [2.0] if now[0] > 130 else cost
     times = [round(time - 100, 1) for time, _ in saved]
     pauses = np.diff(times).round(1).tolist()
-    assert times[0] == pytest.approx(1.0, abs=0.11)  # SHORTEST: little is known of the cost
+    assert times[0] == pytest.approx(
+        1.0, abs=0.11
+    )  # MIN_PAUSE_SECONDS: little is known of the cost
     assert pauses[0] == pytest.approx(10.5, abs=0.11)  # 20 times half a second, and that itself
-    assert pauses[-1] == pytest.approx(32, abs=0.11)  # LONGEST, and the save
+    assert pauses[-1] == pytest.approx(32, abs=0.11)  # MAX_PAUSE_SECONDS, and the save
     assert max(pauses) <= 32.11
 
 
@@ -401,12 +434,12 @@ def test_frozen_weights_of_a_backbone_are_not_in_the_checkpoint():
     backbone.trainable = False
     recognizer = Recognizer(backbone, build_head(PLAIN, 3, SHAPE), LANDMARKS)
     recognizer.build(backbone.input_shape)
-    paths = {variable.path for variable in checkpoint._changing(recognizer)}
+    paths = {variable.path for variable in variables.changing(recognizer)}
     assert paths == {variable.path for variable in recognizer.head.variables}
     assert any("seed" in path for path in paths)  # of dropout
     assert any("moving_mean" in path for path in paths)
     backbone.trainable = True
-    assert len(checkpoint._changing(recognizer)) == len(paths) + 2
+    assert len(variables.changing(recognizer)) == len(paths) + 2
 
 
 def test_the_state_on_disk_is_readable(views, tmp_path, save_every_step):

@@ -60,9 +60,9 @@ for name in ("none", "mirrored"):
     recognizer.build(backbone.input_shape)
     source = StoredFeatures(views, recognizer.output_names_of_loss, 3, one, devices=2)
     run = RunDir(folder / name)
-    run.start(one)
-    state = fit_recognizer(recognizer, source, strategy, one, run)
-    run.save_model(recognizer)
+    with run.claim(one):
+        state = fit_recognizer(recognizer, source, strategy, one, run)
+        run.save_model(recognizer)
     weights = [np.asarray(w, "float64").ravel().tolist() for w in recognizer.head.get_weights()]
     found[name] = [strategy.num_replicas_in_sync, state.history, weights]
 (folder / "found.json").write_text(json.dumps(found))

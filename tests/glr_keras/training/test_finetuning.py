@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -16,9 +17,10 @@ from glr_keras.models.recognizer import Recognizer
 from glr_keras.runs.run_dir import RunDir
 from glr_keras.training import checkpoint
 from glr_keras.training.batches import LivePhotos
-from glr_keras.training.checkpoint import Checkpoint, values
-from glr_keras.training.finetuning import blocks_of, load_base, set_free
+from glr_keras.training.checkpoint import Checkpoint
+from glr_keras.training.finetuning import blocks_of, load_base, unfreeze
 from glr_keras.training.loop import fit_recognizer
+from glr_keras.training.variables import values
 from tfrecords.common.console import UserError
 
 SMALL = FitConfig(
@@ -43,8 +45,8 @@ def make_base(folder, config):
     recognizer = Recognizer(backbone, head, LANDMARKS)
     recognizer.build(backbone.input_shape)
     run = RunDir(folder)
-    run.start(config)
-    run.save_model(recognizer)
+    with run.claim(config):
+        run.save_model(recognizer)
     run.write_json("metrics.json", {"validation": {"perception_accuracy": 0.5}})
     return run
 
@@ -61,7 +63,7 @@ def base(tmp_path_factory):
     return make_base(tmp_path_factory.mktemp("base"), SMALL)
 
 
-def names_of_free(backbone):
+def names_of_unfrozen(backbone):
     network = next(layer for layer in backbone.layers if isinstance(layer, keras.Model))
     return {layer.name for layer in network.layers if layer.trainable_variables}
 
@@ -93,18 +95,18 @@ def test_mobilenet_v2_has_a_stem_and_sixteen_blocks_with_its_last_layers_in_the_
     assert counted == len(network.weights)
 
 
-def test_the_last_blocks_are_set_free_and_no_other(vgg16):
-    set_free(vgg16, 1)
-    assert names_of_free(vgg16) == {f"block5_conv{number}" for number in (1, 2, 3)}
-    set_free(vgg16, 2)
-    assert len(names_of_free(vgg16)) == 6
-    set_free(vgg16, 5)
-    assert len(names_of_free(vgg16)) == 13
+def test_the_last_blocks_are_unfrozen_and_no_other(vgg16):
+    unfreeze(vgg16, 1)
+    assert names_of_unfrozen(vgg16) == {f"block5_conv{number}" for number in (1, 2, 3)}
+    unfreeze(vgg16, 2)
+    assert len(names_of_unfrozen(vgg16)) == 6
+    unfreeze(vgg16, 5)
+    assert len(names_of_unfrozen(vgg16)) == 13
 
 
 def test_batch_norms_stay_frozen(mobilenet_v2):
-    set_free(mobilenet_v2, 2)
-    free = names_of_free(mobilenet_v2)
+    unfreeze(mobilenet_v2, 2)
+    free = names_of_unfrozen(mobilenet_v2)
     assert "block_16_expand" in free
     assert not any(name.endswith(("BN", "bn")) for name in free)
     assert {name.rsplit("_", 1)[0] for name in free} == {"block_15", "block_16", "Conv"}
@@ -113,7 +115,7 @@ def test_batch_norms_stay_frozen(mobilenet_v2):
 def test_more_blocks_than_there_are_are_refused(vgg16):
     message = r"--trainable-blocks 6: vgg16 has 5 \(block1, block2, block3, block4, block5\)\."
     with pytest.raises(UserError, match=message):
-        set_free(vgg16, 6)
+        unfreeze(vgg16, 6)
 
 
 def test_the_base_run_s_model_is_what_goes_on(base, capsys):
@@ -125,7 +127,7 @@ def test_the_base_run_s_model_is_what_goes_on(base, capsys):
     saved = keras.saving.load_model(base.model)
     for mine, its in zip(recognizer.weights, saved.weights, strict=True):
         np.testing.assert_array_equal(mine, its)
-    assert names_of_free(recognizer.backbone) == {f"block3_conv{n}" for n in (1, 2, 3)}
+    assert names_of_unfrozen(recognizer.backbone) == {f"block3_conv{n}" for n in (1, 2, 3)}
 
 
 def test_the_base_run_s_warning_goes_with_it(base):
@@ -136,7 +138,8 @@ def test_the_base_run_s_warning_goes_with_it(base):
 
 
 def test_a_run_that_is_not_complete_is_refused(tmp_path):
-    RunDir(tmp_path).start(SMALL)
+    with RunDir(tmp_path).claim(SMALL):
+        pass
     config = dataclasses.replace(SMALL, finetune_from=str(tmp_path), trainable_blocks=1)
     message = rf"--finetune-from {tmp_path}: expected a complete run, and it has no metrics\.json"
     with pytest.raises(UserError, match=message):
@@ -153,11 +156,11 @@ def test_records_of_other_landmarks_are_refused(base, landmarks):
 def fit(folder, config, records):
     """Trains a second stage in `folder` from where it stands; returns it as it began and ended."""
     run = RunDir(folder)
-    run.start(config)
     recognizer, _ = load_base(config, LANDMARKS)
     before = values(recognizer.variables)
     source = LivePhotos(records, recognizer.output_names_of_loss, 10, config)
-    state = fit_recognizer(recognizer, source, tf.distribute.get_strategy(), config, run)
+    with run.claim(config):
+        state = fit_recognizer(recognizer, source, tf.distribute.get_strategy(), config, run)
     return recognizer, before, state
 
 
@@ -176,8 +179,8 @@ def interrupted(folder, config, records, step, patch):
         if self.state.step == step:
             raise KeyboardInterrupt
 
-    patch.setattr(checkpoint, "SHORTEST", 0)
-    patch.setattr(checkpoint, "SAVING_SHARE", 0)
+    patch.setattr(checkpoint, "MIN_PAUSE_SECONDS", 0)
+    patch.setattr(checkpoint, "TRAINING_PER_SAVING", 0)
     patch.setattr(Checkpoint, "on_train_batch_end", end_step_and_stop)
     with pytest.raises(KeyboardInterrupt):
         fit(folder, config, records)
@@ -239,6 +242,7 @@ def test_a_second_stage_takes_the_base_run_s_settings_and_a_tenth_of_its_rate(ba
         finetune_from=str(base.path),
         trainable_blocks=1,
         learning_rate=SMALL.learning_rate / 10,
+        precision="auto",
         run_dir=f"{base.path}-finetuned",
     )
     assert config.is_live
@@ -253,6 +257,53 @@ def test_what_is_typed_goes_over_them(base, tmp_path):
     other.write_text(to_json(dataclasses.replace(SMALL, seed=7)))
     config = parse_config(["--finetune-from", str(base.path), "--config", str(other)])
     assert (config.seed, config.finetune_from) == (7, str(base.path))
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--head", "abn"], r"head is 'dropout' there, got 'abn'\. Leave that out"),
+        (["--image-size", "64", "--dropout", "0"], r"image_size is 32, dropout is 0\.5 there"),
+        (["--backbone", "mobilenet_v2"], r"backbone is 'vgg16' there, got 'mobilenet_v2'"),
+        (["--weights", "imagenet"], r"weights is 'random' there"),
+        (["--head-units", "9", "9"], r"head_units is \(8,\) there, got \(9, 9\)"),
+    ],
+)
+def test_flags_that_ask_for_another_model_are_refused(flags, message, base, tmp_path):
+    with pytest.raises(UserError, match=message):
+        parse_config(["--finetune-from", str(base.path), *flags])
+    other = tmp_path / "config.json"
+    other.write_text(to_json(dataclasses.replace(SMALL, pooling="flatten")))
+    with pytest.raises(UserError, match="pooling is 'average' there, got 'flatten'"):
+        parse_config(["--finetune-from", str(base.path), "--config", str(other)])
+    with pytest.raises(UserError, match="image_size is 32 there, got 64"):
+        load_base(second_stage(base, image_size=64), LANDMARKS)
+
+
+def test_what_the_base_run_has_may_be_typed(base):
+    flags = ["--image-size", "32", "--head", "dropout", "--alpha", "1", "--optimizer", "adam"]
+    config = parse_config(["--finetune-from", str(base.path), *flags])
+    assert (config.image_size, config.alpha, config.optimizer) == (32, 1.0, "adam")
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_backbone_computes_in_the_second_stage_s_own_precision(precision, base, tmp_path):
+    other = make_base(tmp_path / "base", dataclasses.replace(SMALL, precision="bfloat16"))
+    recognizer, _ = load_base(second_stage(other, precision=precision), LANDMARKS)
+    expected = build_backbone(dataclasses.replace(SMALL, precision=precision))
+    expected.set_weights(keras.saving.load_model(other.model).backbone.get_weights())
+    photos = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)
+    np.testing.assert_array_equal(
+        recognizer.backbone.predict_on_batch(photos), expected.predict_on_batch(photos)
+    )
+
+
+def test_a_damaged_model_of_the_base_run_is_one_message(base, tmp_path):
+    copy = RunDir(tmp_path / "run")
+    shutil.copytree(base.path, copy.path)
+    copy.model.write_bytes(copy.model.read_bytes()[:1000])
+    with pytest.raises(UserError, match=r"model\.keras can't be loaded"):
+        load_base(second_stage(copy), LANDMARKS)
 
 
 def test_no_base_run_is_told_before_anything_starts(tmp_path):

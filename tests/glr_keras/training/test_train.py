@@ -174,8 +174,8 @@ def assert_same_run(run_dir, other):
 
 def interrupt_after(steps, monkeypatch):
     """Ctrl-C after so many steps, each of which was saved."""
-    monkeypatch.setattr(checkpoint, "SHORTEST", 0)
-    monkeypatch.setattr(checkpoint, "SAVING_SHARE", 0)
+    monkeypatch.setattr(checkpoint, "MIN_PAUSE_SECONDS", 0)
+    monkeypatch.setattr(checkpoint, "TRAINING_PER_SAVING", 0)
     end_step = Checkpoint.on_train_batch_end
 
     def end_step_and_stop(self, batch, logs=None):
@@ -241,12 +241,14 @@ def test_random_weights_stand_in_for_the_demo_only_and_cannot_be_missed(
     _, warning = load_backbone(config, fall_back=True)
     assert "RANDOM weights" in capsys.readouterr().err
     assert warning.startswith("WARNING: vgg16 runs on RANDOM weights")
-    context = RunContext(config, open_records(demo_data), RunDir(Path("run")), None, warning)
-    metrics = describe_run(context, TrainingState(), is_demo=True)
+    records = open_records(demo_data)
+    records = dataclasses.replace(records, manifest=records.manifest | {"demo": True})
+    context = RunContext(config, records, RunDir(Path("run")), None, warning)
+    metrics = describe_run(context, TrainingState())
     assert (metrics["weights"], metrics["warning"]) == ("random", warning)
     assert metrics["data"].startswith("demo")
     context = dataclasses.replace(context, warning="")
-    assert "warning" not in describe_run(context, TrainingState(), is_demo=True)
+    assert "warning" not in describe_run(context, TrainingState())
 
 
 @pytest.fixture
@@ -255,11 +257,7 @@ def unfinished(abn_run, demo_data, tmp_path):
     run_dir = tmp_path / "run"
     shutil.copytree(abn_run[0], run_dir)
     (run_dir / "metrics.json").unlink()
-    config = dataclasses.replace(small_config(demo_data, abn_run[0]), run_dir=str(run_dir))
-    RunDir(run_dir).write_text(
-        "config.json", (run_dir / "config.json").read_text().replace(str(abn_run[0]), str(run_dir))
-    )
-    return run_dir, config
+    return run_dir, small_config(demo_data, run_dir)
 
 
 @pytest.mark.parametrize(
@@ -269,7 +267,7 @@ def test_other_weights_or_records_on_resume_are_refused(unfinished, name, said):
     run_dir, config = unfinished
     path = run_dir / "environment.json"
     path.write_text(path.read_text().replace(f'"{name}": "', f'"{name}": "0'))
-    with pytest.raises(UserError, match=f"started with other {said}, so it can't go on"):
+    with pytest.raises(UserError, match=f"started with other {said}, so it can't be resumed"):
         train(config)
 
 

@@ -175,15 +175,23 @@ def test_a_proxy_of_the_environment_is_asked(server, tmp_path, monkeypatch, name
     assert server.requests["http://photos.test/good/x"] >= 1  # the URL, not only its path
 
 
+def test_a_proxy_that_can_not_be_reached_is_the_reason(tmp_path, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{listener.getsockname()[1]}")
+    answer = Answer("no answer", "no connection to the proxy")
+    assert ask("http://photos.test/x", tmp_path) == (answer, None)
+
+
 def test_servers_named_in_no_proxy_are_asked_directly(server, tmp_path, monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     assert ask(server.url("/good/x"), tmp_path)[1] == photo_bytes("x")
 
 
-def test_a_proxy_of_another_kind_is_named(server, tmp_path, monkeypatch):
-    monkeypatch.setenv("HTTP_PROXY", "socks5://127.0.0.1:1")
-    with pytest.raises(UserError, match=r"^HTTP_PROXY is socks5://127.0.0.1:1: expected an http:"):
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "ALL_PROXY"])
+def test_a_proxy_of_another_kind_is_named(name, server, tmp_path, monkeypatch):
+    monkeypatch.setenv(name, "socks5://127.0.0.1:1")
+    with pytest.raises(UserError, match=r"the proxy socks5://127.0.0.1:1 for http: expected one"):
         ask(server.url("/good/x"), tmp_path)
 
 

@@ -77,7 +77,7 @@ def dead_servers(count):
 
 
 def listed(*locations):
-    """An index of these URLs; the ids tell their order."""
+    """An index of these URLs; the ids are in their order."""
     return [Photo(f"{i:016x}", "7", location) for i, location in enumerate(locations)]
 
 
@@ -169,7 +169,7 @@ def test_what_is_gone_is_asked_for_again_only_on_demand(server, tmp_path):
     assert server.requests == {"/good/x": 1, "/status/404": 2}
 
 
-def test_temporary_failures_end_the_download_and_the_same_call_goes_on(server, tmp_path):
+def test_temporary_failures_end_the_download_and_the_same_call_resumes(server, tmp_path):
     photos = listed(*map(server.url, ["/good/x", "/flaky/y", "/status/500", "/status/404"]))
     once = replace(OPTIONS, retries=0)
     with pytest.raises(MissingPhotosError) as error:
@@ -596,7 +596,7 @@ def test_a_second_process_is_refused(server, start_download, tmp_path):
         fetch_photos(photos, tmp_path, OPTIONS)
 
 
-def test_a_full_disk_stops_the_download_and_the_same_call_goes_on(server, tmp_path):
+def test_a_full_disk_stops_the_download_and_the_same_call_resumes(server, tmp_path):
     photos = listed(*map(server.url, ["/good/a", "/good/b"]))
     full = photo_path(tmp_path, photos[1].photo_id)
     full.parent.mkdir(parents=True)
@@ -616,6 +616,12 @@ def test_progress_is_shown_on_standard_error(server, tmp_path, capfd):
     assert out == ""
     last = err.rsplit("\r", 1)[-1]
     assert re.search(r"Fetching photos: 100%.* 2/2 .* photos/s, [\d.]+ MB/s, 1 failed\]", last)
+
+
+def test_a_server_that_is_waited_for_is_shown(server, tmp_path, capfd):
+    fetch_photos(listed(server.url("/busy/1")), tmp_path, OPTIONS)
+    err = capfd.readouterr().err
+    assert re.search(rf"0/1 .* 0 failed, waiting: HTTP 429 from {server.name}\]", err)
 
 
 def test_nothing_to_do_is_done_silently(server, tmp_path, capfd):

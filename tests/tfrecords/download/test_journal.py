@@ -31,7 +31,7 @@ def test_a_line_is_on_its_way_to_the_disk_at_once(tmp_path):
 
 
 @pytest.mark.parametrize("cut", range(1, 30))
-def test_a_torn_last_line_is_dropped(tmp_path, cut):
+def test_a_truncated_last_line_is_dropped(tmp_path, cut):
     with OutcomeJournal(tmp_path) as journal:
         journal.add(GOOD)
         journal.add(GONE)
@@ -44,14 +44,14 @@ def test_a_torn_last_line_is_dropped(tmp_path, cut):
 
 
 @pytest.mark.parametrize("size", range(len(HEADER)))
-def test_a_torn_first_line_is_written_again(tmp_path, size):
+def test_a_truncated_first_line_is_written_again(tmp_path, size):
     (tmp_path / "downloads.csv").write_bytes(HEADER[:size])
     with OutcomeJournal(tmp_path) as journal:
         assert list(journal.read()) == []
     assert (tmp_path / "downloads.csv").read_bytes() == HEADER
 
 
-def test_a_torn_line_is_dropped_from_a_long_journal(tmp_path):
+def test_a_truncated_line_is_dropped_from_a_long_journal(tmp_path):
     with OutcomeJournal(tmp_path) as journal:
         for _ in range(5_000):
             journal.add(GONE)

@@ -1,0 +1,45 @@
+"""Benchmarks run rarely; here is found at once what a change of the packages breaks in them."""
+
+import ast
+import importlib
+
+import pytest
+from paths import REPOSITORY
+
+PACKAGES = ("glr_keras", "tfrecords", "tuning")
+SCRIPTS = sorted(path for path in (REPOSITORY / "benchmarks").glob("*.py") if path.stem != "show")
+
+
+def functions_called(tree, name):
+    """Returns the functions of `tree` whose bodies call `name`."""
+    return {
+        function.name
+        for function in tree.body
+        if isinstance(function, ast.FunctionDef)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == name
+    }
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_what_a_benchmark_imports_is_there(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] in PACKAGES:
+            module = importlib.import_module(node.module)
+            assert [one.name for one in node.names if not hasattr(module, one.name)] == []
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_a_benchmark_prints_what_it_ran_on(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert functions_called(tree, "print_context") == {"main"}
+
+
+def test_the_context_names_command_commit_and_machine(run_python):
+    code = "import sys; sys.path.insert(0, 'benchmarks'); from show import print_context as p; p()"
+    done = run_python("-c", code)
+    command, commit, machine, versions = done.stdout.splitlines()[:4]
+    assert command == "command  python -c"
+    assert commit.startswith("commit   ")
+    assert " cores, " in machine
+    assert "tensorflow 2." in versions

@@ -4,7 +4,7 @@ import asyncio
 import time
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tqdm import tqdm
@@ -24,6 +24,7 @@ OUTAGE_PHOTOS = 20  # in a row without an answer from any server: the network ma
 PROBES = 3  # servers that are tried to find out
 STARTED_PER_SLOT = 2  # photos of a server, per request at once, that run or wait for another try
 THROTTLED_TRIES = 20  # of one photo while the same server serves others
+THROTTLED_SECONDS = 600  # for the last photos of a server: nobody knows then whose fault it is
 OUTAGE = Answer("no answer", "no server could be reached")
 NOT_PHOTOS = ("not a photo", "damaged")  # of a file: the server may send a better one some day
 
@@ -98,6 +99,7 @@ class _Attempt:
         pause: Seconds to wait before the next of them.
         throttled: How many were answered 429 or 503 although the server served others meanwhile.
         served: What the server had served by then.
+        began: When it was begun, by `time.monotonic`.
     """
 
     number: int
@@ -108,6 +110,7 @@ class _Attempt:
     pause: float = 0.0
     throttled: int = 0
     served: int = 0
+    began: float = field(default_factory=time.monotonic)
 
 
 class _OutageError(Exception):
@@ -194,7 +197,9 @@ class _Download:
         if answer.throttled:
             attempt.throttled += attempt.host.served > attempt.served
             attempt.served = attempt.host.served
-            return answer if attempt.throttled > THROTTLED_TRIES else None
+            is_last = not len(attempt.host)
+            has_waited = is_last and time.monotonic() - attempt.began > THROTTLED_SECONDS
+            return answer if attempt.throttled > THROTTLED_TRIES or has_waited else None
         attempt.tries += 1
         attempt.pause = backoff(self._options, attempt.tries)
         return answer if attempt.tries > self._options.retries else None

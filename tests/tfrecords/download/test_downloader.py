@@ -15,7 +15,7 @@ from photo_server import BODY, PhotoServer, photo_bytes
 
 from tfrecords.common.console import UserError
 from tfrecords.common.types import REASONS, Photo, Skipped
-from tfrecords.download import addresses, hosts
+from tfrecords.download import addresses, downloader, hosts
 from tfrecords.download.downloader import (
     OUTAGE_PHOTOS,
     THROTTLED_TRIES,
@@ -397,6 +397,14 @@ def test_a_photo_that_is_always_throttled_does_not_hold_up_the_others(server, tm
     skipped = fetch_photos(photos, tmp_path, options)
     assert [(row.reason, row.detail) for row in skipped.values()] == [("server error", "HTTP 503")]
     assert server.requests["/status/503"] - THROTTLED_TRIES in (1, 2)
+
+
+def test_the_last_photo_is_not_waited_for_for_hours(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(downloader, "THROTTLED_SECONDS", 0)
+    photos = listed(server.url("/good/x"), server.url("/status/503"))
+    skipped = fetch_photos(photos, tmp_path, replace(INCOMPLETE, per_host=1))
+    assert [(row.reason, row.detail) for row in skipped.values()] == [("server error", "HTTP 503")]
+    assert server.requests == {"/good/x": 1, "/status/503": 1}
 
 
 def test_a_server_that_refuses_everything_is_left_alone(servers, tmp_path):

@@ -13,7 +13,7 @@ from tfrecords.download.addresses import ALLOW_PRIVATE, PRIVATE, BadAddressError
 from tfrecords.download.answers import TEMPORARY
 from tfrecords.download.journal import FETCHED, OutcomeJournal
 from tfrecords.download.options import FetchOptions
-from tfrecords.sources.photo_paths import is_safe_name, relative_path
+from tfrecords.sources.photo_paths import is_safe_name, locate, relative_path
 
 
 @dataclass
@@ -116,17 +116,12 @@ def _still_fails(outcome, options):
 
 
 def _is_there(folder, photo, number, known):
-    """Whether a photo's file is there, and is not one to be had anew."""
-    path = relative_path(photo.photo_id)
-    size = _size(folder, path)
-    if size and number not in known.replaced and known.unusable.get(number) != size:
-        return True
-    # The build reads a file that the user has put beside the folders, too.
-    return "/" in path and _size(folder, os.path.basename(path)) > 0
-
-
-def _size(folder, path):
-    try:
-        return os.stat(os.path.join(folder, path)).st_size
-    except FileNotFoundError:
-        return 0
+    """Whether the build finds a photo, and not one that is to be had anew."""
+    path = locate(folder, photo.photo_id)
+    if path is None:
+        return False
+    if path != os.path.join(folder, relative_path(photo.photo_id)):
+        return True  # the user's own
+    if number in known.replaced:
+        return False
+    return number not in known.unusable or known.unusable[number] != os.path.getsize(path)

@@ -228,9 +228,12 @@ def test_a_body_that_is_no_photo_is_fetched_again_on_demand(server, tmp_path):
     assert server.requests["/json/a"] == 2
 
 
-def test_photos_that_lie_flat_are_there(server, tmp_path):
+@pytest.mark.parametrize("name", ["{}.jpg", "{}.png", "{0[0]}/{0[1]}/{0[2]}/{0}.JPG"])
+def test_photos_that_the_user_has_put_there_are_not_fetched(server, tmp_path, name):
     photos = listed(server.url("/good/x"), server.url("/good/y"))
-    (tmp_path / f"{photos[0].photo_id}.jpg").write_bytes(b"my own")
+    path = tmp_path / name.format(photos[0].photo_id)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"my own")
     assert fetch_photos(photos, tmp_path, OPTIONS) == {}
     assert server.requests == {"/good/y": 1}
 

@@ -91,7 +91,7 @@ def step_rate(config, feature_shape, args):
     random = np.random.default_rng(0)
     features = random.random((args.batch, *feature_shape)).astype(np.float16)
     labels = dict.fromkeys(
-        head.output_names_of_loss, random.integers(0, LANDMARKS, args.batch).astype(np.int32)
+        head.branches, random.integers(0, LANDMARKS, args.batch).astype(np.int32)
     )
     weights = sum(
         int(np.prod(v.shape)) * (feature_shape[0] * feature_shape[1] if v.ndim == 4 else 1)

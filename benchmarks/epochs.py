@@ -63,7 +63,7 @@ def measure(folder, args):
         head = build_head(config, len(records.landmarks), views["train"].shape)
         recognizer = Recognizer(backbone, head, records.landmarks)
         recognizer.build(backbone.input_shape)
-        case = (head.output_names_of_loss, len(records.landmarks), config)
+        case = (head.branches, len(records.landmarks), config)
         stored = StoredFeatures(views, *case)
         live = LivePhotos(records, *case)
         fits = {

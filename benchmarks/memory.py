@@ -65,7 +65,7 @@ def train(folder, photos):
     run = RunDir(folder / "run")
     run.path.mkdir()
     checkpoint = Checkpoint(head, run, config, STEPS)
-    source = StoredFeatures(views, head.output_names_of_loss, LANDMARKS, config)
+    source = StoredFeatures(views, head.branches, LANDMARKS, config)
     head.fit(
         source.train_batches(0),
         steps_per_epoch=STEPS,

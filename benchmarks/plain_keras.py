@@ -94,7 +94,7 @@ def train_plainly(data, alpha):
 
         def show_labelled(record):
             shown = show_record(record, view, config)
-            return shown["photo"], dict.fromkeys(model.output_names_of_loss, shown["label"])
+            return shown["photo"], dict.fromkeys(model.branches, shown["label"])
 
         dataset = dataset.map(show_labelled, num_parallel_calls=tf.data.AUTOTUNE)
         return dataset.batch(config.batch_size).prefetch(tf.data.AUTOTUNE)

@@ -10,8 +10,8 @@ import wrapt
 
 _MODULE_OF = {
     "FitConfig": "config",
-    "ABN": "models.heads",
-    "DropoutHead": "models.heads",
+    "ABN": "models.abn",
+    "DropoutHead": "models.plain_heads",
     "Recognizer": "models.recognizer",
     "build_model": "models.recognizer",
     "faithfulness": "saliency.evaluation",

@@ -135,14 +135,14 @@ def build_demo(data_dir: Path) -> None:
 def print_result(run_dir: Path, metrics: dict, seconds: float) -> None:
     """Says what was reached, on what, and where everything is."""
     test = metrics["test"]
-    correct, total = round(test["perception_accuracy"] * test["photos"]), test["photos"]
+    correct, total = round(test["accuracy"] * test["photos"]), test["photos"]
     print(f"\nData: {metrics['data']}. Weights of {metrics['backbone']}: {metrics['weights']}.")
     if "warning" in metrics:
         print(metrics["warning"])
     print(
-        f"Test accuracy {test['perception_accuracy']:.1%} ({correct} of {total} photos, "
-        f"{metrics['landmarks']} landmarks), top 5 {test['perception_top5_accuracy']:.1%}; "
-        f"validation {metrics['validation']['perception_accuracy']:.1%}; "
+        f"Test accuracy {test['accuracy']:.1%} ({correct} of {total} photos, "
+        f"{metrics['landmarks']} landmarks), top 5 {test['top5_accuracy']:.1%}; "
+        f"validation {metrics['validation']['accuracy']:.1%}; "
         f"best epoch {metrics['best_epoch']} of {metrics['epochs']}; {seconds:.0f} s in all."
     )
     print(f"Where it looked: {run_dir}/figures/attention_grid.png")

@@ -163,7 +163,7 @@ def _test_winner(search, trial, is_demo):
     test = metrics["test"]
     print(
         f"Winner: trial {trial.trial_id}. On the test photos, which nothing else has seen: "
-        f"{test['perception_accuracy']:.1%} of {test['photos']} correct. Its run: {search.winner}"
+        f"{test['accuracy']:.1%} of {test['photos']} correct. Its run: {search.winner}"
     )
 
 

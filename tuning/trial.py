@@ -129,7 +129,7 @@ def _forget_gradients():
 
 def _build_metrics(model):
     """Makes the variables of loss and metrics, for whose sake Keras would trace a step twice."""
-    labels = {name: keras.ops.zeros(1, "int64") for name in model.output_names_of_loss}
+    labels = {name: keras.ops.zeros(1, "int64") for name in model.branches}
     logits = {name: keras.ops.zeros((1, model.num_landmarks)) for name in labels}
     model.compute_loss(y=labels, y_pred=logits)
     model.compute_metrics(None, labels, logits)
@@ -160,7 +160,7 @@ def train_head(
     Raises:
         DivergedError: the loss is not a finite number.
     """
-    source = StoredFeatures(photos.views, model.output_names_of_loss, photos.num_landmarks, config)
+    source = StoredFeatures(photos.views, model.branches, photos.num_landmarks, config)
     steps = photos.steps(config)
     checkpoint = Checkpoint(model, run, config, steps)
     lasting = [*checkpoint.weights, *model.optimizer.variables] if resumable else []

@@ -70,7 +70,7 @@ def answer_with(head: ABN, features: np.ndarray, attention_map: np.ndarray) -> n
     normalized = head.normalization(features, training=False)
     weighted = normalized * (1 + tf.constant(attention_map, tf.float32)[..., None])
     outputs["perception"] = head.branch(weighted, training=False)
-    return np.asarray(probabilities_of(outputs))
+    return np.asarray(probabilities_of(head, outputs))
 
 
 def map_maker(args: argparse.Namespace, photos: list[NamedPhoto]) -> Callable:

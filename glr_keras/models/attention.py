@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from glr_keras.models.heads import ABN
+from glr_keras.models.answer import answer_log_probabilities
 from glr_keras.models.recognizer import Recognizer
 
 
@@ -29,13 +29,13 @@ def answer(head: keras.Model, features: tf.Tensor) -> tf.Tensor:
     """Computes what a head answers from the features of a backbone.
 
     Args:
-        head: `DropoutHead` or `ABN`.
+        head: One of `heads.HEADS`.
         features: Tensor `(batch, height, width, channels)`.
 
     Returns:
         probabilities: float32 Tensor `(batch, landmarks)`, rows add up to 1.
     """
-    return probabilities_of(head(features, training=False))
+    return head.probabilities(features)
 
 
 def answer_with_map(head: keras.Model, features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -46,17 +46,17 @@ def answer_with_map(head: keras.Model, features: tf.Tensor) -> tuple[tf.Tensor, 
         maps: float32 Tensor `(batch, height, width)` on the grid of the features, in [0, 1]: the
             ABN's attention map, else Grad-CAM of the predicted landmark.
     """
-    if isinstance(head, ABN):
+    if hasattr(head, "explain"):
         outputs = head.explain(features)
         maps = outputs["attention_map"][..., 0]
     else:
         outputs, maps = grad_cam(head, features)
-    return probabilities_of(outputs), tf.cast(maps, tf.float32)
+    return probabilities_of(head, outputs), tf.cast(maps, tf.float32)
 
 
-def probabilities_of(outputs):
-    """Turns the logits that a head returns, its dict, into its answer."""
-    return tf.nn.softmax(tf.cast(outputs["perception"], tf.float32))
+def probabilities_of(head, outputs):
+    """Turns the logits that `head` returns, its dict, into its answer."""
+    return tf.exp(answer_log_probabilities(outputs, head.answer))
 
 
 def grad_cam(head: keras.Model, features: tf.Tensor) -> tuple[dict, tf.Tensor]:

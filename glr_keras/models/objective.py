@@ -170,35 +170,18 @@ def compile_model(
     """Compiles a head, or a `Recognizer`: cross-entropy per output, weighted alpha and beta.
 
     The optimised loss is `alpha * loss(attention) + beta * loss(perception)` (Fukui et al., eq. 1,
-    with weights). Each output reports "accuracy" (top 1) and "top5" (of as many landmarks as there
-    are, if fewer).
+    with weights). What is reported of each branch and of the answer: see `answer.AnswerMetrics`.
 
     Args:
-        model: `DropoutHead`, `ABN` or `Recognizer`.
+        model: One of `heads.HEADS`, or `Recognizer`.
         config: FitConfig.
         steps_per_epoch: Int, for the schedule of the learning rate.
         jit_compile: As Keras takes it.
     """
     weights = {"attention": config.alpha, "perception": config.beta}
-    outputs = model.output_names_of_loss
-    top = min(5, model.num_landmarks)
     model.compile(
         optimizer=make_optimizer(config, steps_per_epoch),
-        loss={name: make_loss(config) for name in outputs},
-        loss_weights={name: weights[name] for name in outputs},
-        metrics={name: _metrics(name, top, alone=len(outputs) == 1) for name in outputs},
+        loss={branch: make_loss(config) for branch in model.branches},
+        loss_weights={branch: weights[branch] for branch in model.branches},
         jit_compile=jit_compile,
     )
-
-
-def _metrics(output, top, alone):
-    """Keras names metrics after outputs, and reports their losses, only where there are several."""
-    prefix = f"{output}_" if alone else ""
-    metrics = [
-        keras.metrics.SparseCategoricalAccuracy(name=f"{prefix}accuracy"),
-        keras.metrics.SparseTopKCategoricalAccuracy(k=top, name=f"{prefix}top5"),
-    ]
-    if alone:
-        loss = keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name=f"{prefix}loss")
-        metrics.append(loss)
-    return metrics

@@ -3,18 +3,23 @@
 import keras
 
 from glr_keras.config import FitConfig
+from glr_keras.models.answer import AnswerMetrics
 from glr_keras.models.backbones import build_backbone
-from glr_keras.models.heads import PACKAGE, build_head
+from glr_keras.models.heads import build_head
+from glr_keras.models.layers import PACKAGE
 from glr_keras.models.precision import choose_precision
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class Recognizer(keras.Model):
+class Recognizer(AnswerMetrics, keras.Model):
     """A frozen backbone and a head on it: photos in, the head's dict out.
+
+    `probabilities(photos)` is its answer, float32 `(batch, landmarks)`: of an ABN, both branches
+    together, unless its head was made to answer otherwise.
 
     Args:
         backbone: Model from photos to features (see `backbones.build_backbone`).
-        head: `DropoutHead` or `ABN`.
+        head: One of `heads.HEADS`.
         landmarks: Names of the landmarks in label order.
 
     Call arguments:
@@ -28,8 +33,12 @@ class Recognizer(keras.Model):
         self.landmarks = list(landmarks)
 
     @property
-    def output_names_of_loss(self):
-        return self.head.output_names_of_loss
+    def branches(self):
+        return self.head.branches
+
+    @property
+    def answer(self):
+        return self.head.answer
 
     @property
     def num_landmarks(self):

@@ -6,7 +6,6 @@ from collections import Counter
 
 from glr_keras.data.records import photo_batches
 from glr_keras.models.attention import explain
-from glr_keras.models.heads import ABN
 from glr_keras.reporting.figures import (
     MATRIX_LIMIT,
     AttentionExample,
@@ -36,8 +35,9 @@ def draw_figures(
     run = context.run
     draw_training_curves(state.history, state.best_epoch, run.figure("training_curves"))
     draw_confusions(context, test, metrics)
-    kind = "attention map" if isinstance(context.recognizer.head, ABN) else "Grad-CAM"
-    title = f"Where the model looked ({kind}, stretched to its own range)"
+    title = (
+        f"Where the model looked ({context.recognizer.head.map_name}, stretched to its own range)"
+    )
     draw_attention_grid(explain_test_photos(context), title, run.figure("attention_grid"))
     histogram = context.records.data_dir / "histogram.png"
     if histogram.exists():
@@ -48,7 +48,7 @@ def draw_confusions(context: RunContext, test: SplitMetrics, metrics: dict) -> N
     """Draws the confusion matrix; of many landmarks, the pairs confused most often instead."""
     of_test, names = metrics["test"], context.records.landmarks
     photos = f"{of_test['photos']} {'demo' if metrics['demo'] else 'test'} photos"
-    title = f"{of_test['perception_accuracy']:.1%} of {photos} correct"
+    title = f"{of_test['accuracy']:.1%} of {photos} correct"
     if len(names) > MATRIX_LIMIT:
         path = context.run.figure("most_confused")
         draw_most_confused(of_test["most_confused"], title, path)

@@ -21,7 +21,8 @@ class SplitMetrics:
         """Adds a batch.
 
         Args:
-            logits: Dict from output name to float32 `(batch, landmarks)`.
+            logits: Dict of float32 `(batch, landmarks)`: those of the answer under "", and of each
+                branch under its name.
             labels: int64 `(batch,)`.
         """
         self._labels.append(labels)
@@ -40,7 +41,7 @@ class SplitMetrics:
         """Labels of all photos so far, int64 `(photos,)`."""
         return np.concatenate(self._labels)
 
-    def predicted(self, output: str = "perception") -> np.ndarray:
+    def predicted(self, output: str = "") -> np.ndarray:
         """Returns the predicted labels of all photos so far, int64 `(photos,)`."""
         return self._all(output, "predicted")
 
@@ -52,20 +53,21 @@ class SplitMetrics:
             names: Landmark names in label order.
 
         Returns:
-            Dict of "photos"; for each output "accuracy", "top5_accuracy", "loss" (cross-entropy,
-            nats) and "global_average_precision", prefixed with its name; "per_landmark": the
-            perception branch's accuracy and the number of photos, per landmark that has any; and
-            "most_confused", from `most_confused`.
+            Dict of "photos"; "accuracy", "top5_accuracy", "loss" (cross-entropy, nats) and
+            "global_average_precision" of the answer, and of each branch with its name before;
+            "per_landmark": the answer's accuracy and the number of photos, per landmark that has
+            any; and "most_confused", from `most_confused`.
         """
         labels = self.labels
         result = {"photos": len(labels)}
         for output in sorted(self._outputs):
+            prefix = f"{output}_" if output else ""
             correct = self.predicted(output) == labels
             result |= {
-                f"{output}_accuracy": float(correct.mean()),
-                f"{output}_top{TOP}_accuracy": float(self._all(output, "in_top").mean()),
-                f"{output}_loss": float(self._all(output, "loss").mean()),
-                f"{output}_global_average_precision": global_average_precision(
+                f"{prefix}accuracy": float(correct.mean()),
+                f"{prefix}top{TOP}_accuracy": float(self._all(output, "in_top").mean()),
+                f"{prefix}loss": float(self._all(output, "loss").mean()),
+                f"{prefix}global_average_precision": global_average_precision(
                     correct, self._all(output, "score"), photo_ids
                 ),
             }

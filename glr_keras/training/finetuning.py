@@ -45,7 +45,7 @@ def load_base(config: FitConfig, landmarks: list[str]) -> tuple[Recognizer, str]
         )
     recognizer = _in_precision(saved, config)
     unfreeze(recognizer.backbone, config.trainable_blocks)
-    accuracy = metrics["validation"]["perception_accuracy"]
+    accuracy = metrics["validation"]["accuracy"]
     print(f"Fine-tuning {base.path}, which reached {accuracy:.1%} of its validation photos.")
     return recognizer, metrics.get("warning", "")
 

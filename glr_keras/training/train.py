@@ -10,6 +10,7 @@ import keras
 from glr_keras.config import FitConfig
 from glr_keras.data.records import Records, open_records
 from glr_keras.features.extraction import feature_views
+from glr_keras.models.answer import answer_log_probabilities
 from glr_keras.models.backbones import WeightsUnreachableError, build_backbone, hash_weights
 from glr_keras.models.heads import build_head
 from glr_keras.models.precision import choose_precision
@@ -110,7 +111,7 @@ def load_backbone(config: FitConfig, fall_back: bool) -> tuple[keras.Model, str]
 def open_source(context: RunContext, weights_hash: str, devices: int = 1) -> Source:
     """Opens what the run learns from; features that are missing are computed first."""
     config, records, recognizer = context.config, context.records, context.recognizer
-    outputs, landmarks = recognizer.output_names_of_loss, len(records.landmarks)
+    outputs, landmarks = recognizer.branches, len(records.landmarks)
     if config.is_live:
         return LivePhotos(records, outputs, landmarks, config, devices)
     views = feature_views(records, recognizer.backbone, weights_hash, config)
@@ -137,7 +138,10 @@ def measure_split(model: keras.Model, source: Source, split: str) -> SplitMetric
     metrics = SplitMetrics()
     with source.reraise_user_errors():
         for inputs, labels in source.eval_batches(split).as_numpy_iterator():
-            metrics.update(model.predict_on_batch(inputs), labels["perception"])
+            outputs = model.predict_on_batch(inputs)
+            answer = answer_log_probabilities(outputs, model.answer)
+            logits = {"": keras.ops.convert_to_numpy(answer), **outputs}
+            metrics.update(logits, labels["perception"])
     return metrics
 
 

@@ -10,7 +10,7 @@ from tuning.space import encode
 from tuning.trials import Trial
 
 BASE = FitConfig()
-OBJECTIVE = "val_perception_accuracy"
+OBJECTIVE = "val_accuracy"
 # Flags of a search whose trials take a second.
 SMALL = (
     *("--weights", "random", "--image-size", "32", "--batch-size", "6", "--epochs", "2"),

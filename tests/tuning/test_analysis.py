@@ -81,7 +81,7 @@ def confirm(search, plan, trials, scores, monkeypatch):
     def train(config):
         run = RunDir(Path(config.run_dir))
         with run.claim(config):
-            run.write_json("metrics.json", {"test": {"perception_accuracy": 0.5, "photos": 10}})
+            run.write_json("metrics.json", {"test": {"accuracy": 0.5, "photos": 10}})
         return json.loads(run.metrics.read_text())
 
     asked = []

@@ -15,7 +15,7 @@ from tuning.space import Dimension, alpha_beta_grid
 from tuning.store import SearchDir
 
 BASE = FitConfig(epochs=9)
-OBJECTIVE = "val_perception_accuracy"
+OBJECTIVE = "val_accuracy"
 
 
 def plan_of(tuner="random", names=("optimizer", "alpha", "beta", "momentum"), seed=0):

@@ -64,8 +64,8 @@ def test_a_table_has_every_trial(done):
     for row in rows:
         assert row["status"] == "completed"
         assert {row["alpha"], row["beta"], row["learning_rate"]}.isdisjoint({""})
-        epochs = [float(row[f"val_perception_accuracy_{epoch}"]) for epoch in (1, 2)]
-        assert float(row["val_perception_accuracy"]) == max(epochs)
+        epochs = [float(row[f"val_accuracy_{epoch}"]) for epoch in (1, 2)]
+        assert float(row["val_accuracy"]) == max(epochs)
         assert int(row["best_epoch"]) == 1 + epochs.index(max(epochs))
         assert 0 <= float(row["val_attention_accuracy_2"]) <= 1
         parts = [float(row[name]) for name in MEASURED[1:]]
@@ -77,12 +77,12 @@ def test_fit_reproduces_the_best_trial_exactly(done, demo_data, tmp_path):
     assert config.views == 2
     assert Path(config.run_dir) == done / "best"
     metrics = train(dataclasses.replace(config, run_dir=str(tmp_path / "run")))
-    best = max(read_table(done), key=lambda row: float(row["val_perception_accuracy"]))
+    best = max(read_table(done), key=lambda row: float(row["val_accuracy"]))
     trial = done / "trials" / f"trial_{best['trial']}"
     assert (tmp_path / "run" / "history.csv").read_bytes() == (trial / "history.csv").read_bytes()
     assert metrics["best_epoch"] == int(best["best_epoch"])
-    reached = metrics["validation"]["perception_accuracy"]
-    assert reached == pytest.approx(float(best["val_perception_accuracy"]), abs=1e-6)
+    reached = metrics["validation"]["accuracy"]
+    assert reached == pytest.approx(float(best["val_accuracy"]), abs=1e-6)
     weights = keras.saving.load_model(tmp_path / "run" / "model.keras").head.variables
     (kept,) = trial.glob("checkpoint/best-*")
     for variable, array in zip(weights, load_arrays(kept), strict=True):
@@ -113,13 +113,13 @@ def test_tensorboard_knows_hyperparameters_and_scores(done):
     for row in rows:
         hparams, accumulator = hparams_of(done / "logs" / row["trial"])
         assert hparams == {name: float(row[name]) for name in ("alpha", "beta", "learning_rate")}
-        last = tf.make_ndarray(accumulator.Tensors("val_perception_accuracy")[-1].tensor_proto)
-        assert last == pytest.approx(float(row["val_perception_accuracy"]))
+        last = tf.make_ndarray(accumulator.Tensors("val_accuracy")[-1].tensor_proto)
+        assert last == pytest.approx(float(row["val_accuracy"]))
     experiment = EventAccumulator(str(done / "logs")).Reload()
     contents = experiment.SummaryMetadata(metadata.EXPERIMENT_TAG).plugin_data.content
     told = plugin_data_pb2.HParamsPluginData.FromString(contents).experiment
     assert [info.name for info in told.hparam_infos] == ["alpha", "beta", "learning_rate"]
-    assert told.metric_infos[0].name.tag == "val_perception_accuracy"
+    assert told.metric_infos[0].name.tag == "val_accuracy"
 
 
 def test_an_interrupted_search_ends_the_same(done, demo_data, tmp_path, monkeypatch):
@@ -145,7 +145,7 @@ def test_an_interrupted_search_ends_the_same(done, demo_data, tmp_path, monkeypa
         (["--seed", "1"], "seed was 0, now 1"),
         (["--dropout", "0.25"], r"dropout was 0\.5, now 0\.25"),
         (["--tuner", "bayesian"], "tuner was random, now bayesian"),
-        (["--objective", "val_attention_top5"], "objective was val_perception_accuracy, now val_a"),
+        (["--objective", "val_attention_top5"], "objective was val_accuracy, now val_a"),
         (["--space", "alpha,beta"], "space of learning_rate was 0.0001 to 0.01 .log., now not"),
     ],
 )
@@ -173,7 +173,7 @@ def test_two_processes_do_not_search_in_one_place(done, demo_data):
 
 def test_an_objective_that_a_head_does_not_report_is_refused(demo_data, tmp_path):
     flags = ("--space", "head,alpha", "--objective", "val_attention_accuracy")
-    message = "Expected one of val_perception_accuracy, val_perception_loss, val_perception_top5"
+    message = "Expected one of val_accuracy, val_perception_loss, val_perception_top5"
     with pytest.raises(UserError, match=message):
         search(demo_data, tmp_path / "out", 1, *flags)
     assert not (tmp_path / "out").exists()
@@ -195,7 +195,7 @@ def test_failed_trials_are_reported_and_three_in_a_row_stop(demo_data, tmp_path,
     assert [row["status"] for row in rows] == ["completed", "failed", "failed", "failed"]
     assert rows[1]["reason"].startswith("Training broke down at step ")
     assert rows[1]["reason"].endswith("not a finite number")
-    assert rows[1]["val_perception_accuracy"] == ""
+    assert rows[1]["val_accuracy"] == ""
     printed = capsys.readouterr()
     assert "3 trials in a row failed, so the search stopped. The last: Training" in printed.err
     assert "FAILED: Training broke down" in printed.out

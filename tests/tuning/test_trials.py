@@ -66,9 +66,9 @@ def test_the_table_leaves_empty_what_a_trial_does_not_have(tmp_path):
     TrialTable(search, plan)
     header, first, second = search.table.read_text().splitlines()
     assert header == (
-        "trial,status,val_perception_accuracy,best_epoch,epochs,optimizer,momentum,seconds,"
+        "trial,status,val_accuracy,best_epoch,epochs,optimizer,momentum,seconds,"
         "seconds_building,seconds_tracing,seconds_training,seconds_writing,"
-        "val_perception_accuracy_1,reason"
+        "val_accuracy_1,reason"
     )
     assert first == "0000,completed,0.8,1,1,sgd,0.9,3.0,1.0,,2.0,,0.8,"
     assert second == "0001,failed,,,0,adam,,,,,,,,the loss is not a finite number"

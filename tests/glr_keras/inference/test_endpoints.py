@@ -10,8 +10,9 @@ from PIL import Image
 
 from glr_keras.data.views import eval_view
 from glr_keras.inference.endpoints import build_endpoints
+from glr_keras.models.abn import ABN
 from glr_keras.models.attention import explain
-from glr_keras.models.heads import ABN, DropoutHead
+from glr_keras.models.plain_heads import DropoutHead
 from glr_keras.models.recognizer import Recognizer
 
 NAMES = ["arch", "bridge", "château", "塔", "dome", "e", "f"]

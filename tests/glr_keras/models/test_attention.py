@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from glr_keras.models.abn import ABN
 from glr_keras.models.attention import answer, explain, grad_cam
-from glr_keras.models.heads import ABN, DropoutHead
+from glr_keras.models.plain_heads import DropoutHead
 from glr_keras.models.recognizer import Recognizer
 
 CHANNELS = 4
@@ -94,7 +95,8 @@ def test_grad_cam_of_a_photo_does_not_depend_on_its_batch():
 
 def check_probabilities(probabilities, recognizer):
     assert (type(probabilities), probabilities.dtype) == (np.ndarray, np.float32)
-    expected = keras.ops.softmax(recognizer(photos_8_by_12())["perception"])
+    branches = recognizer(photos_8_by_12()).values()
+    expected = np.mean([keras.ops.softmax(logits) for logits in branches], axis=0)
     np.testing.assert_allclose(probabilities, expected, atol=1e-6)
     features = recognizer.backbone(photos_8_by_12())
     np.testing.assert_allclose(answer(recognizer.head, features), expected, atol=1e-6)

@@ -11,8 +11,11 @@ import pytest
 
 import glr_keras
 from glr_keras.config import FitConfig
-from glr_keras.models.heads import ABN, DropoutHead, build_head
+from glr_keras.models.abn import ABN
+from glr_keras.models.heads import build_head
+from glr_keras.models.layers import pooling_layers
 from glr_keras.models.objective import compile_model
+from glr_keras.models.plain_heads import DropoutHead
 from glr_keras.models.recognizer import Recognizer
 from glr_keras.runs.metrics import log_softmax
 
@@ -40,7 +43,7 @@ def compiled(num_landmarks=3, **settings):
 
 
 def labels_for(head, labels):
-    return dict.fromkeys(head.output_names_of_loss, np.asarray(labels))
+    return dict.fromkeys(head.branches, np.asarray(labels))
 
 
 def cross_entropy(logits, labels):
@@ -292,11 +295,50 @@ def test_history_names_every_output_s_accuracy_and_top5(head):
     labels = labels_for(model, [0, 1, 2, 0, 1, 2])
     data = (features(), labels)
     history = model.fit(*data, validation_data=data, verbose=0).history
-    names = {f"{name}_{kind}" for name in labels for kind in ("accuracy", "top5")}
-    assert names | {f"val_{name}" for name in names} <= set(history)
-    # One unprefixed key: the weighted loss.
-    unprefixed = {key for key in history if not key.removeprefix("val_").startswith(tuple(labels))}
-    assert unprefixed == {"loss", "val_loss"}
+    names = {f"{name}_{kind}" for name in labels for kind in ("accuracy", "top5", "loss")}
+    # Those of the answer; and the loss that is minimised.
+    names |= {"accuracy", "top5", "cross_entropy", "loss"}
+    assert names | {f"val_{name}" for name in names} == set(history)
+
+
+def test_an_abn_answers_with_the_mean_of_both_branches_probabilities():
+    head = head_of(head="abn")
+    outputs = numpy_of(head(features()))
+    attention, perception = (numpy_of(keras.ops.softmax(outputs[name])) for name in head.branches)
+    np.testing.assert_allclose(head.probabilities(features()), (attention + perception) / 2, 1e-5)
+    for answer, expected in (("attention", attention), ("perception", perception)):
+        alone = head_of(head="abn", answer=answer)
+        np.testing.assert_allclose(alone.probabilities(features()), expected, 1e-5)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("head", HEADS)
+def test_losses_that_are_reported_are_plain_cross_entropies(head, smoothing):
+    model = compiled(head=head, label_smoothing=smoothing)
+    labels = [0, 1, 2, 0, 1, 2]
+    result = model.evaluate(features(), labels_for(model, labels), verbose=0, return_dict=True)
+    outputs = {"cross_entropy": numpy_of(keras.ops.log(model.probabilities(features())))}
+    outputs |= {f"{name}_loss": logits for name, logits in numpy_of(model(features())).items()}
+    for name, logits in outputs.items():
+        expected = -numpy_of(keras.ops.log_softmax(logits))[range(6), labels].mean()
+        assert result[name] == pytest.approx(expected, rel=1e-5)
+
+
+def test_roots_of_averages_keep_their_sign():
+    pooled = keras.Sequential(pooling_layers("root")[:2])(np.array([[[[9.0, -4.0, 0.0]]]]))
+    np.testing.assert_allclose(pooled, [[3, -2, 0]], atol=1e-3)
+
+
+def test_the_map_starts_as_the_mean_of_the_landmarks_activations():
+    head = head_of(head="abn", num_landmarks=4)
+    np.testing.assert_array_equal(head.map.layers[0].kernel, np.full((1, 1, 4, 1), 0.25))
+
+
+def test_a_head_that_was_saved_without_an_answer_answers_as_it_did():
+    config = head_of(head="abn").get_config()
+    del config["answer"], config["attention_start"]
+    head = ABN.from_config(config)
+    assert (head.answer, head.settings["attention_start"]) == ("perception", "random")
 
 
 def test_accuracy_and_top5_count_photos():
@@ -332,8 +374,9 @@ def test_same_seed_same_initial_weights(head):
     keras.utils.set_random_seed(99)  # what was drawn before does not matter
     assert same(weights, weights_of(head_of(head=head, seed=5)))
     other = weights_of(head_of(head=head, seed=6))
-    kernels = [index for index, weight in enumerate(weights) if weight.ndim > 1]
-    assert kernels
+    constant = head == "abn"  # the start of the map's convolution
+    kernels = [index for index, weight in enumerate(weights) if np.ptp(weight) > 0]
+    assert len(kernels) == sum(weight.ndim > 1 for weight in weights) - constant
     assert not any(np.array_equal(weights[index], other[index]) for index in kernels)
 
 
@@ -362,6 +405,7 @@ def test_build_head_hands_every_setting_on(name, kind, attention_channels):
     expected = {"num_landmarks": 9, "seed": 2, **settings, "head_units": [7, 6]}
     if attention_channels:
         expected["attention_channels"] = attention_channels
+        expected |= {"attention_start": "constant", "answer": "combined"}
     assert head.settings == expected
     again = kind.from_config(json.loads(json.dumps(head.get_config())))
     assert again.settings == expected
@@ -426,7 +470,7 @@ def test_importing_the_package_is_enough_to_load_a_model(run_python, tmp_path):
         "for name in [n for n in sys.modules if n.startswith('glr_keras')]:\n"
         "    del sys.modules[name]\n"
         "import glr_keras\n"
-        "assert registered() is sys.modules['glr_keras.models.heads'].ABN is not before_keras\n"
+        "assert registered() is sys.modules['glr_keras.models.abn'].ABN is not before_keras\n"
     )
     done = run_python("-c", code)
     assert done.returncode == 0, done.stderr

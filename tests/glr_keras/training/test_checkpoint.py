@@ -88,7 +88,7 @@ def fit(folder, config, views):
     """Trains in `folder` from where it stands; returns the state and the best weights."""
     run = RunDir(folder)
     recognizer = recognizer_of(config)
-    source = StoredFeatures(views, recognizer.output_names_of_loss, 3, config)
+    source = StoredFeatures(views, recognizer.branches, 3, config)
     with run.claim(config):
         state = fit_recognizer(recognizer, source, tf.distribute.get_strategy(), config, run)
     return state, values(recognizer.head.variables)

@@ -58,7 +58,7 @@ for name in ("none", "mirrored"):
     strategy = make_strategy(name)
     recognizer = Recognizer(backbone, build_head(one, 3, (2, 2, 4)), ["a", "b", "c"])
     recognizer.build(backbone.input_shape)
-    source = StoredFeatures(views, recognizer.output_names_of_loss, 3, one, devices=2)
+    source = StoredFeatures(views, recognizer.branches, 3, one, devices=2)
     run = RunDir(folder / name)
     with run.claim(one):
         state = fit_recognizer(recognizer, source, strategy, one, run)

@@ -158,7 +158,7 @@ def fit(folder, config, records):
     run = RunDir(folder)
     recognizer, _ = load_base(config, LANDMARKS)
     before = values(recognizer.variables)
-    source = LivePhotos(records, recognizer.output_names_of_loss, 10, config)
+    source = LivePhotos(records, recognizer.branches, 10, config)
     with run.claim(config):
         state = fit_recognizer(recognizer, source, tf.distribute.get_strategy(), config, run)
     return recognizer, before, state

@@ -1,0 +1,156 @@
+"""ABN: an Attention Branch Network on the features of a frozen backbone."""
+
+import keras
+from keras import layers
+
+from glr_keras.models.answer import AnswerMetrics
+from glr_keras.models.layers import BATCH_NORM, PACKAGE, classifier, feature_normalization
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class ABN(AnswerMetrics, keras.Model):
+    """Attention Branch Network on the features of a frozen backbone.
+
+    The attention branch scores the landmarks at each position, `a`; its scores averaged over space
+    are its own prediction, and one more 1x1 convolution makes a map M of where it looked. The
+    perception branch predicts from the features times (1 + M). Both predictions have a loss, and
+    both together are the answer.
+
+    Args:
+        num_landmarks: Int, number of classes.
+        attention_channels: Int, channels of the attention branch's 3x3 convolutions.
+        attention_start: "constant": the map's 1x1 convolution starts as 1 / num_landmarks, so that
+            the map starts as the sum of the landmarks' activations; or "random".
+        answer: "combined" (mean of both branches' probabilities), "attention" or "perception".
+        normalize: Bool, whether batch norm on the features comes before both branches.
+        head_units, dropout, pooling, seed: Of the perception branch, see `DropoutHead`.
+
+    Call arguments:
+        features: Tensor `(batch, height, width, channels)`.
+
+    Returns:
+        Dict: "attention" and "perception", both `(batch, num_landmarks)`, logits. `explain` adds
+        "attention_map" `(batch, height, width, 1)` in (0, 1).
+
+    Reference:
+    - [Fukui et al., 2019](https://arxiv.org/abs/1812.10025), figure 3 and equations 1 to 4
+    """
+
+    branches = ("attention", "perception")
+    map_name = "attention map"
+    settings_of_config = (
+        "attention_channels",
+        "attention_start",
+        "answer",
+        "head_units",
+        "dropout",
+        "pooling",
+        "normalize",
+        "seed",
+    )
+
+    def __init__(
+        self,
+        num_landmarks,
+        attention_channels=512,
+        attention_start="constant",
+        answer="combined",
+        head_units=(4096, 4096),
+        dropout=0.5,
+        pooling="flatten",
+        normalize=False,
+        seed=0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.num_landmarks = num_landmarks
+        self.answer = answer
+        branch = {
+            "num_landmarks": num_landmarks,
+            "head_units": list(head_units),
+            "dropout": dropout,
+            "pooling": pooling,
+            "seed": seed,
+        }
+        self.settings = {
+            **branch,
+            "normalize": normalize,
+            "attention_channels": attention_channels,
+            "attention_start": attention_start,
+            "answer": answer,
+        }
+        self.normalization = feature_normalization(normalize)
+        self.activations = keras.Sequential(
+            [
+                layers.Conv2D(attention_channels, 3, padding="same", activation="relu"),
+                layers.Conv2D(attention_channels, 3, padding="same", activation="relu"),
+                layers.BatchNormalization(**BATCH_NORM),
+                layers.Conv2D(num_landmarks, 1, activation="relu"),
+            ],
+            name="activations",
+        )
+        # No dense layer behind the average: each channel stays a class activation map.
+        self.scores = keras.Sequential(
+            [layers.Conv2D(num_landmarks, 1), layers.GlobalAveragePooling2D()], name="scores"
+        )
+        start = {
+            "constant": keras.initializers.Constant(1 / num_landmarks),
+            "random": "glorot_uniform",
+        }[attention_start]
+        self.map = keras.Sequential(
+            [
+                layers.Conv2D(1, 1, kernel_initializer=start),
+                layers.BatchNormalization(**BATCH_NORM),
+                layers.Activation("sigmoid"),
+            ],
+            name="map",
+        )
+        self.branch = classifier(**branch)
+
+    def call(self, features, training=None):
+        outputs = self.explain(features, training=training)
+        return {name: outputs[name] for name in self.branches}
+
+    def explain(self, features, training=False):
+        """Returns what a call returns, and "attention_map", in one pass."""
+        features = self.normalization(features, training=training)
+        activations = self.activations(features, training=training)
+        attention_map = self.map(activations, training=training)
+        return {
+            "attention": self.scores(activations),
+            "perception": self.branch(features * (1 + attention_map), training=training),
+            "attention_map": attention_map,
+        }
+
+    def class_maps(self, features):
+        """Returns where the attention branch found each landmark.
+
+        Args:
+            features: Tensor `(batch, height, width, channels)`.
+
+        Returns:
+            Tensor `(batch, height, width, num_landmarks)` of logits, whose averages over space are
+            the attention branch's logits: class activation maps.
+
+        Reference:
+        - [Zhou et al., 2016](https://arxiv.org/abs/1512.04150)
+        """
+        features = self.normalization(features, training=False)
+        return self.scores.layers[0](self.activations(features, training=False))
+
+    def build(self, input_shape):
+        self.normalization.build(input_shape)
+        self.activations.build(input_shape)
+        maps = self.activations.compute_output_shape(input_shape)
+        self.scores.build(maps)
+        self.map.build(maps)
+        self.branch.build(input_shape)
+        self.built = True
+
+    def get_config(self):
+        return {**super().get_config(), **self.settings}
+
+    @classmethod
+    def from_config(cls, config):
+        # Models saved before these settings existed were trained, and answer, so.
+        return cls(**{"attention_start": "random", "answer": "perception", **config})

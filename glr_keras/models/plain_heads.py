@@ -1,0 +1,80 @@
+"""Heads without attention: DropoutHead, the report's first model, and LinearHead."""
+
+import keras
+
+from glr_keras.models.answer import AnswerMetrics
+from glr_keras.models.layers import PACKAGE, classifier, feature_normalization
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class DropoutHead(AnswerMetrics, keras.Model):
+    """Fully connected layers with dropout: the report's first model.
+
+    Pooling, then Dense, ReLU, Dropout for each of `head_units`, then Dense to the landmarks.
+
+    Args:
+        num_landmarks: Int, number of classes.
+        head_units: Units of the hidden layers; none for a linear head.
+        dropout: Float in [0, 1), fraction of hidden units dropped in training.
+        pooling: "flatten", "average" or "root", see `layers.pooling_layers`.
+        normalize: Bool, whether batch norm on the features comes first.
+        seed: Int, of the dropout masks.
+
+    Call arguments:
+        features: Tensor `(batch, height, width, channels)`.
+
+    Returns:
+        Dict: "perception" `(batch, num_landmarks)`, logits.
+    """
+
+    branches = ("perception",)
+    answer = "perception"
+    map_name = "Grad-CAM"
+    settings_of_config = ("head_units", "dropout", "pooling", "normalize", "seed")
+
+    def __init__(
+        self,
+        num_landmarks,
+        head_units=(4096, 4096),
+        dropout=0.5,
+        pooling="flatten",
+        normalize=False,
+        seed=0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.num_landmarks = num_landmarks
+        branch = {
+            "num_landmarks": num_landmarks,
+            "head_units": list(head_units),
+            "dropout": dropout,
+            "pooling": pooling,
+            "seed": seed,
+        }
+        self.settings = {**branch, "normalize": normalize}
+        self.normalization = feature_normalization(normalize)
+        self.branch = classifier(**branch)
+
+    def call(self, features, training=None):
+        features = self.normalization(features, training=training)
+        return {"perception": self.branch(features, training=training)}
+
+    def build(self, input_shape):
+        self.normalization.build(input_shape)
+        self.branch.build(input_shape)
+        self.built = True
+
+    def get_config(self):
+        return {**super().get_config(), **self.settings}
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class LinearHead(DropoutHead):
+    """A `DropoutHead` without hidden layers: pooling, dropout where it is "root", one Dense."""
+
+    settings_of_config = ("dropout", "pooling", "normalize", "seed")
+
+    def __init__(self, num_landmarks, head_units=(), **kwargs):
+        if head_units:
+            raise ValueError(f"LinearHead has no hidden layers, got head_units {head_units}")
+        super().__init__(num_landmarks, head_units=(), **kwargs)

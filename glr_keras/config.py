@@ -11,6 +11,26 @@ from pathlib import Path
 
 from tfrecords.common.console import UserError
 
+# Names of the table in models/backbones.py, which needs Keras.
+BACKBONES = (
+    "vgg16",
+    "vgg19",
+    "mobilenet_v2",
+    "mobilenet_v3_large",
+    "resnet50_v2",
+    "resnet101_v2",
+    "densenet121",
+    "xception",
+    "inception_v3",
+    "efficientnet_b0",
+    "efficientnet_v2_b0",
+    "efficientnet_v2_b1",
+    "efficientnet_v2_b2",
+    "efficientnet_v2_b3",
+    "efficientnet_v2_s",
+    "convnext_tiny",
+    "convnext_small",
+)
 OBJECTIVE = "val_accuracy"  # the best epoch, and trial, is the one where this is highest
 
 
@@ -31,11 +51,16 @@ class FitConfig:
     run_dir: str = option("", "folder of this run (default: runs/ and the data folder's name)")
     features_dir: str = option("", "folder of stored features (default: features/ in --data-dir)")
 
-    backbone: str = option("vgg16", "frozen network", choices=("vgg16", "mobilenet_v2"))
+    backbone: str = option("vgg16", "frozen network of keras.applications", choices=BACKBONES)
     weights: str = option(
         "imagenet", "of the backbone: imagenet (downloaded once), random, or FILE"
     )
     cut_layer: str = option("", "layer of the backbone that gives the features (default: its last)")
+    feature_layers: str = option(
+        "",
+        "layers of several depths, such as block4_pool,block5_conv3,block5_pool, whose features "
+        "stand side by side (default: one layer)",
+    )
     image_size: int = option(224, "side of the square the backbone sees, in pixels")
     precision: str = option(
         "auto",
@@ -147,6 +172,15 @@ class FitConfig:
             )
         if self.finetune_from and not self.trainable_blocks:
             raise _out_of_range("trainable_blocks", "1 or more with --finetune-from", 0)
+        if self.feature_layers and self.cut_layer:
+            raise UserError(
+                "--feature-layers and --cut-layer exclude each other: name layers once."
+            )
+        if self.feature_layers and self.pooling == "flatten":
+            raise UserError(
+                "--feature-layers needs --pooling average or root: flattened features of several "
+                "depths would make a layer of hundreds of millions of weights."
+            )
         if self.answer == "attention" and self.head != "abn":
             raise UserError(
                 f"--answer attention: a {self.head} head has no attention branch. Leave it out, or "
@@ -221,7 +255,7 @@ MODEL_FIELDS = (
 )
 LOCATIONS = ("data_dir", "run_dir", "features_dir")  # where a run, and what it reads, lies
 # What versions did that had no such setting yet; their config.json holds all others.
-EARLIER_VALUES = {"answer": "perception", "attention_start": "random"}
+EARLIER_VALUES = {"feature_layers": "", "answer": "perception", "attention_start": "random"}
 
 # What the built-in demo sets otherwise, so that 3 epochs on 300 photos take minutes on a laptop and
 # work even on random weights: small photos, a small head, more steps, two views, and gentle ones,

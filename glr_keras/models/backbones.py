@@ -2,9 +2,7 @@
 
 import hashlib
 import socket
-import sys
 import warnings
-from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +12,10 @@ import keras
 import numpy as np
 
 from glr_keras.config import FitConfig
+from glr_keras.models.random_weights import randomize
 from tfrecords.common.console import UserError
 
 TIMEOUT = 20  # seconds without a byte before a download counts as failed
-_URL = "https://storage.googleapis.com/tensorflow/keras-applications/"
 
 
 @dataclass(frozen=True)
@@ -25,42 +23,47 @@ class Backbone:
     """A network of keras.applications.
 
     Attributes:
-        build: Callable that builds it.
-        preprocess: Callable from RGB photos in [0, 255] to what its ImageNet weights expect.
-        url: Where Keras fetches its ImageNet weights without the top.
-        md5: Of that file.
+        builder: Its name there.
+        module: Name of the module there that has its `preprocess_input`, from RGB photos in
+            [0, 255] to what its ImageNet weights expect.
+        block: Regular expression that the names of a block's first layers match; its match is the
+            block's name.
     """
 
-    build: Callable
-    preprocess: Callable
-    url: str
-    md5: str
+    builder: str
+    module: str
+    block: str
 
-    @property
-    def file(self) -> str:
-        return self.url.rsplit("/", 1)[1]
+    def build(self, **settings) -> keras.Model:
+        return getattr(keras.applications, self.builder)(include_top=False, **settings)
+
+    def preprocess(self, photos):
+        return getattr(keras.applications, self.module).preprocess_input(photos)
 
 
 BACKBONES = MappingProxyType(
     {
-        "vgg16": Backbone(
-            keras.applications.VGG16,
-            keras.applications.vgg16.preprocess_input,
-            _URL + "vgg16/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
-            "6d6bbae143d832006294945121d1f1fc",
-        ),
-        "mobilenet_v2": Backbone(
-            keras.applications.MobileNetV2,
-            keras.applications.mobilenet_v2.preprocess_input,
-            _URL + "mobilenet_v2/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5",
-            "99188bed53e1d40df414a768b25d1bd5",
+        "vgg16": Backbone("VGG16", "vgg16", r"block\d+"),
+        "vgg19": Backbone("VGG19", "vgg19", r"block\d+"),
+        "mobilenet_v2": Backbone("MobileNetV2", "mobilenet_v2", r"block_\d+"),
+        "mobilenet_v3_large": Backbone("MobileNetV3Large", "mobilenet_v3", r"expanded_conv(_\d+)?"),
+        "resnet50_v2": Backbone("ResNet50V2", "resnet_v2", r"conv\d+_block\d+"),
+        "resnet101_v2": Backbone("ResNet101V2", "resnet_v2", r"conv\d+_block\d+"),
+        "densenet121": Backbone("DenseNet121", "densenet", r"conv\d+_block\d+"),
+        "xception": Backbone("Xception", "xception", r"block\d+"),
+        "inception_v3": Backbone("InceptionV3", "inception_v3", r"mixed\d+(_\d+)?"),
+        "efficientnet_b0": Backbone("EfficientNetB0", "efficientnet", r"block\d+[a-z]"),
+        "efficientnet_v2_b0": Backbone("EfficientNetV2B0", "efficientnet_v2", r"block\d+[a-z]"),
+        "efficientnet_v2_b1": Backbone("EfficientNetV2B1", "efficientnet_v2", r"block\d+[a-z]"),
+        "efficientnet_v2_b2": Backbone("EfficientNetV2B2", "efficientnet_v2", r"block\d+[a-z]"),
+        "efficientnet_v2_b3": Backbone("EfficientNetV2B3", "efficientnet_v2", r"block\d+[a-z]"),
+        "efficientnet_v2_s": Backbone("EfficientNetV2S", "efficientnet_v2", r"block\d+[a-z]"),
+        "convnext_tiny": Backbone("ConvNeXtTiny", "convnext", r"convnext_tiny_stage_\d+_block_\d+"),
+        "convnext_small": Backbone(
+            "ConvNeXtSmall", "convnext", r"convnext_small_stage_\d+_block_\d+"
         ),
     }
 )
-
-
-# The layers of a plain chain such as VGG16.
-_CHAIN = (keras.layers.InputLayer, keras.layers.Conv2D, keras.layers.MaxPooling2D)
 
 
 class WeightsUnreachableError(UserError):
@@ -84,18 +87,9 @@ def build_backbone(config: FitConfig) -> keras.Model:
         UserError: no such weights file, one of another network, or no such layer.
     """
     backbone = BACKBONES[config.backbone]
-    path = _weights_path(config)
-    if path is None:
-        keras.utils.set_random_seed(config.seed_of_features)
     with _dtype_policy(config.precision):
-        network = backbone.build(
-            include_top=False, weights=None, input_shape=(config.image_size, config.image_size, 3)
-        )
-    if path is None:
-        randomize(network, config.seed_of_features)
-    else:
-        _load_weights(network, path, config)
-    network = _cut(network, config.cut_layer)
+        network = _build_with_weights(backbone, config)
+    network = _tap(network, config)
     photos = keras.Input((config.image_size, config.image_size, 3), name="photos")
     features = network(backbone.preprocess(photos))
     features = keras.layers.Activation("linear", dtype="float32", name="features")(features)
@@ -112,129 +106,96 @@ def hash_weights(model: keras.Model) -> str:
     return digest.hexdigest()
 
 
-def randomize(network: keras.Model, seed: int) -> None:
-    """Fills every convolution with seeded random filters whose responses still tell photos apart.
-
-    In a dense random layer each filter mixes all channels, and sums of many random terms look
-    alike; a dozen such layers lose much of the photo. Sparse filters keep it. After the first
-    layer, half of the filters pass one channel on and half are a random contrast (zero mean) on one
-    channel, so the depth makes a cascade of ever wider contrasts. Each filter is scaled to unit
-    deviation on seeded noise. The demo on random weights reached 96.9 % of its test photos with
-    them, and 78.1 % with Keras' own (Glorot uniform).
-
-    Networks with branches or batch norm (MobileNetV2) keep Keras' own, equally seeded, values.
-
-    Args:
-        network: Model of keras.applications.
-        seed: Int.
-    """
-    if any(not isinstance(layer, _CHAIN) for layer in network.layers):
-        return
-    random = np.random.default_rng(seed)
-    signal = _noise(random, network.input_shape[1:])
-    for layer in network.layers[1:]:
-        if isinstance(layer, keras.layers.Conv2D):
-            kernel = _sparse_kernel(random, layer.kernel.shape)
-            layer.kernel.assign(kernel)
-            deviation = np.std(keras.ops.convert_to_numpy(layer(signal)), axis=(0, 1, 2))
-            layer.kernel.assign(kernel / np.maximum(deviation, 0.1))  # a nearly dead one stays so
-        signal = layer(signal)
-
-
-def _noise(random, shape, photos=8):
-    """Noise with the spectrum of photos, amplitude 1 / frequency, as network input around 0."""
-    height, width, channels = shape
-    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width))
-    frequency[0, 0] = 1
-    waves = np.fft.fft2(random.standard_normal((photos, channels, height, width))) / frequency
-    noise = np.fft.ifft2(waves).real
-    noise *= 60 / noise.std((2, 3), keepdims=True)  # a photo's contrast
-    return np.moveaxis(noise, 1, -1).astype(np.float32)
-
-
-def _sparse_kernel(random, shape):
-    height, width, inputs, outputs = shape
-    if inputs == 3:  # the photo itself: contrasts of space and colour
-        kernel = random.standard_normal(shape)
-        return kernel - kernel.mean((0, 1, 2))
-    kernel = np.zeros(shape)
-    passed, contrasts = np.split(np.arange(outputs), [outputs // 2])
-    kernel[height // 2, width // 2, random.permutation(inputs)[passed % inputs], passed] = 1
-    values = random.standard_normal((height, width, len(contrasts)))
-    kernel[:, :, random.permutation(inputs)[contrasts % inputs], contrasts] = values - values.mean(
-        (0, 1)
-    )
-    return kernel
-
-
-def _weights_path(config):
-    if config.weights == "random":
-        return None
+def _build_with_weights(backbone, config):
+    settings = {"input_shape": (config.image_size, config.image_size, 3)}
     if config.weights == "imagenet":
-        return download_weights(config.backbone)
-    path = Path(config.weights)
-    if not path.is_file():
+        return _download_weights(backbone, config, settings)
+    if config.weights == "random":
+        keras.utils.set_random_seed(config.seed_of_features)
+        network = backbone.build(weights=None, **settings)
+        randomize(network, config.seed_of_features)
+        return network
+    if not Path(config.weights).is_file():
         raise UserError(
             f"--weights {config.weights}: expected imagenet, random or a file, and there is none."
         )
-    return path
+    network = backbone.build(weights=None, **settings)
+    _load_weights(network, config)
+    return network
 
 
-def download_weights(name: str) -> Path:
-    """Returns Keras' cached ImageNet weights of backbone `name`, fetched at the first call.
+def _download_weights(backbone, config, settings):
+    """Builds the network with ImageNet's weights, which Keras fetches once and then keeps.
 
     Raises:
         WeightsUnreachableError: no network, or the file that came is another.
     """
-    backbone = BACKBONES[name]
     patience = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT)  # Keras waits for ever on a network that swallows packets
     try:
-        path = keras.utils.get_file(
-            backbone.file, backbone.url, cache_subdir="models", file_hash=backbone.md5
-        )
-    except Exception as error:  # get_file raises bare Exception for every failed download
+        with warnings.catch_warnings():
+            # MobileNet has weights of its own for some sizes, and says so where it has none.
+            warnings.filterwarnings("ignore", message=".*input_shape.*", category=UserWarning)
+            return backbone.build(weights="imagenet", **settings)
+    except Exception as error:  # Keras raises bare Exception for every failed download
         raise WeightsUnreachableError(
-            f"The ImageNet weights of {name} could not be downloaded: {error}\n"
-            f"  file: {backbone.file}\n  URL:  {backbone.url}\n  md5:  {backbone.md5}\n"
+            f"The ImageNet weights of {config.backbone} could not be downloaded: {error}\n"
             "Fetch that file on another machine and name it with: --weights FILE"
         ) from error
     finally:
         socket.setdefaulttimeout(patience)
-    return Path(path)
 
 
-def _load_weights(network, path, config):
-    backbone = BACKBONES[config.backbone]
+def _load_weights(network, config):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # Keras only warns of parts it skips
-            network.load_weights(path)
+            network.load_weights(config.weights)
     except (ValueError, OSError, KeyError, UserWarning) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(
-            f"--weights {path} does not fit {config.backbone} without its top: {reason}\n"
-            f"Expected a file such as {backbone.file}\n  from {backbone.url}"
+            f"--weights {config.weights} does not fit {config.backbone} without its top: {reason}\n"
+            "Expected a file that Keras itself downloads for it (..._notop.h5), or one that "
+            "save_weights wrote of that network."
         ) from error
-    with open(path, "rb") as file:
-        md5 = hashlib.file_digest(file, "md5").hexdigest()
-    if md5 != backbone.md5:
-        print(
-            f"warning: {path} is not the known ImageNet file of {config.backbone} (md5 {md5}, "
-            f"expected {backbone.md5}); its weights are used as they are.",
-            file=sys.stderr,
-        )
 
 
-def _cut(network, cut_layer):
-    if not cut_layer:
+def _tap(network, config):
+    """Ends `network` at the layers that give the features."""
+    names = [name for name in config.feature_layers.split(",") if name]
+    names = names or ([config.cut_layer] if config.cut_layer else [])
+    if not names:
         return network
-    names = [layer.name for layer in network.layers[1:]]
-    if cut_layer not in names:
-        raise UserError(
-            f"--cut-layer {cut_layer}: {network.name} has no such layer. It has: {', '.join(names)}"
-        )
-    return keras.Model(network.inputs, network.get_layer(cut_layer).output, name=network.name)
+    known = [layer.name for layer in network.layers[1:]]
+    flag = "--feature-layers" if config.feature_layers else "--cut-layer"
+    for name in names:
+        if name not in known:
+            raise UserError(
+                f"{flag} {name}: {network.name} has no such layer. It has: {', '.join(known)}"
+            )
+    outputs = [network.get_layer(name).output for name in names]
+    return keras.Model(network.inputs, _side_by_side(outputs, names), name=network.name)
+
+
+def _side_by_side(maps, names):
+    """Averages feature maps down to the grid of the smallest and joins their channels.
+
+    So the average over space of what comes out is that of each map.
+    """
+    rows, columns = min(one.shape[1:3] for one in maps)
+    pooled = []
+    for one, name in zip(maps, names, strict=True):
+        size = (one.shape[1] // rows, one.shape[2] // columns)
+        if (one.shape[1], one.shape[2]) != (rows * size[0], columns * size[1]):
+            raise UserError(
+                f"--feature-layers {','.join(names)}: the {one.shape[1]} x {one.shape[2]} cells of "
+                f"{name} are no multiple of {rows} x {columns}. Choose another --image-size or "
+                "layers whose grids fit."
+            )
+        if size != (1, 1):
+            one = keras.layers.AveragePooling2D(size, name=f"{name}_on_the_grid")(one)
+        pooled.append(one)
+    return pooled[0] if len(pooled) == 1 else keras.layers.Concatenate(name="depths")(pooled)
 
 
 @contextmanager

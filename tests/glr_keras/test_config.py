@@ -10,7 +10,17 @@ import pytest
 
 import glr_keras
 from glr_keras import config as config_file
-from glr_keras.config import DEMO, FitConfig, add_flags, differences, from_flags, read_json, to_json
+from glr_keras.config import (
+    BACKBONES,
+    DEMO,
+    EARLIER_VALUES,
+    FitConfig,
+    add_flags,
+    differences,
+    from_flags,
+    read_json,
+    to_json,
+)
 from glr_keras.fit import parse_config
 from tfrecords.common.console import UserError
 
@@ -23,14 +33,17 @@ TYPED = {
     "backbone": ("mobilenet_v2", "mobilenet_v2"),
     "weights": ("random", "random"),
     "cut_layer": ("block4_pool", "block4_pool"),
+    "feature_layers": ("block4_pool,block5_pool", "block4_pool,block5_pool"),
     "image_size": ("96", 96),
     "precision": ("float32", "float32"),
     "head": ("dropout", "dropout"),
+    "answer": ("attention", "attention"),
     "pooling": ("average", "average"),
     "normalize": (None, False),
     "head_units": ("64 32", (64, 32)),
     "dropout": ("0.25", 0.25),
     "attention_channels": ("16", 16),
+    "attention_start": ("random", "random"),
     "alpha": ("0", 0.0),
     "beta": ("2", 2.0),
     "optimizer": ("adam", "adam"),
@@ -62,6 +75,7 @@ TYPED = {
 }
 # What a field can't be set without.
 NEEDED = {
+    "feature_layers": {"pooling": "root"},
     "warmup_epochs": {"epochs": 100_000},
     "finetune_from": {"trainable_blocks": 1},
     "trainable_blocks": {"finetune_from": "runs/base"},
@@ -91,6 +105,37 @@ def written(folder, text):
     return path
 
 
+def test_backbones_are_those_of_the_table():
+    from glr_keras.models import backbones
+
+    assert tuple(backbones.BACKBONES) == BACKBONES
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"head": "dropout", "answer": "attention"}, "a dropout head has no attention branch"),
+        (
+            {"feature_layers": "a,b", "cut_layer": "a", "pooling": "root"},
+            "--feature-layers and --cut-layer exclude each other",
+        ),
+        ({"feature_layers": "a,b", "pooling": "flatten"}, "needs --pooling average or root"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(settings, message):
+    with pytest.raises(UserError, match=message):
+        FitConfig(**settings)
+
+
+def test_a_config_of_an_earlier_version_keeps_its_answer(tmp_path):
+    earlier = json.loads(to_json(FitConfig(pooling="average")))
+    for name in EARLIER_VALUES:
+        del earlier[name]
+    config = read_json(written(tmp_path, json.dumps(earlier)))
+    assert (config.answer, config.attention_start) == ("perception", "random")
+    assert read_json(written(tmp_path, '{"alpha": 1}')).answer == FitConfig().answer
+
+
 def test_every_field_is_tried_below():
     assert list(TYPED) == [field.name for field in FIELDS]
     assert all(TYPED[field.name][1] != field.default for field in FIELDS)
@@ -114,6 +159,8 @@ def test_a_typed_flag_overrides_and_the_others_keep_the_base(name):
     base = FitConfig(seed=3, views=9)
     if name in ("finetune_from", "trainable_blocks"):
         base = dataclasses.replace(base, finetune_from="runs/first", trainable_blocks=1)
+    if name == "feature_layers":
+        base = dataclasses.replace(base, pooling="root")
     flags = vars(parser_with_flags().parse_args(typed_flag(name)))
     assert list(flags) == [name]
     assert from_flags(flags, base) == dataclasses.replace(base, **{name: TYPED[name][1]})
@@ -165,7 +212,8 @@ def test_a_config_file_replaces_all_defaults_and_flags_go_over_it(tmp_path):
 
 
 def test_what_is_written_is_read_back(tmp_path):
-    config = FitConfig(**{name: value for name, (_, value) in TYPED.items()})
+    typed = {name: value for name, (_, value) in TYPED.items()}
+    config = FitConfig(**typed | {"cut_layer": "", "answer": "perception"})
     assert read_json(written(tmp_path, to_json(config))) == config
     assert list(json.loads(to_json(config))) == [field.name for field in FIELDS]
 
@@ -195,7 +243,7 @@ def test_a_whole_number_does_for_a_fraction(tmp_path):
         ('{"head_units": [64, 1.5]}', r"must be a list of whole numbers, got \[64, 1\.5\]\."),
         ('{"head_units": [true]}', r"must be a list of whole numbers, got \[True\]\."),
         ('{"alpha": NaN}', r"--alpha must be between 0 and 1000, got nan\."),
-        ('{"head": "vgg"}', r"--head must be one of abn, dropout, got vgg\."),
+        ('{"head": "vgg"}', r"--head must be one of abn, dropout, linear, got vgg\."),
         ("seed: 3", r"config\.json can't be read as JSON"),
         ("", r"config\.json can't be read as JSON"),
         ("[1, 2]", r"config\.json: expected an object of settings, got list\."),

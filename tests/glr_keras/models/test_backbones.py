@@ -1,18 +1,17 @@
 """Frozen networks, their preprocessing and their weights."""
 
 import gc
-import hashlib
 import http.server
 import threading
-from dataclasses import replace
 
+import h5py
 import keras
 import numpy as np
 import pytest
+from keras.src.legacy.saving import legacy_h5_format  # the format of Keras' own files
 from paths import SHARED
 
 from glr_keras.config import FitConfig
-from glr_keras.models import backbones
 from glr_keras.models.backbones import WeightsUnreachableError, build_backbone, hash_weights
 from tfrecords.common.console import UserError
 
@@ -145,21 +144,29 @@ def test_a_file_that_is_no_weights_is_refused(tmp_path):
         vgg16(weights=str(path))
 
 
-def test_other_weights_of_the_right_network_load_with_a_warning(tmp_path, capsys):
+def test_other_weights_of_the_right_network_load(tmp_path):
     path = tmp_path / "own.weights.h5"
     keras.utils.set_random_seed(7)
     keras.applications.VGG16(include_top=False, weights=None).save_weights(path)
     first, second = (vgg16(weights=str(path)) for _ in range(2))
     assert hash_weights(first) == hash_weights(second) != hash_weights(vgg16())
-    assert "is not the known ImageNet file of vgg16 (md5" in capsys.readouterr().err
 
 
-def test_the_real_mobilenet_v2_file_loads_without_a_warning(capsys):
-    path = WEIGHTS / backbones.BACKBONES["mobilenet_v2"].file
-    if not path.exists():
-        pytest.skip(f"needs ImageNet's weights of MobileNetV2 in {path}")
-    vgg16(backbone="mobilenet_v2", weights=str(path))
-    assert capsys.readouterr().err == ""
+def test_features_of_several_depths_stand_side_by_side():
+    photos = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3)).astype("float32")
+    layers = ("block3_pool", "block4_conv3", "block4_pool")
+    together = vgg16(image_size=64, feature_layers=",".join(layers), pooling="root")(photos)
+    assert together.shape == (2, 4, 4, 256 + 512 + 512)
+    alone = [vgg16(image_size=64, cut_layer=layer)(photos) for layer in layers]
+    averages = np.concatenate([np.mean(features, (1, 2)) for features in alone], axis=-1)
+    np.testing.assert_allclose(np.mean(together, (1, 2)), averages, rtol=1e-4, atol=1e-6)
+
+
+def test_depths_whose_grids_do_not_fit_are_refused():
+    with pytest.raises(UserError, match="the 5 x 5 cells of block4_pool are no multiple of 2 x 2"):
+        vgg16(image_size=80, feature_layers="block4_pool,block5_pool", pooling="root")
+    with pytest.raises(UserError, match="--feature-layers block9: vgg16 has no such layer"):
+        vgg16(image_size=64, feature_layers="block9,block5_pool", pooling="root")
 
 
 def leaves_a_socket(test):
@@ -170,10 +177,7 @@ def leaves_a_socket(test):
 
 @pytest.fixture
 def weights_server(tmp_path, monkeypatch):
-    """Serves a file of VGG16 weights on loopback in place of Keras' own; `place` sets its md5."""
-    path = tmp_path / f"{tmp_path.name}.weights.h5"  # Keras caches by name
-    keras.utils.set_random_seed(1)
-    keras.applications.VGG16(include_top=False, weights=None).save_weights(path)
+    """Serves the files of a folder on loopback in place of Keras' own."""
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def __init__(self, *arguments, **settings):
@@ -184,41 +188,34 @@ def weights_server(tmp_path, monkeypatch):
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-
-        def place(md5):
-            entry = backbones.BACKBONES["vgg16"]
-            url = f"http://127.0.0.1:{server.server_port}/{path.name}"
-            changed = {**backbones.BACKBONES, "vgg16": replace(entry, url=url, md5=md5)}
-            monkeypatch.setattr(backbones, "BACKBONES", changed)
-
-        yield path, place
+        address = f"http://127.0.0.1:{server.server_port}/"
+        monkeypatch.setattr("keras.src.applications.mobilenet_v2.BASE_WEIGHT_PATH", address)
+        monkeypatch.setattr("keras.src.applications.vgg16.WEIGHTS_PATH_NO_TOP", address + "vgg16")
+        yield tmp_path
         server.shutdown()
     gc.collect()
 
 
 @leaves_a_socket
 def test_imagenet_weights_are_downloaded_once(weights_server):
-    path, place = weights_server
-    place(hashlib.md5(path.read_bytes()).hexdigest())
-    first = hash_weights(vgg16(weights="imagenet"))
-    path.unlink()  # a second download would fail
-    assert hash_weights(vgg16(weights="imagenet")) == first
+    name = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_96_no_top.h5"
+    keras.utils.set_random_seed(1)
+    network = keras.applications.MobileNetV2((96, 96, 3), include_top=False, weights=None)
+    with h5py.File(weights_server / name, "w") as file:
+        legacy_h5_format.save_weights_to_hdf5_group(file, network)
+    settings = {"backbone": "mobilenet_v2", "weights": "imagenet", "image_size": 96}
+    first = hash_weights(vgg16(**settings))
+    (weights_server / name).unlink()  # a second download would fail
+    assert hash_weights(vgg16(**settings)) == first
 
 
 @leaves_a_socket
-def test_a_download_with_another_md5_is_refused(weights_server):
-    _, place = weights_server
-    place("0" * 32)
-    with pytest.raises(WeightsUnreachableError, match=r"md5: +00000"):
-        vgg16(weights="imagenet")
-
-
-@leaves_a_socket
-def test_a_failed_download_names_file_url_md5_and_the_way_out(weights_server):
-    path, place = weights_server
-    place("1" * 32)
-    path.unlink()
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_download_that_fails_or_is_another_file_names_the_way_out(weights_server, is_there):
+    if is_there:
+        (weights_server / "vgg16").write_bytes(b"another file")
     with pytest.raises(WeightsUnreachableError) as error:
         vgg16(weights="imagenet")
-    for part in (path.name, "http://127.0.0.1", "1" * 32, "--weights FILE"):
+    reason = "hash does not match" if is_there else "http://127.0.0.1"
+    for part in ("vgg16 could not be downloaded", reason, "--weights FILE"):
         assert part in str(error.value)

@@ -19,7 +19,7 @@ def test_without_data_it_is_the_demo_with_its_defaults():
     assert plan.base == FitConfig(**DEMO | {"data_dir": str(Path("data/demo"))})
     assert (plan.tuner, plan.objective, plan.direction) == (
         "random",
-        "val_perception_accuracy",
+        "val_accuracy",
         "max",
     )
     assert limit == 40

@@ -129,7 +129,7 @@ def test_hyperband_ends_with_a_config_that_fit_reproduces(demo_data, tmp_path):
     assert done.returncode == 0, done.stderr
     rows = read_table(out)
     assert len({row["epochs"] for row in rows}) > 1
-    best = max(rows, key=lambda row: float(row["val_perception_accuracy"] or 0))
+    best = max(rows, key=lambda row: float(row["val_accuracy"] or 0))
     fit = run([sys.executable, "-m", "glr_keras.fit", "--config", str(out / "best_config.json")])
     assert fit.returncode == 0, fit.stderr
     trial = out / "trials" / f"trial_{best['trial']}"

@@ -1,26 +1,17 @@
 """One URL against a real server: the photo as it was served, or the reason why not."""
 
-import asyncio
-import shutil
 import socket
-import ssl
-import subprocess
 from urllib.parse import quote
 
 import pytest
+from photo_requests import BRIEF, PRIVATE, QUIET, ask, name_server
 from photo_server import BODY, PhotoServer, photo_bytes
 
 from tfrecords.common.console import UserError
 from tfrecords.common.types import REASONS
 from tfrecords.download import addresses
 from tfrecords.download.answers import Answer
-from tfrecords.download.client import PhotoClient
 from tfrecords.download.options import USER_AGENT, FetchOptions
-
-OPTIONS = FetchOptions(allow_private=True, max_bytes=5 * BODY)
-QUIET = FetchOptions(allow_private=True, timeout=0.2)  # gives up a silent server soon
-BRIEF = FetchOptions(allow_private=True, deadline=0.4)  # gives up any request soon
-PRIVATE = Answer("bad address", "leads into a private network")
 
 
 @pytest.fixture(scope="module")
@@ -28,27 +19,6 @@ def server():
     server = PhotoServer()
     yield server
     server.close()
-
-
-@pytest.fixture(autouse=True)
-def no_proxy(monkeypatch):
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-
-
-def ask(location, folder, options=OPTIONS):
-    """Asks as `fetch_photos` does; returns the answer and the photo's bytes, if it has come."""
-    path = folder / "a" / "photo.jpg"
-
-    async def ask_once():
-        async with PhotoClient(options) as client:
-            return await client.ask(location, path)
-
-    answer = asyncio.run(ask_once())
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    assert files in ([], [path])
-    return answer, path.read_bytes() if files else None
 
 
 @pytest.mark.parametrize(
@@ -206,22 +176,6 @@ def test_loopback_is_refused_by_default(server, tmp_path, monkeypatch, host):
     assert server.requests.total() == before
 
 
-def name_server(monkeypatch, *answers):
-    """`photos.test` has the addresses of each answer in turn; returns the list of questions."""
-    questions = []
-    look_up = socket.getaddrinfo
-
-    def answer(host, port, *args, **kwargs):
-        if host != "photos.test":
-            return look_up(host, port, *args, **kwargs)
-        questions.append(host)
-        found = answers[min(len(questions), len(answers)) - 1]
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (a, 0)) for a in found]
-
-    monkeypatch.setattr(socket, "getaddrinfo", answer)
-    return questions
-
-
 def test_the_address_that_was_checked_is_the_one_that_is_asked(server, tmp_path, monkeypatch):
     # A name that is innocent when it is checked and leads elsewhere when it is used.
     monkeypatch.setattr(addresses, "is_public", lambda address: address == "127.0.0.1")
@@ -257,65 +211,3 @@ def test_what_a_killed_process_left_is_cleared_away(server, tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / ".photo.jpg.part").write_bytes(b"half")
     assert ask(server.url("/status/404"), tmp_path)[0].reason == "not found"
-
-
-@pytest.fixture(scope="module")
-def tls_server(tmp_path_factory):
-    """A server that shows a certificate for `photos.test` which nobody has signed."""
-    if shutil.which("openssl") is None:
-        pytest.skip("needs the openssl command to make a certificate")
-    folder = tmp_path_factory.mktemp("tls")
-    request = "openssl req -x509 -nodes -days 2 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1"
-    names = "-subj /CN=photos.test -addext subjectAltName=DNS:photos.test"
-    files = "-keyout key.pem -out cert.pem"
-    command = f"{request} {names} {files}".split()
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
-    server = PhotoServer()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    server.certificate = folder / "cert.pem"
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def trusted(tls_server, monkeypatch):
-    """The same server, to a system that trusts its certificate."""
-    monkeypatch.setenv("SSL_CERT_FILE", str(tls_server.certificate))
-    name_server(monkeypatch, ["127.0.0.1"])
-    return tls_server
-
-
-def test_https_asks_the_checked_address_for_the_certificate_of_the_name(trusted, tmp_path):
-    location = f"https://photos.test:{trusted.server_port}/good/x"
-    assert ask(location, tmp_path) == (Answer(size=len(photo_bytes("x"))), photo_bytes("x"))
-
-
-def test_https_drip_is_cut_off(trusted, tmp_path):
-    answer = Answer("no answer", "not done within 0.4 s")
-    location = f"https://photos.test:{trusted.server_port}/drip/"
-    assert ask(location, tmp_path, BRIEF) == (answer, None)
-
-
-def test_a_certificate_of_another_name_is_refused(trusted, tmp_path):
-    location = f"https://127.0.0.1:{trusted.server_port}/good/x"
-    why = "no safe connection (CERTIFICATE_VERIFY_FAILED)"
-    assert ask(location, tmp_path) == (Answer("no answer", why), None)
-
-
-def test_a_certificate_that_nobody_signed_is_refused(tls_server, tmp_path, monkeypatch):
-    name_server(monkeypatch, ["127.0.0.1"])
-    location = f"https://photos.test:{tls_server.server_port}/good/x"
-    why = "no safe connection (CERTIFICATE_VERIFY_FAILED)"
-    assert ask(location, tmp_path) == (Answer("no answer", why), None)
-
-
-def test_https_is_not_redirected_to_http(trusted, tmp_path):
-    start = f"https://photos.test:{trusted.server_port}/to/"
-    refused = Answer("bad address", "redirected from https to http")
-    assert ask(start + "http://photos.test/good/x", tmp_path) == (refused, None)
-    assert ask(start + "https://other.test/x", tmp_path)[0] == Answer(
-        location="https://other.test/x"
-    )
-    assert ask(start + "/good/x", tmp_path)[0].location.startswith("https://photos.test:")

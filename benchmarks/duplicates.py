@@ -3,8 +3,8 @@
     python benchmarks/duplicates.py [--photos DIR]
 
 Each sampled photo is changed in several ways; found means that the changed photo is reported as a
-near-duplicate of its original. Pairs are then counted over all photos of the folder; whether these
-are different photos has to be judged by eye: `--pairs` names them. With `pip install imagehash` the
+near-duplicate of its original. Groups are then counted among all photos of the folder; whether
+these are copies has to be judged by eye: `--groups` names them. With `pip install imagehash` the
 same is done with its 64-bit phash, at two thresholds.
 """
 
@@ -21,11 +21,8 @@ from show import print_context
 
 from tfrecords.demo.photos import write_photos
 from tfrecords.images.convert import PhotoError, prepare_photo
-from tfrecords.images.near_duplicates import (
-    fingerprint,
-    near_duplicate_groups,
-    near_duplicate_pairs,
-)
+from tfrecords.images.fingerprints import fingerprint
+from tfrecords.images.near_duplicates import find_near_duplicates
 
 SHORT_SIDE = 256
 THRESHOLDS = (6, 10)  # bits of 64
@@ -35,7 +32,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photos", type=Path, help="a folder; default: the demo's photos")
     parser.add_argument("--sample", type=int, default=300, help="photos to change")
-    parser.add_argument("--pairs", action="store_true", help="name the pairs that are found")
+    parser.add_argument("--groups", action="store_true", help="name the copies that are found")
     args = parser.parse_args()
     print_context()
     with tempfile.TemporaryDirectory() as name:
@@ -64,25 +61,25 @@ def measure(folder, args):
         pairs = [(jpeg, prepare_photo(make(image(jpeg)), SHORT_SIDE)) for jpeg in sample.values()]
         found = [np.mean([matches(*pair) for pair in pairs]) for matches in methods.values()]
         print(f"{change:26}" + "".join(f"{fraction:16.1%}" for fraction in found), flush=True)
-    count_pairs(originals, args.pairs)
+    count_groups(originals, args.groups)
 
 
-def count_pairs(originals, name_them):
+def count_groups(originals, name_them):
     names = list(originals)
     started = time.perf_counter()
     fingerprints = [fingerprint(jpeg) for jpeg in originals.values()]
     middle = time.perf_counter()
-    pairs = sorted(set(map(tuple, map(sorted, near_duplicate_pairs(fingerprints)))))
+    groups = find_near_duplicates(fingerprints).groups
     seconds = time.perf_counter() - middle
-    groups = near_duplicate_groups(fingerprints)
-    print(f"{len(names):,} photos: {len(pairs)} pairs in {len(groups)} groups in {seconds:.1f} s;")
+    copies = sum(map(len, groups))
+    print(f"{len(names):,} photos: {copies} copies in {len(groups)} groups in {seconds:.1f} s;")
     print(f"a fingerprint takes {1000 * (middle - started) / len(names):.2f} ms")
-    for one, other in pairs if name_them else ():
-        print(f"  {names[one]}  {names[other]}")
+    for group in groups if name_them else ():
+        print("  " + "  ".join(str(names[place]) for place in group))
 
 
 def matches_ours(original, copy):
-    return bool(near_duplicate_groups([fingerprint(original), fingerprint(copy)]))
+    return bool(find_near_duplicates([fingerprint(original), fingerprint(copy)]).groups)
 
 
 def matches_phash(phash, bits):

@@ -8,7 +8,7 @@ import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 
 from tfrecords.common.console import UserError
 
-PENDING_PER_PROCESS = 4  # items that may wait for their turn: bounds the memory
+PENDING_PER_WORKER = 4  # items that may wait for their turn: bounds the memory
 
 
 def available_cores() -> int:
@@ -83,11 +83,11 @@ def map_on_cores(
             yield result
         return
     items = iter(items)
-    pending = deque()  # of [item, future]
+    pending = deque()
     while True:
         try:
             with process_pool(processes, _set_task, (function, settings)) as pool:
-                yield from _in_order(pool, items, pending, PENDING_PER_PROCESS * processes)
+                yield from _in_order(pool, processes, _work, items, pending)
             return
         except BrokenProcessPool as error:
             if if_killed is None:
@@ -99,12 +99,38 @@ def map_on_cores(
         yield from _one_by_one(pending, function, settings, if_killed)
 
 
-def _in_order(pool, items, pending, limit):
-    """Yields results; what `pending` holds when the pool breaks has not been yielded."""
+def map_on_threads(
+    function: Callable[[Any], Any], items: Iterable, threads: int | None = None
+) -> Iterator:
+    """Yields `function(item)` for each of `items`, in their order.
+
+    For work that leaves the interpreter lock alone, such as numpy's on large arrays: threads see
+    what this process has in memory, which other processes would have to be sent.
+
+    Args:
+        threads: Int, how many work at once; None for one per core; 1 works in this thread.
+    """
+    threads = threads or available_cores()
+    if threads == 1:
+        yield from map(function, items)
+        return
+    pool = ThreadPoolExecutor(threads)
+    try:
+        yield from _in_order(pool, threads, function, items, deque())
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _in_order(pool, workers, work, items, pending):
+    """Yields results; what `pending` holds when the pool breaks has not been yielded.
+
+    Args:
+        pending: Empty deque; filled with lists of item and future.
+    """
     for item in items:
         pending.append([item, None])
-        pending[-1][1] = pool.submit(_work, item)
-        if len(pending) > limit:
+        pending[-1][1] = pool.submit(work, item)
+        if len(pending) > PENDING_PER_WORKER * workers:
             yield _first(pending)
     while pending:
         yield _first(pending)

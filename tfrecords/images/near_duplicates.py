@@ -3,240 +3,165 @@
 A fingerprint is a tiny grey picture. Two photos are copies where the perceptual hash of one equals,
 but for a few bits, that of a crop of the other, and the tiny pictures, so aligned, correlate.
 `benchmarks/duplicates.py` measures both against the imagehash library.
-
-Reference:
-- The hash, low frequencies of a discrete cosine transform against their median:
-  [Zauner, 2010](https://www.phash.org/docs/pubs/thesis_zauner.pdf)
-- The search: [Norouzi et al., 2012](https://arxiv.org/abs/1307.2982) (multi-index hashing)
 """
 
-import io
 import itertools
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
-SIDE = 20  # pixels of the tiny picture
-FINGERPRINT_BYTES = SIDE * SIDE
-FREQUENCIES = 8  # of the hash, per axis: 63 bits without the mean
-MOST_BITS = 7  # that may differ: 98 % of the copies cropped by 5 %, measured on 4,995 photos
-LEAST_CORRELATION = 0.92  # first pair of unlike photos among these 12 million: 0.88
-LEAST_CONTRAST = 3.0  # grey levels; below it a picture has no features to compare
-GRID = 16  # pixels to correlate, per axis
-BAND_BITS = 16  # four bands: 7 wrong bits leave one with at most one wrong
-CHUNK = 1 << 19  # candidates looked at in one go: bounds the memory
-SLICE = 1 << 12  # photos hashed in one go, for the same reason
+from tfrecords.common.parallel import map_on_threads
+from tfrecords.images.fingerprints import (
+    CORRELATED_PAIRS,
+    SIDE,
+    WINDOWS,
+    are_copies,
+    batches,
+    contrasts,
+    perceptual_hashes,
+)
+from tfrecords.images.hash_index import HashIndex
 
-FLOOD = 100  # photos of one hash; more are not compared with each other
-MANY = 5_000  # photos; comparing fewer takes no second and needs no progress bar
-
-WHOLE = (0.0, 1.0)
-
-
-def _windows():
-    """Crops that a copy may be of: whole, and 5 and 10 percent off the middle, a side, a corner."""
-    windows = [(WHOLE, WHOLE)]
-    for share in (0.05, 0.1):
-        low, high, middle = (share, 1.0), (0.0, 1 - share), (share / 2, 1 - share / 2)
-        sides = [(low, WHOLE), (high, WHOLE), (WHOLE, low), (WHOLE, high)]
-        windows += [(middle, middle), *sides, *itertools.product((low, high), repeat=2)]
-    return windows
+MIN_CONTRAST = 3.0  # grey levels; below it a picture has no features to compare
+BUCKET_PHOTOS = 100  # with one hash; so many are compared with one of them only
+MIN_BAR_PHOTOS = 5_000  # comparing fewer takes no second and needs no progress bar
 
 
-WINDOWS = _windows()
+@dataclass(frozen=True)
+class NearDuplicates:
+    """What `find_near_duplicates` found; photos are named by their places in its list.
 
-
-def fingerprint(jpeg: bytes) -> bytes:
-    """Returns the fingerprint of a prepared photo: its luminance in 20 x 20 bytes.
-
-    Args:
-        jpeg: Bytes that `tfrecords.images.convert.prepare_photo` made.
+    Attributes:
+        groups: Photos that are copies, directly or by way of others: two or more each, sorted.
+        conflicting: Photos that are direct copies of one with another label.
     """
-    photo = Image.open(io.BytesIO(jpeg))
-    width, height = photo.size
-    _, scaled = photo.draft("L", (2 * SIDE, 2 * SIDE)) or (None, (0, 0, width, height))
-    photo.load()
-    # The last row and column of a picture that was scaled while it was decoded may be padding.
-    tiny = photo.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX, box=scaled)
-    return tiny.tobytes()
+
+    groups: list[list[int]]
+    conflicting: set[int]
 
 
-def near_duplicate_groups(fingerprints: Sequence[bytes]) -> list[list[int]]:
+def find_near_duplicates(
+    fingerprints: Sequence[bytes],
+    labels: Sequence[int] | None = None,
+    threads: int | None = None,
+) -> NearDuplicates:
     """Groups photos that are copies of each other, directly or by way of others.
 
-    Pictures without contrast (a black frame, plain sky) are never near-duplicates: nothing in them
-    could tell. 5,000 photos take a second, a million some minutes.
+    Whether two photos are copies depends on them alone, with one exception: of a hundred photos of
+    one hash or more, each is compared with one of them only, since all pairs of a camera that takes
+    the same picture every minute would take for ever. Pictures without contrast (a black frame,
+    plain sky) are never copies: nothing in them could tell.
 
     Args:
         fingerprints: What `fingerprint` gave for each photo.
-
-    Returns:
-        Places in `fingerprints` of the members of each group of two or more, sorted.
-    """
-    parent = list(range(len(fingerprints)))
-
-    def root(place):
-        while parent[place] != place:
-            parent[place] = parent[parent[place]]
-            place = parent[place]
-        return place
-
-    for one, other in near_duplicate_pairs(fingerprints):
-        one, other = sorted((root(one), root(other)))
-        parent[other] = one
-    groups = {}
-    for place in range(len(fingerprints)):
-        groups.setdefault(root(place), []).append(place)
-    return [group for group in groups.values() if len(group) > 1]
-
-
-def near_duplicate_pairs(fingerprints: Sequence[bytes]) -> Iterator[tuple[int, int]]:
-    """Yields places of two photos that are copies, some pairs more than once.
-
-    Whether two photos are a pair depends on them alone, with one exception: of a hundred photos of
-    one hash each is compared with the first only, or a flood of one picture would take for ever.
+        labels: Int for each photo; None for one and the same.
+        threads: Int, how many work at once; None for one per core.
     """
     pictures = np.frombuffer(b"".join(fingerprints), np.uint8).reshape(-1, SIDE, SIDE)
-    places = np.flatnonzero(_contrast(pictures) >= LEAST_CONTRAST)
-    hashes = np.concatenate([_hashes(pictures[some], WINDOWS[0]) for some in _cut(places)])
-    floods = _floods(fingerprints, places, hashes)
-    for flood in floods:
-        yield from _confirm(pictures, np.full(len(flood) - 1, flood[0]), flood[1:], WINDOWS[0])
-    if floods:
-        rest = ~np.isin(places, np.concatenate([flood[1:] for flood in floods]))
-        places, hashes = places[rest], hashes[rest]
-    table = _BandTable(hashes)
+    labels = np.zeros(len(pictures), np.int64) if labels is None else np.asarray(labels)
+    clusters = _Clusters(labels)
+    places = np.flatnonzero(contrasts(pictures) >= MIN_CONTRAST)
+    hashes = np.concatenate(
+        [perceptual_hashes(pictures[some], WINDOWS[0]) for some in batches(places)]
+    )
+    left = _join_buckets(pictures, places, hashes, clusters)
+    places, hashes = places[left], hashes[left]
+    index = HashIndex(hashes)
+
+    def compare(job):
+        window, cropped = job
+        for query, found in index.close_pairs(perceptual_hashes(pictures[cropped], window)):
+            _join_copies(pictures, cropped[query], places[found], window, clusters)
+        return len(cropped)
+
+    jobs = itertools.product(WINDOWS, batches(places))
     total = len(WINDOWS) * len(places)
-    with tqdm(
-        total=total, desc="Comparing photos", unit=" crops", disable=len(places) < MANY
-    ) as bar:
-        for window in WINDOWS:
-            for cropped in _cut(places):
-                for query, found in table.search(_hashes(pictures[cropped], window)):
-                    ones, others = cropped[query], places[found]
-                    unlike = ones != others
-                    yield from _confirm(pictures, ones[unlike], others[unlike], window)
-                bar.update(len(cropped))
+    hide = len(places) < MIN_BAR_PHOTOS
+    with tqdm(total=total, desc="Comparing photos", unit=" crops", disable=hide) as bar:
+        for count in map_on_threads(compare, jobs, 1 if hide else threads):
+            bar.update(count)
+    return clusters.result()
 
 
-def _floods(fingerprints, places, hashes):
-    """Returns the places of each hundred and more photos of one hash, in an order of their own."""
+class _Clusters:
+    """Connected components of the pairs found so far; threads add to them in any order.
+
+    All that is asked of it at the end is the same for every order: the components, and who is in a
+    pair of two labels. So a pair that could change neither need not be looked at again.
+    """
+
+    def __init__(self, labels):
+        self._labels = labels
+        self._components = np.arange(len(labels), dtype=np.int32)
+        self._members = {}  # component -> places, where there are two or more
+        self._conflicting = np.zeros(len(labels), bool)
+        self._lock = threading.Lock()
+
+    def are_open(self, ones, others):
+        """Returns bool array `(pairs,)`: which pairs could change anything."""
+        joined = self._components[ones] == self._components[others]
+        agree = self._labels[ones] == self._labels[others]
+        return ~(joined & (agree | (self._conflicting[ones] & self._conflicting[others])))
+
+    def join(self, ones, others):
+        """Adds pairs of copies, int arrays `(pairs,)`."""
+        differ = self._labels[ones] != self._labels[others]
+        with self._lock:
+            self._conflicting[ones[differ]] = self._conflicting[others[differ]] = True
+            for one, other in zip(ones.tolist(), others.tolist(), strict=True):
+                self._merge(int(self._components[one]), int(self._components[other]))
+
+    def join_all(self, places):
+        """Adds photos, int array `(photos,)`, each of which is a copy of every other."""
+        self.join(np.repeat(places[:1], len(places) - 1), places[1:])
+        if np.ptp(self._labels[places]):
+            self._conflicting[places] = True
+
+    def _merge(self, one, other):
+        if one == other:
+            return
+        more, fewer = (self._members.pop(name, [name]) for name in (one, other))
+        if len(more) < len(fewer):
+            one, more, fewer = other, fewer, more
+        self._components[fewer] = one
+        self._members[one] = more + fewer
+
+    def result(self):
+        groups = sorted(sorted(members) for members in self._members.values())
+        return NearDuplicates(groups, set(np.flatnonzero(self._conflicting).tolist()))
+
+
+def _join_buckets(pictures, places, hashes, clusters):
+    """Joins photos of one hash where there are many; returns which `places` are left to compare.
+
+    The first photo of a bucket stands for all that correlate with it.
+    """
+    left = np.ones(len(places), bool)
     _, inverse, counts = np.unique(hashes, return_inverse=True, return_counts=True)
-    floods = []
-    for value in np.flatnonzero(counts >= FLOOD):
-        members = places[inverse == value].tolist()
-        floods.append(np.array(sorted(members, key=lambda place: (fingerprints[place], place))))
-    return floods
+    for value in np.flatnonzero(counts >= BUCKET_PHOTOS):
+        # In an order of their own, so that it does not matter in which the photos are given.
+        members = np.flatnonzero(inverse == value).tolist()
+        bucket = np.array(sorted(members, key=lambda i: (pictures[places[i]].tobytes(), i)))
+        while len(bucket) >= BUCKET_PHOTOS:
+            firsts = np.repeat(places[bucket[:1]], len(bucket) - 1)
+            copies = are_copies(pictures, firsts, places[bucket[1:]], WINDOWS[0])
+            clusters.join_all(places[bucket[np.append(True, copies)]])
+            left[bucket[1:][copies]] = False
+            bucket = bucket[1:][~copies]
+    return left
 
 
-def _cut(items):
-    """Cuts an array into parts small enough to be worked on as floating-point numbers."""
-    return np.array_split(items, len(items) // SLICE + 1)
-
-
-def _contrast(pictures):
-    flat = pictures.reshape(-1, SIDE * SIDE)
-    return np.concatenate([part.std(axis=1) for part in _cut(flat)])
-
-
-def _hashes(pictures, window):
-    """Returns a 63-bit number for each picture cropped to `window`."""
-    rows, columns = (_cosines(*side) for side in window)
-    waves = rows @ pictures.astype(np.float64) @ columns.T
-    waves = waves.reshape(-1, FREQUENCIES**2)[:, 1:]  # without the mean: brightness tells nothing
-    bits = waves > np.median(waves, axis=1, keepdims=True)
-    packed = np.packbits(np.pad(bits, ((0, 0), (0, 1))), axis=1)
-    return packed.view(">u8")[:, 0].astype(np.uint64)
-
-
-def _cosines(low, high):
-    """Integrals of cosines over each pixel's part of [low, high]: `(FREQUENCIES, SIDE)`."""
-    edges = (np.clip(np.arange(SIDE + 1) / SIDE, low, high) - low) / (high - low)
-    waves = [np.sin(np.pi * n * edges) / (np.pi * n) for n in range(1, FREQUENCIES)]
-    return np.diff([edges, *waves])
-
-
-def _means(low, high):
-    """Shares of each pixel in GRID equal parts of [low, high]: `(GRID, SIDE)`."""
-    parts = low + (high - low) * np.arange(GRID + 1) / GRID
-    edges = np.arange(SIDE + 1) / SIDE
-    return np.array([np.diff(np.clip(edges, *part)) for part in itertools.pairwise(parts)])
-
-
-def _confirm(pictures, ones, others, window):
-    """Yields the pairs whose pictures correlate once the first is cropped."""
-    for start in range(0, len(ones), SLICE):
-        some = slice(start, start + (SLICE))
-        cropped = _normalised(pictures[ones[some]], window)
-        whole = _normalised(pictures[others[some]], WINDOWS[0])
-        alike = (cropped * whole).sum(axis=1) >= LEAST_CORRELATION
-        yield from zip(ones[some][alike].tolist(), others[some][alike].tolist(), strict=True)
-
-
-def _normalised(pictures, window):
-    rows, columns = (_means(*side) for side in window)
-    grids = (rows @ pictures.astype(np.float64) @ columns.T).reshape(-1, GRID**2)
-    grids -= grids.mean(axis=1, keepdims=True)
-    return grids / np.maximum(np.linalg.norm(grids, axis=1, keepdims=True), 1e-12)
-
-
-class _BandTable:
-    """Finds all hashes within MOST_BITS of another: one of four bands has one wrong bit at most."""
-
-    def __init__(self, hashes):
-        self._hashes = hashes
-        self._bands = []
-        for shift in range(0, 64, BAND_BITS):
-            keys = _band(hashes, shift)
-            order = np.argsort(keys, kind="stable").astype(np.int32)
-            sizes = np.bincount(keys, minlength=1 << BAND_BITS).astype(np.int32)
-            self._bands.append((shift, order, np.cumsum(sizes) - sizes, sizes))
-
-    def search(self, queries):
-        """Yields (places in `queries`, places in the table) of hashes that are near."""
-        flips = [0, *(1 << bit for bit in range(BAND_BITS))]
-        for shift, order, starts, sizes in self._bands:
-            keys = _band(queries, shift)
-            for flip in flips:
-                flipped = keys ^ np.uint16(flip)
-                counts = sizes[flipped]
-                hits = np.flatnonzero(counts)
-                for some in _slices(counts[hits]):
-                    query = hits[some]
-                    found = order[_ranges(starts[flipped[query]], counts[query])]
-                    query = np.repeat(query, counts[query])
-                    wrong = queries[query] ^ self._hashes[found]
-                    near = np.flatnonzero(np.bitwise_count(wrong) <= MOST_BITS)
-                    near = near[~_is_found(wrong[near], shift)]
-                    yield query[near], found[near]
-
-
-def _band(hashes, shift):
-    return (hashes >> np.uint64(shift)).astype(np.uint16)
-
-
-def _is_found(wrong, shift):
-    """Whether a band before that at `shift` has found the pair already."""
-    found = np.zeros(len(wrong), bool)
-    for earlier in range(0, shift, BAND_BITS):
-        found |= np.bitwise_count(_band(wrong, earlier)) <= 1
-    return found
-
-
-def _ranges(starts, counts):
-    """Concatenates range(start, start + count)."""
-    skips = np.repeat(starts - np.cumsum(counts) + counts, counts)
-    return skips + np.arange(len(skips))
-
-
-def _slices(counts):
-    """Yields slices of `counts` whose sums stay near CHUNK."""
-    ends = np.cumsum(counts)
-    start = 0
-    while start < len(counts):
-        done = ends[start - 1] if start else 0
-        stop = max(start + 1, int(np.searchsorted(ends, done + CHUNK, side="right")))
-        yield slice(start, stop)
-        start = stop
+def _join_copies(pictures, ones, others, window, clusters):
+    """Joins the pairs that are copies once the first is cropped to `window`."""
+    different = ones != others
+    ones, others = ones[different], others[different]
+    while len(ones):
+        still_open = clusters.are_open(ones, others)
+        ones, others = ones[still_open], others[still_open]
+        some, rest = slice(CORRELATED_PAIRS), slice(CORRELATED_PAIRS, None)
+        copies = are_copies(pictures, ones[some], others[some], window)
+        clusters.join(ones[some][copies], others[some][copies])
+        ones, others = ones[rest], others[rest]

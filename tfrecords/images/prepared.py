@@ -16,7 +16,7 @@ from tfrecords.common.console import UserError
 from tfrecords.common.parallel import map_on_cores
 from tfrecords.common.types import Photo
 from tfrecords.images.convert import JPEG_QUALITY, PhotoError, prepare_photo
-from tfrecords.images.near_duplicates import fingerprint
+from tfrecords.images.fingerprints import fingerprint
 
 CHUNK = 16  # photos a worker is handed at once: a message per photo would slow small ones
 FEW = 64  # photos below which starting processes costs more than it saves
@@ -87,7 +87,12 @@ def prepare(
         return Rejected("missing")
     except OSError as error:
         return Rejected("unreadable", error.strerror or "")
-    return jpeg, Prepared(hashlib.blake2b(jpeg, digest_size=16).digest(), fingerprint(jpeg))
+    return jpeg, Prepared(digest_of(jpeg), fingerprint(jpeg))
+
+
+def digest_of(jpeg: bytes) -> bytes:
+    """Returns the hash that exact copies have in common."""
+    return hashlib.blake2b(jpeg, digest_size=16).digest()
 
 
 class PreparedPhotos:

@@ -15,7 +15,7 @@ from tfrecords.common.console import UserError
 from tfrecords.common.cyclic_gc import no_garbage_collection
 from tfrecords.common.types import Photo, Skipped, landmark_order
 from tfrecords.sources.csv_table import LONGEST_FIELD, open_table, shown
-from tfrecords.splitting.stratified import draw
+from tfrecords.splitting.stratified import seeded_hash
 
 REPORT27 = "report27"  # names the file that ships with this package
 MOST_NAMED = 5  # of the wrong ids of a file
@@ -172,7 +172,7 @@ def _limit(photos, listed, max_photos, seed):
     salt = f"limit/{seed}"
     keep = bytearray(b"\1") * len(photos)
     for places in crowds.values():
-        drawn = sorted(places, key=lambda place: draw(photos[place].photo_id, salt))
+        drawn = sorted(places, key=lambda place: seeded_hash(photos[place].photo_id, salt))
         for place in drawn[max_photos:]:
             keep[place] = 0
     return list(compress(photos, keep)), [photos[i] for i, kept in enumerate(keep) if not kept]

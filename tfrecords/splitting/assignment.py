@@ -1,4 +1,4 @@
-"""What becomes of every photo: its split, or the reason why it is left out. No TensorFlow here."""
+"""Which split each photo goes to, or the reason why it is left out. No TensorFlow here."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -8,25 +8,27 @@ from functools import cached_property
 from tfrecords.common.console import UserError
 from tfrecords.common.types import SPLITS, Photo, Skipped, landmark_order
 from tfrecords.images.prepared import Outcome, Rejected
-from tfrecords.splitting.deduplication import settle_copies
-from tfrecords.splitting.stratified import MIN_FOR_SPLIT, SHARES, split_photos
+from tfrecords.splitting.deduplication import resolve_copies
+from tfrecords.splitting.stratified import MIN_FOR_SPLIT, PERCENTAGES, split_photos
 
 
 @dataclass(frozen=True)
-class Placement:
-    """Where every photo went.
+class Assignment:
+    """Which split every photo went to.
 
     Attributes:
         splits: Split name -> its photos, sorted by photo_id.
         skipped: Photos left out, sorted by photo_id.
         groups: photo_id -> name of its group, for kept photos that are near-duplicates.
-        shares: Percent that were asked for; None where the photos came split already.
+        percentages: Those asked for; None where the folder was split already.
+        conflicts: Photos dropped from each cluster of copies that has several landmarks.
     """
 
     splits: dict[str, list[Photo]]
     skipped: list[Skipped]
     groups: dict[str, str]
-    shares: tuple[int, int, int] | None
+    percentages: tuple[int, int, int] | None
+    conflicts: list[int]
 
     @cached_property
     def counts(self) -> dict[str, Counter]:
@@ -48,32 +50,34 @@ class Placement:
 
     @cached_property
     def leaks(self) -> int:
-        """Number of photos with a copy in another split; photos that came split may have some."""
-        homes = {}
+        """Number of photos with a copy in another split: a pre-split folder may have some."""
+        splits = {}  # group -> those of its photos
         members = [
             p for photos in self.splits.values() for p in photos if p.photo_id in self.groups
         ]
         for photo in members:
-            homes.setdefault(self.groups[photo.photo_id], set()).add(photo.split)
-        return sum(len(homes[self.groups[photo.photo_id]]) > 1 for photo in members)
+            splits.setdefault(self.groups[photo.photo_id], set()).add(photo.split)
+        return sum(len(splits[self.groups[photo.photo_id]]) > 1 for photo in members)
 
 
-def place_photos(
+def assign_photos(
     photos: Sequence[Photo],
     outcomes: Iterable[Outcome],
     skipped: Sequence[Skipped],
-    shares: tuple[int, int, int] | None,
+    percentages: tuple[int, int, int] | None,
     seed: int,
-) -> Placement:
-    """Settles copies and deals what is left to the splits.
+    threads: int | None = None,
+) -> Assignment:
+    """Resolves copies and assigns what is left to the splits.
 
     Args:
         photos: Photos that were read, sorted by photo_id.
         outcomes: What came of each, in the same order.
         skipped: Photos that were left out before.
-        shares: Percent for train, validation and test; None for 70/15/15. Photos that came split
+        percentages: Of train, validation and test; None for 70/15/15. Photos of a pre-split folder
             keep their split.
         seed: Int, of the split.
+        threads: Int, how many compare photos at once; None for one per core.
 
     Raises:
         UserError: too few good photos to train, validate and test on.
@@ -86,18 +90,18 @@ def place_photos(
         else:
             good.append(photo)
             prepared.append(outcome)
-    copies = settle_copies(good, prepared)
-    kept, untrained = _drop_untrained(copies.kept)
-    skipped = sorted([*skipped, *copies.skipped, *untrained], key=lambda row: row.photo_id)
+    unique = resolve_copies(good, prepared, threads)
+    kept, untrained = _drop_untrained(unique.kept)
+    skipped = sorted([*skipped, *unique.skipped, *untrained], key=lambda row: row.photo_id)
     _check_kept(kept, skipped)
     if kept[0].split:
-        shares = None
+        percentages = None
         splits = {name: [photo for photo in kept if photo.split == name] for name in SPLITS}
     else:
-        shares = shares or SHARES
-        splits = split_photos(kept, seed, shares, copies.groups)
+        percentages = percentages or PERCENTAGES
+        splits = split_photos(kept, seed, percentages, unique.groups)
     _check_splits(splits, skipped)
-    return Placement(splits, skipped, copies.groups, shares)
+    return Assignment(splits, skipped, unique.groups, percentages, unique.conflicts)
 
 
 def count_reasons(skipped: Iterable[Skipped]) -> list[tuple[str, int]]:

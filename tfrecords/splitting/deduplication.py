@@ -1,73 +1,140 @@
 """Which photos are copies of each other, and what becomes of them. No TensorFlow here."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from tfrecords.common.types import Photo, Skipped
-from tfrecords.images.near_duplicates import near_duplicate_groups
-from tfrecords.images.prepared import Prepared
+from tfrecords.images.near_duplicates import find_near_duplicates
+
+
+class Image(Protocol):
+    """What copies are found by."""
+
+    @property
+    def digest(self) -> bytes:
+        """Hash of the JPEG: that of an exact copy is equal."""
+
+    @property
+    def fingerprint(self) -> bytes:
+        """What near-duplicates are found by."""
 
 
 @dataclass(frozen=True)
 class Copies:
-    """What is left once copies are dealt with.
+    """Which photos are copies; they are named by their places in the list that was searched.
+
+    Attributes:
+        groups: Photos that are copies, exact or near, directly or by way of others: two or more
+            each, sorted.
+        conflicting: Photos of which a copy, exact or near, has another landmark.
+    """
+
+    groups: list[list[int]]
+    conflicting: set[int]
+
+
+@dataclass(frozen=True)
+class Deduplicated:
+    """What is left once copies are resolved.
 
     Attributes:
         kept: Photos that become records, in the order they came.
-        skipped: Exact copies, and photos that stand under two landmarks.
+        skipped: Exact copies, and photos with a copy that has another landmark.
         groups: photo_id -> name of its group, for kept photos that are near-duplicates.
+        conflicts: Photos dropped from each cluster of copies that has several landmarks.
     """
 
     kept: list[Photo]
     skipped: list[Skipped]
-    groups: dict[str, str]
+    groups: dict[str, str] = field(default_factory=dict)
+    conflicts: list[int] = field(default_factory=list)
 
 
-def settle_copies(photos: Sequence[Photo], prepared: Iterable[Prepared]) -> Copies:
-    """Keeps exact copies once, drops what stands under two landmarks, groups near-duplicates.
+def find_copies(
+    images: Sequence[Image], landmark_ids: Sequence[str], threads: int | None = None
+) -> Copies:
+    """Finds exact copies and near-duplicates.
+
+    Args:
+        images: What is known of each photo.
+        landmark_ids: The landmark of each.
+        threads: Int, how many work at once; None for one per core.
+    """
+    firsts, repeats = {}, defaultdict(list)  # digest -> its first place; that -> all other places
+    for place, image in enumerate(images):
+        first = firsts.setdefault(image.digest, place)
+        if first != place:
+            repeats[first].append(place)
+    firsts = list(firsts.values())
+    numbers = {}
+    labels = [numbers.setdefault(landmark_ids[place], len(numbers)) for place in firsts]
+    ambiguous = set()  # of `firsts`: one image under several landmarks conflicts with all others
+    for number, first in enumerate(firsts):
+        if any(landmark_ids[place] != landmark_ids[first] for place in repeats.get(first, ())):
+            ambiguous.add(number)
+            labels[number] = -1 - number
+    near = find_near_duplicates([images[place].fingerprint for place in firsts], labels, threads)
+    in_group = {number for group in near.groups for number in group}
+    exact = [[n] for n, first in enumerate(firsts) if first in repeats and n not in in_group]
+
+    def places(numbers):
+        return sorted(p for n in numbers for p in (firsts[n], *repeats.get(firsts[n], ())))
+
+    groups = [places(group) for group in near.groups + exact]
+    return Copies(groups, set(places(near.conflicting | ambiguous)))
+
+
+def resolve_copies(
+    photos: Sequence[Photo], images: Sequence[Image], threads: int | None = None
+) -> Deduplicated:
+    """Keeps exact copies once, drops photos of two landmarks, groups near-duplicates.
 
     Of exact copies within a landmark the one with the first `photo_id` is kept; in a pre-split
-    folder, one in each split. A photo with a copy, exact or near, under another landmark is
-    dropped with all its copies: nobody knows which label is right.
+    folder, one in each split. A photo that has a copy, exact or near, under another landmark is
+    dropped, as is that copy: nobody knows which label is correct. What is a copy of them only by
+    way of others stays: in a chain of a thousand views one false link must not cost them all.
 
     Args:
         photos: Good photos, sorted by photo_id.
-        prepared: What is known of each, in the same order.
+        images: What is known of each, in the same order.
+        threads: Int, how many work at once; None for one per core.
     """
-    same = defaultdict(list)  # digest -> places in `photos`
-    fingerprints = []
-    for i, one in enumerate(prepared):
-        if one.digest not in same:
-            fingerprints.append(one.fingerprint)
-        same[one.digest].append(i)
-    skipped, groups = {}, {}
-    for family in _families(list(same.values()), fingerprints):
-        members = [(photos[i], digest) for i, digest in sorted(family)]
-        if len({photo.landmark_id for photo, _ in members}) > 1:
-            skipped |= _drop_all(members)
-            continue
-        kept, copies = _once_per_split(members)
-        skipped |= copies
-        if len(kept) > 1:
-            groups |= dict.fromkeys(kept, kept[0])
+    copies = find_copies(images, [photo.landmark_id for photo in photos], threads)
+    skipped, groups, conflicts = {}, {}, []
+    for group in copies.groups:
+        dropped = [photos[place] for place in group if place in copies.conflicting]
+        if dropped:
+            skipped |= _drop(dropped)
+            conflicts.append(len(dropped))
+        rest = [place for place in group if place not in copies.conflicting]
+        for members in by_landmark(rest, photos):
+            kept, repeated = _once_per_split([(photos[i], images[i].digest) for i in members])
+            skipped |= repeated
+            if len(kept) > 1:
+                groups |= dict.fromkeys(kept, kept[0])
     kept = [photo for photo in photos if photo.photo_id not in skipped]
-    return Copies(kept, list(skipped.values()), groups)
+    return Deduplicated(kept, list(skipped.values()), groups, conflicts)
 
 
-def _families(same, fingerprints):
-    """Returns lists of (place, digest number) of photos that are copies, exact or near."""
-    near = near_duplicate_groups(fingerprints)
-    in_group = {number for group in near for number in group}
-    alone = [[number] for number, places in enumerate(same) if len(places) > 1]
-    groups = near + [group for group in alone if group[0] not in in_group]
-    return [[(place, number) for number in group for place in same[number]] for group in groups]
+def by_landmark(places: Sequence[int], photos: Sequence) -> Iterator[list[int]]:
+    """Yields those of `places` whose photos have one landmark, landmark after landmark.
+
+    Args:
+        places: Ints, places in `photos`.
+        photos: Objects with a `landmark_id`.
+    """
+    members = defaultdict(list)
+    for place in places:
+        members[photos[place].landmark_id].append(place)
+    yield from members.values()
 
 
-def _drop_all(members):
+def _drop(photos):
     skipped = {}
-    for photo, _ in members:
-        other = next(o for o, _ in members if o.landmark_id != photo.landmark_id)
+    for photo in photos:
+        other = next(o for o in photos if o.landmark_id != photo.landmark_id)
         detail = f"also {other.photo_id} of {other.landmark_id}"
         skipped[photo.photo_id] = Skipped(photo.photo_id, "two landmarks", detail)
     return skipped

@@ -1,8 +1,8 @@
-"""Which split each photo goes to: stratified, seeded, copies of one photo together."""
+"""Which split each photo goes to: stratified by landmark, seeded, near-duplicates together."""
 
 from array import array
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from hashlib import blake2b
 from itertools import chain
@@ -12,7 +12,7 @@ from tfrecords.common.console import UserError
 from tfrecords.common.cyclic_gc import no_garbage_collection
 from tfrecords.common.types import SPLITS, Photo
 
-SHARES = (70, 15, 15)  # percent, as in the report this project started from
+PERCENTAGES = (70, 15, 15)  # as in the report this project started from
 MIN_FOR_SPLIT = 3  # photos (copies of one counted once) a landmark needs to be in all splits
 
 
@@ -20,20 +20,20 @@ MIN_FOR_SPLIT = 3  # photos (copies of one counted once) a landmark needs to be 
 def split_photos(
     photos: Sequence[Photo],
     seed: int,
-    shares: Sequence[int] = SHARES,
+    percentages: Sequence[int] = PERCENTAGES,
     groups: Mapping[str, str] | None = None,
 ) -> dict[str, list[Photo]]:
-    """Deals photos to train, validation and test, landmark by landmark.
+    """Splits photos into train, validation and test, landmark by landmark.
 
-    A photo's place depends on its id, its landmark's other ids, its group and the seed: never on
+    A photo's split depends on its id, its landmark's other ids, its group and the seed: never on
     the order of the list or of the disk, nor on what a group is called. A landmark with at least 3
     photos is in all three splits; one with fewer is in train only. A group counts as one photo
-    there, and is never torn apart, so groups can move a landmark's sizes away from the shares.
+    there, and stays in one split, so groups can move a landmark's sizes away from the percentages.
 
     Args:
         photos: Photos that are known to be good.
-        seed: Int; another seed deals otherwise.
-        shares: Percent for train, validation and test.
+        seed: Int; another seed splits otherwise.
+        percentages: Of train, validation and test.
         groups: Dict from photo_id to the name of its group, for photos that have near-duplicates;
             all of a group are photos of one landmark.
 
@@ -41,36 +41,36 @@ def split_photos(
         Dict from split name to photos, sorted by photo_id.
 
     Raises:
-        UserError: `shares` are no three positive numbers with sum 100.
+        UserError: `percentages` are no three positive numbers with sum 100.
         ValueError: a group holds photos of two landmarks.
     """
-    check_shares(shares)
+    check_percentages(percentages)
     groups = groups or {}
     _check_groups(photos, groups)
     photos = sorted(photos, key=attrgetter("photo_id"))
-    draws = array("Q")  # arrays: 4 million photos have no room for as many lists and numbers
+    hashes = array("Q")  # arrays: 4 million photos have no room for as many lists and numbers
     by_landmark = defaultdict(partial(array, "I"))  # places in `photos`
     for place, photo in enumerate(photos):
-        draws.append(draw(photo.photo_id, seed))
+        hashes.append(seeded_hash(photo.photo_id, seed))
         by_landmark[photo.landmark_id].append(place)
-    homes = bytearray(len(photos))  # 0, 1, 2 for train, validation, test
+    split_indices = bytearray(len(photos))  # 0, 1, 2 for train, validation, test
     for places in by_landmark.values():
-        places = sorted(places, key=draws.__getitem__)
-        for home, part in enumerate(_deal(places, photos, groups, seed, shares)):
+        shuffled = sorted(places, key=hashes.__getitem__)
+        for index, part in enumerate(_split_landmark(shuffled, photos, groups, seed, percentages)):
             for place in part:
-                homes[place] = home
+                split_indices[place] = index
     splits = [], [], []
-    for photo, home in zip(photos, homes, strict=True):  # in order; to sort each split takes longer
-        splits[home].append(photo)
+    for photo, index in zip(photos, split_indices, strict=True):  # in order; sorting takes longer
+        splits[index].append(photo)
     return dict(zip(SPLITS, splits, strict=True))
 
 
-def split_sizes(photos: int, shares: Sequence[int] = SHARES) -> tuple[int, int, int]:
+def split_sizes(photos: int, percentages: Sequence[int] = PERCENTAGES) -> tuple[int, int, int]:
     """Returns how many of a landmark's `photos` go to train, validation and test."""
     if photos < MIN_FOR_SPLIT:
         return photos, 0, 0
-    validation, test = (max(1, round(photos * share / 100)) for share in shares[1:])
-    while validation + test >= photos:  # shares like 1 50 49 would leave train without a photo
+    validation, test = (max(1, round(photos * percent / 100)) for percent in percentages[1:])
+    while validation + test >= photos:  # 1 50 49 would leave train without a photo
         if validation > test:
             validation -= 1
         else:
@@ -78,18 +78,18 @@ def split_sizes(photos: int, shares: Sequence[int] = SHARES) -> tuple[int, int, 
     return photos - validation - test, validation, test
 
 
-def check_shares(shares: Sequence[int]) -> None:
-    """Raises UserError unless `shares` are three whole percentages above 0 with sum 100."""
-    whole = all(isinstance(share, int) for share in shares)
-    if len(shares) != 3 or not whole or min(shares) <= 0 or sum(shares) != 100:
-        got = " ".join(map(str, shares))
+def check_percentages(percentages: Sequence[int]) -> None:
+    """Raises UserError unless these are three whole percentages above 0 with sum 100."""
+    whole = all(isinstance(percent, int) for percent in percentages)
+    if len(percentages) != 3 or not whole or min(percentages) <= 0 or sum(percentages) != 100:
+        got = " ".join(map(str, percentages))
         raise UserError(
             "Expected three whole percentages above 0 for train, validation and test that sum to "
-            f"100, as in --split {' '.join(map(str, SHARES))}; got {got}."
+            f"100, as in --split {' '.join(map(str, PERCENTAGES))}; got {got}."
         )
 
 
-def draw(photo_id: str, seed: int | str) -> int:
+def seeded_hash(photo_id: str, seed: int | str) -> int:
     """Returns a number below 2**64; sorted by it, photos are shuffled as `seed` says."""
     return int.from_bytes(blake2b(f"{seed}/{photo_id}".encode(), digest_size=8).digest())
 
@@ -102,75 +102,88 @@ def _check_groups(photos, groups):
             if first != photo.landmark_id:
                 raise ValueError(
                     f"Expected groups within one landmark, got {name!r} with photos of {first!r} "
-                    f"and {photo.landmark_id!r}. Drop copies that stand under two landmarks first."
+                    f"and {photo.landmark_id!r}. Drop copies that have two landmarks first."
                 )
 
 
-def _deal(places, photos, groups, seed, shares):
-    """Deals the shuffled places of one landmark's photos to three lists."""
+def _split_landmark(places, photos, groups, seed, percentages):
+    """Returns the places of train, validation and test among one landmark's shuffled `places`."""
+    sizes = split_sizes(len(places), percentages)
     names = [groups.get(photos[place].photo_id) for place in places] if groups else ()
-    if any(names):
-        return _deal_groups(_units(places, names), photos, seed, shares)
-    return _cut(places, split_sizes(len(places), shares))
-
-
-def _units(places, names):
-    """Lists what stays together: groups and lone photos, in the order of `places`."""
-    units = defaultdict(list)
+    if not any(names):
+        return _slice(places, sizes)
+    members = defaultdict(list)  # a photo without a group is one by itself
     for place, name in zip(places, names, strict=True):
-        units[name or place].append(place)
-    return list(units.values())
-
-
-def _deal_groups(units, photos, seed, shares):
-    """Deals one landmark's units: first the groups, then lone photos into the room that is left.
-
-    A group goes where its hash says, each split being as likely as its share, so that the groups
-    of a landmark are tested as often as its other photos. Where it does not fit it goes to the
-    split with the most room. The largest come first: they are the hardest to fit.
-    """
+        members[name or place].append(place)
+    units = list(members.values())
     if len(units) < MIN_FOR_SPLIT:
-        return chain.from_iterable(units), (), ()
-    rooms = list(split_sizes(sum(map(len, units)), shares))
-    dealt = [], [], []
-    for unit in sorted((unit for unit in units if len(unit) > 1), key=len, reverse=True):
-        split = _draw_split(photos[unit[0]].photo_id, seed, shares)
-        if rooms[split] < len(unit):
-            split = rooms.index(max(rooms))
-        rooms[split] -= len(unit)
-        dealt[split].append(unit)
-    lone = [unit for unit in units if len(unit) == 1]
-    for split, part in zip(dealt, _cut(lone, _fit(rooms, len(lone))), strict=True):
+        return places, (), ()
+
+    def preferred_split(unit):
+        return _hashed_split(photos[unit[0]].photo_id, seed, percentages)
+
+    assigned = assign_groups(units, sizes, preferred_split)
+    return [chain.from_iterable(units) for units in assigned]
+
+
+def assign_groups(groups, capacity, preferred_split) -> list[list]:
+    """Assigns the groups of one landmark to splits: greedy bin packing, largest group first.
+
+    A group goes to its preferred split; where it does not fit, to the split with the most capacity
+    left. Single photos come last: in their order they fill what is left, so that the sizes are
+    exact wherever there are enough of them. At the end a split that is still empty takes the
+    smallest group of the largest split that has more than one.
+
+    Args:
+        groups: Lists of photos, at least three; those of one photo are single photos.
+        capacity: Ints, photos that each split should hold; their sum is that of all photos.
+        preferred_split: Callable from a group to the index of a split. A hash with the splits'
+            percentages as its chances: so groups are tested as often as single photos are.
+
+    Returns:
+        For each split, the list of its groups.
+    """
+    remaining = list(capacity)
+    assigned = [[] for _ in capacity]
+    for group in sorted((group for group in groups if len(group) > 1), key=len, reverse=True):
+        split = preferred_split(group)
+        if remaining[split] < len(group):
+            split = remaining.index(max(remaining))
+        remaining[split] -= len(group)
+        assigned[split].append(group)
+    singles = [group for group in groups if len(group) == 1]
+    sizes = _reduce(remaining, len(singles))
+    for split, part in zip(assigned, _slice(singles, sizes), strict=True):
         split += part
-    _fill_empty(dealt)
-    return [chain.from_iterable(split) for split in dealt]
+    _fill_empty_splits(assigned)
+    return assigned
 
 
-def _draw_split(photo_id, seed, shares):
-    """Returns the place of a split; `photo_id` stands for its group."""
-    percent = draw(f"group/{photo_id}", seed) * 100 >> 64
-    return 0 if percent < shares[0] else 1 if percent < shares[0] + shares[1] else 2
+def _hashed_split(photo_id, seed, percentages):
+    """Returns the index of a split by the hash of the first photo of a group."""
+    percent = seeded_hash(f"group/{photo_id}", seed) * 100 >> 64
+    train, validation, _ = percentages
+    return 0 if percent < train else 1 if percent < train + validation else 2
 
 
-def _fit(rooms, photos):
-    """Cuts the rooms down to `photos` in all, where a group that fitted nowhere took more."""
-    rooms = [max(0, room) for room in rooms]
-    while sum(rooms) > photos:
-        rooms[rooms.index(max(rooms))] -= 1
-    return rooms
+def _reduce(remaining, photos):
+    """Reduces what remains to `photos` in all: a group that fitted nowhere left less than none."""
+    sizes = [max(0, size) for size in remaining]
+    while sum(sizes) > photos:
+        sizes[sizes.index(max(sizes))] -= 1
+    return sizes
 
 
-def _fill_empty(dealt):
-    """Gives each empty split the smallest unit of the largest split that can spare one."""
-    while not all(dealt):
-        donors = [split for split in dealt if len(split) > 1]
+def _fill_empty_splits(assigned):
+    while not all(assigned):
+        donors = [split for split in assigned if len(split) > 1]
         donor = max(donors, key=lambda split: sum(map(len, split)))
-        unit = min(donor, key=len)
-        donor.remove(unit)
-        next(split for split in dealt if not split).append(unit)
+        group = min(donor, key=len)
+        donor.remove(group)
+        next(split for split in assigned if not split).append(group)
 
 
-def _cut(items, sizes):
+def _slice(items, sizes) -> Iterable[Sequence]:
     """Cuts a list into three of these sizes."""
     train, validation, _ = sizes
     return items[:train], items[train : train + validation], items[train + validation :]

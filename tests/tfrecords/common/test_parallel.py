@@ -14,7 +14,12 @@ from paths import PYTHONPATH, REPOSITORY
 
 from tfrecords.common import parallel
 from tfrecords.common.console import UserError
-from tfrecords.common.parallel import PENDING_PER_PROCESS, available_cores, map_on_cores
+from tfrecords.common.parallel import (
+    PENDING_PER_WORKER,
+    available_cores,
+    map_on_cores,
+    map_on_threads,
+)
 
 
 def add(number, other):
@@ -63,13 +68,24 @@ def test_items_are_taken_no_further_ahead_than_results_are():
 
     results = map_on_cores(add, items(), 2, settings=(0,))
     next(results)
-    assert len(taken) == PENDING_PER_PROCESS * 2 + 1
+    assert len(taken) == PENDING_PER_WORKER * 2 + 1
     results.close()
 
 
-def test_an_error_of_the_work_is_raised_here():
+@pytest.mark.parametrize("map_in_order", [map_on_cores, map_on_threads])
+def test_an_error_of_the_work_is_raised_here(map_in_order):
     with pytest.raises(KeyError, match="3"):
-        list(map_on_cores(raise_on_three, range(10), 2))
+        list(map_in_order(raise_on_three, range(10), 2))
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_threads_give_results_in_order_and_take_items_no_further_ahead(threads):
+    taken = []
+    items = (taken.append(number) or number for number in range(100))
+    results = map_on_threads(lambda number: 2 * number, items, threads)
+    assert next(results) == 0
+    assert len(taken) == (1 if threads == 1 else PENDING_PER_WORKER * threads + 1)
+    assert list(results) == list(range(2, 200, 2))
 
 
 def test_a_killed_process_is_reported():

@@ -7,14 +7,11 @@ import pytest
 from paths import SHARED
 from PIL import Image, ImageEnhance, ImageOps
 
+from tfrecords.images import fingerprints as fingerprints_module
+from tfrecords.images import near_duplicates
 from tfrecords.images.convert import prepare_photo
-from tfrecords.images.near_duplicates import (
-    FINGERPRINT_BYTES,
-    FLOOD,
-    SIDE,
-    fingerprint,
-    near_duplicate_groups,
-)
+from tfrecords.images.fingerprints import FINGERPRINT_BYTES, SIDE, fingerprint
+from tfrecords.images.near_duplicates import BUCKET_PHOTOS, find_near_duplicates
 
 SHORT_SIDE = 256
 
@@ -41,7 +38,11 @@ def encode(image, file_format="JPEG", quality=90):
     return out.getvalue()
 
 
-def marks(data):
+def groups_of(fingerprints):
+    return find_near_duplicates(fingerprints).groups
+
+
+def fingerprint_of(data):
     return fingerprint(prepare_photo(data, SHORT_SIDE))
 
 
@@ -84,25 +85,25 @@ COPIES = {
 
 @pytest.fixture(scope="module")
 def originals():
-    return [marks(encode(picture(number))) for number in range(20)]
+    return [fingerprint_of(encode(picture(number))) for number in range(20)]
 
 
 @pytest.mark.parametrize("name", COPIES)
 def test_a_copy_is_found_among_other_photos(name, originals):
     change, file_format, quality = COPIES[name]
     for number in range(0, 20, 4):
-        copy = marks(encode(change(picture(number)), file_format, quality))
-        assert near_duplicate_groups([*originals, copy]) == [[number, 20]]
+        copy = fingerprint_of(encode(change(picture(number)), file_format, quality))
+        assert groups_of([*originals, copy]) == [[number, 20]]
 
 
 def test_different_photos_are_no_copies(originals):
-    assert near_duplicate_groups(originals) == []
+    assert groups_of(originals) == []
 
 
 @pytest.mark.parametrize("change", [ImageOps.mirror, ImageOps.flip, ImageOps.invert, crop(0.4)])
 def test_another_picture_of_the_same_pixels_is_no_copy(change, originals):
-    changed = [marks(encode(change(picture(number)))) for number in range(20)]
-    assert near_duplicate_groups(originals + changed) == []
+    changed = [fingerprint_of(encode(change(picture(number)))) for number in range(20)]
+    assert groups_of(originals + changed) == []
 
 
 def test_small_noise_pictures_are_no_copies():
@@ -111,29 +112,29 @@ def test_small_noise_pictures_are_no_copies():
         Image.fromarray(random.integers(0, 256, (32 + number % 32, 64, 3), dtype=np.uint8))
         for number in range(60)
     ]
-    assert near_duplicate_groups([marks(encode(image)) for image in noise]) == []
+    assert groups_of([fingerprint_of(encode(image)) for image in noise]) == []
 
 
 def test_pictures_without_contrast_are_never_copies():
     colours = [(0, 0, 0), (255, 255, 255), (90, 90, 90), (255, 0, 0), (0, 0, 0)]
-    flat = [marks(encode(Image.new("RGB", (300, 300), colour))) for colour in colours]
+    flat = [fingerprint_of(encode(Image.new("RGB", (300, 300), colour))) for colour in colours]
     faint = np.random.default_rng(0).integers(100, 103, (256, 256, 3), dtype=np.uint8)
-    assert near_duplicate_groups([*flat, *2 * [marks(encode(Image.fromarray(faint)))]]) == []
+    assert groups_of([*flat, *2 * [fingerprint_of(encode(Image.fromarray(faint)))]]) == []
 
 
 def test_copies_of_copies_are_one_group():
     image = picture(1)
     chain = [image, crop(left=0.1)(image), crop(left=0.19)(image)]
-    fingerprints = [marks(encode(one)) for one in chain]
-    assert near_duplicate_groups([fingerprints[0], fingerprints[2]]) == []
-    assert near_duplicate_groups(fingerprints) == [[0, 1, 2]]
+    fingerprints = [fingerprint_of(encode(one)) for one in chain]
+    assert groups_of([fingerprints[0], fingerprints[2]]) == []
+    assert groups_of(fingerprints) == [[0, 1, 2]]
 
 
 def test_groups_do_not_depend_on_the_order(originals):
-    copies = [marks(encode(crop(top=0.05)(picture(number)))) for number in range(20)]
+    copies = [fingerprint_of(encode(crop(top=0.05)(picture(number)))) for number in range(20)]
     fingerprints = originals + copies
     order = np.random.default_rng(0).permutation(40)
-    groups = near_duplicate_groups([fingerprints[place] for place in order])
+    groups = groups_of([fingerprints[place] for place in order])
     assert sorted(sorted(order[group].tolist()) for group in groups) == [
         [number, number + 20] for number in range(20)
     ]
@@ -141,7 +142,7 @@ def test_groups_do_not_depend_on_the_order(originals):
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_too_few_photos_have_no_copies(count, originals):
-    assert near_duplicate_groups(originals[:count]) == []
+    assert groups_of(originals[:count]) == []
 
 
 def test_a_fingerprint_is_a_function_of_the_picture():
@@ -166,16 +167,71 @@ def scattered(count):
 def test_copies_are_found_among_many_photos():
     pictures = scattered(8_000)
     pictures[4_000:4_050] = np.clip(pictures[:50].astype(int) + 4, 0, 255)
-    groups = near_duplicate_groups([picture.tobytes() for picture in pictures])
+    groups = groups_of([picture.tobytes() for picture in pictures])
     assert groups == [[place, place + 4_000] for place in range(50)]
 
 
-def test_a_flood_of_one_picture_is_one_group():
+def one_view(count, noise):
+    """Fingerprints of one picture, each with noise of its own."""
+    random = np.random.default_rng(6)
+    frames = scattered(401)[400] + random.normal(0, noise, (count, SIDE, SIDE))
+    return [frame.tobytes() for frame in np.clip(np.rint(frames), 0, 255).astype(np.uint8)]
+
+
+def bucket_of(picture, count):
+    """Pictures of one hash that are no exact copies: these are resolved before."""
+    bucket = np.repeat(picture[None], count, axis=0)
+    bucket[:, 0, 0] = np.arange(count) % 7
+    return bucket
+
+
+def test_thousands_of_one_hash_are_one_group():
     pictures = scattered(40)
-    flood = np.repeat(pictures[:1], 30 * FLOOD, axis=0)
-    flood[:, 0, 0] = np.arange(30 * FLOOD) % 7  # no exact copies, which are settled before
-    fingerprints = [picture.tobytes() for picture in [*pictures[1:], *flood]]
-    assert near_duplicate_groups(fingerprints) == [list(range(39, 39 + 30 * FLOOD))]
+    bucket = bucket_of(pictures[0], 30 * BUCKET_PHOTOS)
+    fingerprints = [picture.tobytes() for picture in [*pictures[1:], *bucket]]
+    assert groups_of(fingerprints) == [list(range(39, 39 + 30 * BUCKET_PHOTOS))]
+
+
+def test_pairs_of_one_group_are_not_compared_again(monkeypatch):
+    """Frames of one view are all pairs of each other; a few comparisons of each join them."""
+    compared = []
+    are_copies = near_duplicates.are_copies
+
+    def count(pictures, ones, others, window):
+        compared.append(len(ones))
+        return are_copies(pictures, ones, others, window)
+
+    monkeypatch.setattr(near_duplicates, "are_copies", count)
+    frames = one_view(600, noise=8)
+    assert groups_of(frames) == [list(range(600))]
+    assert sum(compared) < 20 * len(frames)  # and not 600 * 599 * 19 windows
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_threads_find_the_same(threads, monkeypatch):
+    monkeypatch.setattr(near_duplicates, "MIN_BAR_PHOTOS", 0)
+    monkeypatch.setattr(fingerprints_module, "HASHED_PHOTOS", 50)
+    pictures = [picture.tobytes() for picture in scattered(400)]
+    frames = [*one_view(80, noise=8), *pictures, *pictures[:30]]
+    labels = [0, 1] * 40 + [0] * 430
+    found = find_near_duplicates(frames, labels, threads)
+    assert found.groups == [list(range(80)), *([80 + n, 480 + n] for n in range(30))]
+    assert found.conflicting == set(range(80))
+
+
+def test_only_direct_copies_of_another_label_are_in_conflict():
+    chain = [fingerprint_of(encode(crop(left=cut)(picture(1)))) for cut in (0, 0.1, 0.19, 0.271)]
+    found = find_near_duplicates(chain, [5, 5, 7, 7])
+    assert found.groups == [[0, 1, 2, 3]]
+    assert found.conflicting == {1, 2}
+    assert find_near_duplicates(chain, [5, 5, 5, 5]).conflicting == set()
+
+
+def test_one_hash_under_two_labels_is_in_conflict_as_a_whole():
+    frames = [picture.tobytes() for picture in bucket_of(scattered(1)[0], 2 * BUCKET_PHOTOS)]
+    labels = np.zeros(len(frames), int)
+    labels[77] = 1
+    assert find_near_duplicates(frames, labels).conflicting == set(range(len(frames)))
 
 
 def test_a_copy_in_the_dirty_folder_is_found():
@@ -183,5 +239,5 @@ def test_a_copy_in_the_dirty_folder_is_found():
     if not folder.is_dir():
         pytest.skip(f"needs the photos of {folder}")
     names = ["good_0.jpeg", "good_2.jpeg", "good_4.jpeg", "duplicate_of_good_0.jpeg"]
-    fingerprints = [marks((folder / name).read_bytes()) for name in names]
-    assert near_duplicate_groups(fingerprints) == [[0, 3]]
+    fingerprints = [fingerprint_of((folder / name).read_bytes()) for name in names]
+    assert groups_of(fingerprints) == [[0, 3]]

@@ -8,7 +8,7 @@ import pytest
 
 from tfrecords.common.console import UserError
 from tfrecords.common.types import SPLITS, Photo
-from tfrecords.splitting.stratified import check_shares, split_photos, split_sizes
+from tfrecords.splitting.stratified import check_percentages, split_photos, split_sizes
 
 
 def numbered(landmark, count):
@@ -60,7 +60,7 @@ def test_split_sizes(photos, expected):
     assert split_sizes(photos) == expected
 
 
-def test_shares_are_within_rounding_of_70_15_15():
+def test_percentages_are_within_rounding_of_70_15_15():
     for photos in range(4, 1000):
         train, validation, test = split_sizes(photos)
         assert train + validation + test == photos
@@ -70,7 +70,7 @@ def test_shares_are_within_rounding_of_70_15_15():
 
 
 @pytest.mark.parametrize(
-    ("photos", "shares", "expected"),
+    ("photos", "percentages", "expected"),
     [
         (100, (80, 10, 10), (80, 10, 10)),
         (100, (60, 30, 10), (60, 30, 10)),
@@ -82,8 +82,8 @@ def test_shares_are_within_rounding_of_70_15_15():
         (2, (34, 33, 33), (2, 0, 0)),
     ],
 )
-def test_split_sizes_of_other_shares(photos, shares, expected):
-    assert split_sizes(photos, shares) == expected
+def test_split_sizes_of_other_percentages(photos, percentages, expected):
+    assert split_sizes(photos, percentages) == expected
 
 
 def test_every_photo_is_in_exactly_one_split():
@@ -129,13 +129,13 @@ def test_a_landmark_is_split_without_regard_to_the_others():
         assert [p for p in together[split] if p.landmark_id == "a"] == alone[split]
 
 
-def test_another_seed_deals_otherwise():
+def test_another_seed_splits_otherwise():
     photos = numbered("a", 20)
     tests = {tuple(ids(split_photos(photos, seed)["test"])) for seed in range(10)}
     assert len(tests) >= 9
 
 
-def test_the_deal_of_seed_0_stays_as_it_was():
+def test_the_split_of_seed_0_stays_as_it_was():
     """Numbers of earlier versions compare with those of later ones only on the same split."""
     splits = split_photos(numbered("a", 8), seed=0)
     assert ids(splits["validation"]) == ["a/006.jpg"]
@@ -145,8 +145,8 @@ def test_the_deal_of_seed_0_stays_as_it_was():
     assert ids(splits["test"]) == ["tower/007.jpg", "tower/012.jpg", "tower/015.jpg"]
 
 
-def test_other_shares():
-    splits = split_photos(numbered("a", 50) + numbered("b", 3), seed=0, shares=(60, 30, 10))
+def test_other_percentages():
+    splits = split_photos(numbered("a", 50) + numbered("b", 3), seed=0, percentages=(60, 30, 10))
     assert sizes(splits) == (30 + 1, 15 + 1, 5 + 1)
 
 
@@ -161,7 +161,7 @@ def test_groups_that_no_photo_is_in_change_nothing():
     assert split_photos(photos, seed=0, groups={"b/000.jpg": "x", "b/001.jpg": "x"}) == plain
 
 
-def test_a_group_is_never_torn_apart():
+def test_a_group_is_never_divided():
     rng = random.Random(0)
     for seed in range(200):
         photos = numbered("a", rng.randint(3, 60)) + numbered("b", 30)
@@ -182,7 +182,7 @@ def test_groups_of_one_landmark_leave_the_others_as_they_were():
         ]
 
 
-def test_sizes_are_exact_where_lone_photos_fill_the_room():
+def test_sizes_are_exact_where_single_photos_fill_the_capacity():
     photos = numbered("a", 100)
     for counts in [(2,), (60,), (5,) * 10, (30, 20, 20), (2,) * 30]:
         for seed in range(20):
@@ -199,18 +199,18 @@ def test_sizes_are_off_by_less_than_a_group_where_all_are_grouped():
         assert {validation, test} == {12, 16}, seed  # of 14 each
 
 
-def test_groups_are_tested_as_often_as_lone_photos():
-    """If test held lone photos only, it would be another kind of photo than train."""
+def test_groups_are_tested_as_often_as_single_photos():
+    """If test held single photos only, it would be another kind of photo than train."""
     photos = numbered("a", 100)
     groups = grouped(photos, *[2] * 10)
-    homes = [
+    splits_found = [
         next(iter(found))
         for seed in range(200)
         for found in splits_of_groups(split_photos(photos, seed, groups=groups), groups).values()
     ]
-    assert len(homes) == 2000
+    assert len(splits_found) == 2000
     for split, share in zip(SPLITS, (0.70, 0.15, 0.15), strict=True):
-        assert homes.count(split) / len(homes) == pytest.approx(share, abs=0.04)
+        assert splits_found.count(split) / len(splits_found) == pytest.approx(share, abs=0.04)
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ def test_three_units_fill_all_splits_whatever_their_sizes():
         assert min(sizes(splits)) > 0, counts
 
 
-def test_a_group_of_one_is_a_lone_photo():
+def test_a_group_of_one_is_a_single_photo():
     photos = numbered("a", 20)
     splits = split_photos(photos, seed=0, groups=grouped(photos, *[1] * 20))
     assert splits == split_photos(photos, seed=0)
@@ -265,14 +265,14 @@ def test_a_group_of_two_landmarks_is_refused():
     groups = {"a/000.jpg": "x", "b/000.jpg": "x"}
     expected = (
         "Expected groups within one landmark, got 'x' with photos of 'a' and 'b'. Drop copies that "
-        "stand under two landmarks first."
+        "have two landmarks first."
     )
     with pytest.raises(ValueError, match=f"^{re.escape(expected)}$"):
         split_photos(photos, seed=0, groups=groups)
 
 
 @pytest.mark.parametrize(
-    ("shares", "got"),
+    ("percentages", "got"),
     [
         ((70, 15, 10), "70 15 10"),
         ((70, 15, 20), "70 15 20"),
@@ -285,17 +285,17 @@ def test_a_group_of_two_landmarks_is_refused():
         ((), ""),
     ],
 )
-def test_shares_that_are_no_three_percentages(shares, got):
+def test_percentages_that_are_no_three_percentages(percentages, got):
     expected = (
         "Expected three whole percentages above 0 for train, validation and test that sum to 100, "
         f"as in --split 70 15 15; got {got}."
     )
     with pytest.raises(UserError, match=f"^{re.escape(expected)}$"):
-        check_shares(shares)
+        check_percentages(percentages)
     with pytest.raises(UserError, match=f"^{re.escape(expected)}$"):
-        split_photos(numbered("a", 5), seed=0, shares=shares)
+        split_photos(numbered("a", 5), seed=0, percentages=percentages)
 
 
-def test_good_shares_pass():
-    check_shares((70, 15, 15))
-    check_shares((98, 1, 1))
+def test_good_percentages_pass():
+    check_percentages((70, 15, 15))
+    check_percentages((98, 1, 1))

@@ -2,15 +2,23 @@
 
 import argparse
 import re
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from tfrecords.common.console import UserError
+from tfrecords.common.flags import REQUIRED, add_flags, option
 from tfrecords.download.options import FetchOptions
 from tfrecords.sources.archives import GOOGLE_LANDMARK_URL
-from tfrecords.splitting.stratified import SHARES, check_shares
+from tfrecords.splitting.stratified import PERCENTAGES, check_percentages
 
 MIN_SHORT_SIDE = 32  # pixels
+TITLES = {
+    "source": "where the photos come from",
+    "choice": "which landmarks, which photos",
+    "records": "records",
+    "download": "downloading (--download); exit code 3: the same command may get what is missing",
+    "beam": "Apache Beam (pip install -e '.[beam]')",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,54 +26,99 @@ class BuildOptions:
     """Where photos come from, which are taken, and how they are split.
 
     Attributes are those of the flags: see `python -m tfrecords.build --help`. `split` is None for
-    70/15/15, or for a folder that is split already; `beam_flags` is what `for_beam` fills in, and
-    `demo` says that the photos are the built-in demo's: the manifest keeps that.
+    70/15/15, or for a pre-split folder; `fetch` is None for the defaults of a download;
+    `beam_flags` is what `for_beam` fills in; `demo` says that the photos are the built-in demo's,
+    which the manifest keeps.
+
+    Raises:
+        UserError: options that contradict each other, have no effect or are out of their range.
     """
 
-    out: Path
-    photos: Path | None = None
-    follow_links: bool = False
-    csv: Path | None = None
-    names: Path | None = None
-    tars: Path | None = None
-    archives: str | None = None
-    archives_url: str = GOOGLE_LANDMARK_URL
-    download: bool = False
-    fetch: FetchOptions = field(default_factory=FetchOptions)
-    top: int | None = None
-    skip_top: int = 0
-    landmarks: str | None = None
-    min_photos: int = 1
-    max_photos: int | None = None
-    split: tuple[int, int, int] | None = None
-    seed: int = 0
-    short_side: int = 256
-    processes: int | None = None
-    beam_runner: str | None = None
-    beam_options: str = ""
+    out: Path = option(REQUIRED, "folder to make; must not exist")
+    photos: Path | None = option(
+        None,
+        "one sub-folder per landmark, or train/ validation/ test/ with these inside; with --csv: "
+        "files DIR/ID.jpg or DIR/a/b/c/ID.jpg",
+        "source",
+        metavar="DIR",
+    )
+    follow_links: bool = option(
+        False, "follow links that lead out of --photos (default: they are left out)", "source"
+    )
+    csv: Path | None = option(
+        None,
+        "train.csv (id,url,landmark_id), train_clean.csv (landmark_id,images), or paths below "
+        "--photos and names of landmarks (filename,label)",
+        "source",
+        metavar="INDEX",
+    )
+    download: bool = option(
+        False, "fetch the index's URLs into --photos (default: OUT.photos)", "source"
+    )
+    archives: str | None = option(
+        None,
+        "fetch these archives of Google Landmarks v2 into --tars (default: OUT.archives)",
+        "source",
+        metavar="0-9",
+    )
+    archives_url: str | None = option(
+        None,
+        f"where the archives are, such as a mirror (default: {GOOGLE_LANDMARK_URL})",
+        "source",
+        metavar="URL",
+    )
+    tars: Path | None = option(None, "read photos from DIR/*.tar", "source", metavar="DIR")
+    names: Path | None = option(
+        None,
+        "train_label_to_category.csv (landmark_id,category): names of landmarks",
+        "source",
+        metavar="CSV",
+    )
+    top: int | None = option(None, "the N landmarks of most photos", "choice", metavar="N")
+    skip_top: int = option(0, "but not the first M of these", "choice", metavar="M")
+    landmarks: str | None = option(
+        None,
+        "landmark ids, one per line; report27: the 27 of the report of 2018",
+        "choice",
+        metavar="FILE",
+    )
+    min_photos: int = option(1, "only landmarks with N photos listed", "choice", metavar="N")
+    max_photos: int | None = option(
+        None, "at most N photos per landmark, drawn by --seed", "choice", metavar="N"
+    )
+    split: tuple[int, int, int] | None = option(
+        None,
+        f"percent (default: {' '.join(map(str, PERCENTAGES))})",
+        "records",
+        nargs=3,
+        type=int,
+        metavar=("TRAIN", "VALIDATION", "TEST"),
+    )
+    seed: int = option(0, "of choice and split", "records")
+    short_side: int = option(256, "scale larger photos down to this", "records", metavar="PIXELS")
+    processes: int | None = option(
+        None, "photos read at once (default: one per core)", "records", metavar="N"
+    )
+    fetch: FetchOptions | None = None
+    beam_runner: str | None = option(
+        None, "DirectRunner, FlinkRunner, ...", "beam", metavar="RUNNER"
+    )
+    beam_options: str = option("", "passed on to Beam", "beam", metavar="KEY=VALUE,...")
     beam_flags: tuple[str, ...] = ()
     demo: bool = False
 
     def __post_init__(self):
         self._check_paths()
         self._check_source()
+        self._check_effects()
         if self.split is not None:
-            check_shares(self.split)
+            check_percentages(self.split)
         if self.short_side < MIN_SHORT_SIDE:
             raise UserError(
                 f"--short-side must be at least {MIN_SHORT_SIDE} pixels, got {self.short_side}."
             )
         if self.processes is not None and self.processes < 1:
             raise UserError(f"--processes must be at least 1, got {self.processes}.")
-        if self.beam_options and not self.beam_runner:
-            raise UserError(
-                "--beam-options needs --beam-runner too, as in --beam-runner DirectRunner."
-            )
-        if self.photos and self.out.resolve().is_relative_to(Path(self.photos).resolve()):
-            raise UserError(
-                f"--out {self.out} lies inside --photos {self.photos}, where the next build would "
-                "take it for a landmark. Name a folder outside of it."
-            )
 
     def for_beam(self) -> "BuildOptions":
         """Returns the same with absolute paths, which workers elsewhere need, and Beam's flags.
@@ -85,12 +138,12 @@ class BuildOptions:
 
     @property
     def photo_folder(self) -> Path:
-        """Where photos lie, or are kept once they are fetched."""
+        """Where photos are, or are kept once they are fetched."""
         return self.photos or self.out.with_name(self.out.name + ".photos")
 
     @property
     def tar_folder(self) -> Path:
-        """Where tar files lie, or are kept once they are fetched."""
+        """Where tar files are, or are kept once they are fetched."""
         return self.tars or self.out.with_name(self.out.name + ".archives")
 
     def describe_choice(self) -> dict:
@@ -105,18 +158,24 @@ class BuildOptions:
             },
             "seed": self.seed,
             "short_side": self.short_side,
-            **({"demo": True} if self.demo else {}),
+            "demo": self.demo,
         }
 
     def _check_paths(self):
-        for name in ("out", "photos", "tars"):
+        for name in ("out", "photos", "csv", "tars", "names", "landmarks"):
             path = getattr(self, name)
-            # `Path` has made gs:/bucket of gs://bucket by now: a folder of that name.
+            # A Path has one slash left of gs://bucket; a single letter is a drive of Windows.
             if path and re.match(r"[A-Za-z][A-Za-z0-9+.-]+:[/\\]", str(path)):
+                kind = "folder" if name in ("out", "photos", "tars") else "file"
                 raise UserError(
-                    f"--{name} must be a folder of this machine, got a URL ({path}). Build into a "
-                    "folder and copy it, or mount the bucket as one."
+                    f"--{name} must be a {kind} of this machine, got a URL ({path}). Copy what is "
+                    "there to a local disk, or mount the bucket as a folder."
                 )
+        if self.csv is None and self.photos and _is_inside(self.out, self.photos):
+            raise UserError(
+                f"--out {self.out} is inside --photos {self.photos}, so the next build would take "
+                "the records for a landmark. Name an --out beside the photos."
+            )
 
     def _check_source(self):
         if self.csv is None:
@@ -140,139 +199,55 @@ class BuildOptions:
                 "--download, got both kinds."
             )
 
+    def _check_effects(self):
+        """Refuses flags without effect: whoever gave them expects one."""
+        if self.beam_options and not self.beam_runner:
+            raise UserError(
+                "--beam-options needs --beam-runner too, as in --beam-runner DirectRunner."
+            )
+        if self.processes and self.beam_runner:
+            raise UserError(
+                "--processes has no effect on Beam: leave it out, and give the runner's own "
+                "option, as in --beam-options direct_num_workers=2."
+            )
+        if self.follow_links and self.csv:
+            raise UserError("--follow-links has no effect with --csv, whose paths are followed.")
+        if self.archives_url and not self.archives:
+            raise UserError("--archives-url needs --archives too, as in --archives 0-9.")
+        if self.fetch is not None and not self.download:
+            changed = asdict(self.fetch).items() - asdict(FetchOptions()).items()
+            flags = ", ".join(sorted("--" + name.replace("_", "-") for name, _ in changed))
+            raise UserError(
+                f"Without --download the flags of a download ({flags or 'at their defaults'}) have "
+                "no effect: leave them out, or add --csv INDEX --download."
+            )
+
 
 def parse_options(argv=None) -> BuildOptions:
     """Reads the command line.
 
     Raises:
-        UserError: flags that contradict each other.
+        UserError: flags that contradict each other or have no effect.
     """
     flags = vars(_parser().parse_args(argv))
-    names = {option.name for option in fields(FetchOptions)}
-    fetch = FetchOptions(**{name: flags.pop(name) for name in names & flags.keys()})
-    if flags["split"] is not None:
+    of_fetch = flags.keys() & {field.name for field in fields(FetchOptions)}
+    if of_fetch:
+        flags["fetch"] = FetchOptions(**{name: flags.pop(name) for name in of_fetch})
+    if "split" in flags:
         flags["split"] = tuple(flags["split"])
-    return BuildOptions(**flags, fetch=fetch)
+    return BuildOptions(**flags)
 
 
 def _parser():
     parser = argparse.ArgumentParser(
         prog="python -m tfrecords.build",
         description="Turns photos of landmarks into checked TFRecords. Interrupted, the same "
-        "command goes on.",
+        "command resumes.",
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder to make; must not exist")
-    _add_source(parser.add_argument_group("where the photos come from"))
-    _add_choice(parser.add_argument_group("which landmarks, which photos"))
-    _add_records(parser.add_argument_group("records"))
-    _add_download(
-        parser.add_argument_group(
-            "downloading (--download)",
-            "Exit code 3: photos are missing that the same command may get later.",
-        )
-    )
-    _add_beam(parser.add_argument_group("Apache Beam (pip install 'glr-keras[beam]')"))
+    add_flags(parser, BuildOptions, TITLES)
+    add_flags(parser, FetchOptions, TITLES)
     return parser
 
 
-def _add_source(group):
-    group.add_argument(
-        "--photos",
-        type=Path,
-        metavar="DIR",
-        help="one sub-folder per landmark, or train/ validation/ test/ with these inside; with "
-        "--csv: files DIR/ID.jpg or DIR/a/b/c/ID.jpg",
-    )
-    group.add_argument(
-        "--follow-links",
-        action="store_true",
-        help="follow links that lead out of --photos (default: they are left out)",
-    )
-    group.add_argument(
-        "--csv",
-        type=Path,
-        metavar="INDEX",
-        help="train.csv (id,url,landmark_id), train_clean.csv (landmark_id,images), or paths below "
-        "--photos and names of landmarks (filename,label)",
-    )
-    group.add_argument(
-        "--download",
-        action="store_true",
-        help="fetch the index's URLs into --photos (default: OUT.photos)",
-    )
-    group.add_argument(
-        "--archives",
-        metavar="0-9",
-        help="fetch these archives of Google Landmarks v2 into --tars (default: OUT.archives)",
-    )
-    group.add_argument(
-        "--archives-url",
-        default=GOOGLE_LANDMARK_URL,
-        metavar="URL",
-        help="where the archives are, such as a mirror (%(default)s)",
-    )
-    group.add_argument("--tars", type=Path, metavar="DIR", help="read photos from DIR/*.tar")
-    group.add_argument(
-        "--names",
-        type=Path,
-        metavar="CSV",
-        help="train_label_to_category.csv (landmark_id,category): names of landmarks",
-    )
-
-
-def _add_choice(group):
-    group.add_argument("--top", type=int, metavar="N", help="the N landmarks of most photos")
-    group.add_argument(
-        "--skip-top", type=int, default=0, metavar="M", help="but not the first M of these"
-    )
-    group.add_argument(
-        "--landmarks",
-        metavar="FILE",
-        help="landmark ids, one per line; report27: the 27 of the report of 2018",
-    )
-    group.add_argument(
-        "--min-photos", type=int, default=1, metavar="N", help="only landmarks with N photos listed"
-    )
-    group.add_argument(
-        "--max-photos", type=int, metavar="N", help="at most N photos per landmark, drawn by --seed"
-    )
-
-
-def _add_records(group):
-    group.add_argument(
-        "--split",
-        type=int,
-        nargs=3,
-        metavar=("TRAIN", "VALIDATION", "TEST"),
-        help=f"percent (default: {' '.join(map(str, SHARES))})",
-    )
-    group.add_argument("--seed", type=int, default=0, help="of choice and split (%(default)s)")
-    group.add_argument(
-        "--short-side",
-        type=int,
-        default=256,
-        metavar="PIXELS",
-        help="scale larger photos down to this (%(default)s)",
-    )
-    group.add_argument(
-        "--processes", type=int, metavar="N", help="photos read at once (default: one per core)"
-    )
-
-
-def _add_download(group):
-    for option in fields(FetchOptions):
-        flag = "--" + option.name.replace("_", "-")
-        text = option.metadata["help"]
-        if isinstance(option.default, bool):
-            group.add_argument(flag, action="store_true", help=text)
-        else:
-            shown = "" if option.name == "user_agent" else " (%(default)s)"
-            kind = type(option.default)
-            group.add_argument(flag, type=kind, default=option.default, help=text + shown)
-
-
-def _add_beam(group):
-    group.add_argument("--beam-runner", metavar="RUNNER", help="DirectRunner, FlinkRunner, ...")
-    group.add_argument(
-        "--beam-options", default="", metavar="KEY=VALUE,...", help="passed on to Beam"
-    )
+def _is_inside(path, folder):
+    return Path(path).resolve().is_relative_to(Path(folder).resolve())

@@ -1,17 +1,17 @@
 """FetchOptions: every choice of a download, once, with its default, its unit and its reason."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 
+from tfrecords.common import flags
 from tfrecords.common.console import UserError
 
 USER_AGENT = "glr-keras (fetches the landmark photos its user lists) aiohttp"
 PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]+)?)%")
 
 
-def option(default, help):
-    """A field of `FetchOptions` whose flag has this default and this help text."""
-    return field(default=default, metadata={"help": help})
+option = partial(flags.option, group="download")
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class FetchOptions:
     max_redirects: int = option(5, "redirects followed for one photo")
     max_bytes: int = option(30_000_000, "a photo with more bytes is left out")
     allow_missing: str = option(
-        "0%", "build although up to this percentage of the photos, such as 5%%, can't be had yet"
+        "0%", "build although up to this percentage of the photos, such as 5%, can't be had yet"
     )
     allow_private: bool = option(
         False, "fetch from private and loopback networks, from any port and through proxies too"

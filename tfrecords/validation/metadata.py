@@ -1,63 +1,28 @@
-"""The tables of a records directory: the manifest, and whether the others agree with it."""
+"""Whether the manifest and the tables beside the shards are there and as they were built."""
 
 import csv
-import io
-import json
-from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tfrecords.common.console import UserError
-from tfrecords.common.types import SPLITS
-from tfrecords.validation.records import FEATURES, Finding
-
-MANIFEST = "manifest.json"
-FORMAT = 1
-
-
-class Shard(NamedTuple):
-    """What the manifest says of a shard."""
-
-    file: str
-    split: str
-    records: int
-    bytes: int
-    sha256: str
+from tfrecords.records.metadata import (
+    LANDMARKS,
+    MANIFEST,
+    Landmark,
+    Manifest,
+    parse_landmarks,
+    sha256_of,
+)
+from tfrecords.validation.findings import Finding
 
 
-class Manifest(NamedTuple):
-    """What the check needs of `manifest.json`.
-
-    Attributes:
-        photos: Split name -> photos.
-        skipped: Reason -> photos.
-        shares: Percent for train, validation and test; None where none were asked for.
-        came_split: Whether the photos were split before they became records.
-    """
-
-    shards: list[Shard]
-    photos: dict[str, int]
-    skipped: dict[str, int]
-    short_side: int
-    shares: list[float] | None
-    came_split: bool
-
-
-class Landmark(NamedTuple):
-    """A row of `landmarks.csv`; its label is its place."""
-
-    landmark_id: str
-    name: str
-    photos: dict[str, int]
-
-
-class Tables(NamedTuple):
+class Metadata(NamedTuple):
     """What a records directory says of itself.
 
     Attributes:
         manifest: None if it can't be read.
         landmarks: In label order; None if `landmarks.csv` can't be read.
-        findings: What can't be read or does not agree.
+        findings: What is missing, can't be read or is not what was built.
     """
 
     manifest: Manifest | None
@@ -65,8 +30,8 @@ class Tables(NamedTuple):
     findings: list[Finding]
 
 
-def read_tables(data: Path) -> Tables:
-    """Reads the tables beside the shards and compares them with the manifest.
+def check_metadata(data: Path) -> Metadata:
+    """Reads manifest and landmarks; compares each table, and the list of shards, with the manifest.
 
     Raises:
         UserError: `data` is no records directory, or one of another format.
@@ -79,15 +44,11 @@ def read_tables(data: Path) -> Tables:
             "copied in part. Name the folder that was given to it as --out."
         )
     findings = []
-    manifest = _read(data / MANIFEST, _parse_manifest, findings)
-    landmarks = _read(data / "landmarks.csv", _parse_landmarks, findings)
-    _judge(data / "dataset_info.json", _judge_dataset_info, manifest, findings)
-    _judge(data / "skipped.csv", _judge_skipped, manifest, findings)
-    _judge(data / "features.json", _judge_features, landmarks, findings)
-    _judge(data / "label.labels.txt", _judge_names, landmarks, findings)
-    if manifest and landmarks:
-        findings += _judge_counts(manifest, landmarks)
-    return Tables(manifest, landmarks, findings)
+    manifest = _read(data / MANIFEST, Manifest.parse, findings)
+    landmarks = _read(data / LANDMARKS, parse_landmarks, findings)
+    if manifest:
+        findings += _compare_files(data, manifest)
+    return Metadata(manifest, landmarks, findings)
 
 
 def _read(path, parse, findings) -> Any:
@@ -104,90 +65,17 @@ def _read(path, parse, findings) -> Any:
     return None
 
 
-def _judge(path, judge, expected, findings):
-    if expected is not None:  # else that is a finding already
-        findings += _read(path, lambda text: list(judge(text, expected)), findings) or []
-
-
-def _parse_manifest(text):
-    content = json.loads(text)
-    if content["format"] != FORMAT:
-        raise UserError(
-            f"{MANIFEST} is of format {content['format']}, expected {FORMAT}. Check these records "
-            "with the version of this program that built them."
-        )
-    shards = [
-        Shard(row["file"], row["split"], int(row["records"]), int(row["bytes"]), row["sha256"])
-        for row in content["shards"]
-    ]
-    photos = {split: int(content["photos"][split]) for split in SPLITS}
-    split, shares = content.get("split"), None
-    came_split = split == "as given"
-    if split is not None and not came_split:
-        train, validation, test = split
-        shares = [float(train), float(validation), float(test)]
-    short_side = int(content["short_side"])
-    return Manifest(shards, photos, content["skipped"], short_side, shares, came_split)
-
-
-def _parse_landmarks(text):
-    rows = _read_csv(text)
-    if [row["label"] for row in rows] != [str(label) for label in range(len(rows))]:
-        raise ValueError("expected labels that count up from 0")
-    return [
-        Landmark(row["landmark_id"], row["name"], {split: int(row[split]) for split in SPLITS})
-        for row in rows
-    ]
-
-
-def _read_csv(text):
-    return list(csv.DictReader(io.StringIO(text, newline="")))
-
-
-def _judge_dataset_info(text, manifest):
-    file = "dataset_info.json"
-    splits = json.loads(text)["splits"]
-    lengths = {split["name"]: [int(length) for length in split["shardLengths"]] for split in splits}
-    for split in SPLITS:
-        expected = [shard.records for shard in manifest.shards if shard.split == split]
-        found = lengths.get(split, [])
-        if found != expected:
-            yield _differ(f"records of the {split} shards", file, found, expected)
-        if manifest.photos[split] != sum(expected):
-            yield _differ(f"{split} photos", MANIFEST, manifest.photos[split], sum(expected))
-
-
-def _judge_counts(manifest, landmarks):
-    for split in SPLITS:
-        found = sum(landmark.photos[split] for landmark in landmarks)
-        if found != manifest.photos[split]:
-            yield _differ(f"{split} photos", "landmarks.csv", found, manifest.photos[split])
-
-
-def _judge_skipped(text, manifest):
-    found = dict(Counter(row["reason"] for row in _read_csv(text)))
-    if found != manifest.skipped:
-        yield _differ("photos left out", "skipped.csv", found, manifest.skipped)
-
-
-def _judge_features(text, landmarks):
-    features = json.loads(text)["featuresDict"]["features"]
-    if sorted(features) != sorted(FEATURES):
-        yield _differ("features", "features.json", sorted(features), sorted(FEATURES))
-    found = int(features["label"]["classLabel"]["numClasses"])
-    if found != len(landmarks):
-        yield _differ("landmarks", "features.json", found, len(landmarks))
-
-
-def _judge_names(text, landmarks):
-    found = text.removesuffix("\n").split("\n")
-    names = [landmark.name for landmark in landmarks]
-    if len(found) != len(names):
-        yield _differ("names of landmarks", "label.labels.txt", len(found), len(names))
-    for label, (name, expected) in enumerate(zip(found, names, strict=False)):
-        if name != expected:
-            yield _differ(f"name of label {label}", "label.labels.txt", name, expected)
-
-
-def _differ(what, file, found, expected):
-    return Finding("table", f"{file}, {what}: {found}, expected {expected}")
+def _compare_files(data, manifest):
+    for name, sha256 in manifest.files.items():
+        path = data / name
+        if not path.is_file():
+            if name != LANDMARKS:  # which was missed already
+                yield Finding("table", f"{name} is missing")
+        elif sha256_of(path) != sha256:
+            yield Finding("table", f"{name} has another sha256 than the manifest says")
+    listed = {shard.file for shard in manifest.shards}
+    found = {path.name for path in data.iterdir() if ".tfrecord" in path.name and path.is_file()}
+    for file in sorted(listed - found):
+        yield Finding("shard", f"{file} is missing")
+    for file in sorted(found - listed):
+        yield Finding("shard", f"{file} is not in the manifest")

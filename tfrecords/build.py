@@ -1,32 +1,30 @@
 """Builds TFRecords from photos of landmarks: python -m tfrecords.build --help"""
 
-import os
 import shlex
 import shutil
 from collections import Counter
-from contextlib import contextmanager, suppress
 
-from tfrecords.common.console import UserError, run_command
+from tfrecords.common.console import run_command
+from tfrecords.common.files import rename_durably
 from tfrecords.common.types import Skipped
+from tfrecords.download.options import FetchOptions
 from tfrecords.images.prepared import PreparedPhotos, Rejected
 from tfrecords.options import BuildOptions, parse_options
-from tfrecords.records.metadata import write_tables
+from tfrecords.records.metadata import describe_shards, write_metadata
+from tfrecords.records.staging import BEAM, PREPARED, RECORDS, check_space, staging_folder
 from tfrecords.records.summary import print_summary
 from tfrecords.records.writer import write_shards
+from tfrecords.sources.archives import GOOGLE_LANDMARK_URL
 from tfrecords.sources.challenge_csv import distinct_names, read_names
 from tfrecords.sources.selection import choose_landmarks, read_landmarks_file
 from tfrecords.sources.source import Source, archive_source, folder_source, index_source
-from tfrecords.splitting.assignment import place_photos
-
-PREPARED = "prepared.sqlite"
-RECORDS = "records"
-BEAM = "beam"
+from tfrecords.splitting.assignment import assign_photos
 
 
 def main() -> None:
     options = parse_options()
     build(options)
-    print(f"Next: python -m glr_keras.fit --data-dir {options.out}")
+    print(f"Next: python -m glr_keras.fit --data-dir {shlex.quote(str(options.out))}")
 
 
 def build(options: BuildOptions) -> None:
@@ -40,57 +38,31 @@ def build(options: BuildOptions) -> None:
         UserError: what is asked for is not there, contradicts itself or can't be written.
     """
     if options.beam_runner:
-        options = options.for_beam()  # a wrong option is told before any work
-    with _staging_folder(options.out) as staging:
+        options = options.for_beam()  # a wrong option is reported before any work
+    with staging_folder(options.out) as staging:
         with PreparedPhotos(staging / PREPARED, options.short_side) as prepared:
             source = open_source(options)
             choice = _choose(source, options)
             over_limit = [Skipped(one.photo_id, "over the limit") for one in choice.over_limit]
             missing = _fetch(choice.photos, options)
             photos = [photo for photo in choice.photos if photo.photo_id not in missing]
+            check_space(len(photos), options.short_side, staging)
             outcomes = list(_prepare(photos, source, prepared, options, staging))
             _mark_unusable(photos, outcomes, options)
             skipped = [*source.skipped, *over_limit, *missing.values()]
-            placement = place_photos(photos, outcomes, skipped, options.split, options.seed)
-            records = _write(placement, source, prepared, options, staging)
-            write_tables(records, placement, choice.listed, source, options.describe_choice())
-        os.rename(records, options.out)
-        shutil.rmtree(staging)
-    print_summary(
-        placement, Counter(photo.landmark_id for photo in choice.photos), source, options.out
-    )
-
-
-@contextmanager
-def _staging_folder(out):
-    """A folder beside `out` to work in; it stays where there is work to go on with."""
-    staging = out.with_name(out.name + ".part")
-    try:
-        if out.is_dir() and not any(out.iterdir()):
-            out.rmdir()
-        if out.exists():
-            raise UserError(
-                f"{out} exists. Expected a folder that is not there yet: name another --out, or "
-                "delete this one if you want to build it again."
+            assignment = assign_photos(
+                photos, outcomes, skipped, options.split, options.seed, options.processes
             )
-        staging.mkdir(parents=True, exist_ok=True)
-        _check_staging(staging)
-    except OSError as error:
-        raise UserError(f"Can't write to {out} ({error.strerror}). Name another --out.") from error
-    try:
-        yield staging
-    finally:
-        with suppress(OSError):
-            staging.rmdir()  # only where it is empty
-
-
-def _check_staging(staging):
-    names = {path.name for path in staging.iterdir()}
-    if strangers := names - {PREPARED, f"{PREPARED}-journal", RECORDS, BEAM}:
-        raise UserError(
-            f"{staging} is needed to work in and holds files of yours ({', '.join(strangers)}). "
-            "Name another --out."
-        )
+            ids = assignment.landmark_ids
+            names = dict(zip(ids, distinct_names(ids, source.names), strict=True))
+            records, shards = _write(assignment, names, source, prepared, options, staging)
+            origin = {"source": source.kind} | options.describe_choice()
+            known = source.names | names
+            write_metadata(records, shards, assignment, known, choice.listed, origin)
+        rename_durably(records, options.out)
+        shutil.rmtree(staging, ignore_errors=True)  # a network disk may hold on to a file of it
+    read = Counter(photo.landmark_id for photo in choice.photos)
+    print_summary(assignment, names, read, source, options.out)
 
 
 def open_source(options: BuildOptions) -> Source:
@@ -104,7 +76,11 @@ def open_source(options: BuildOptions) -> Source:
         return folder_source(options.photos, names, options.split, options.follow_links)
     if options.tars or options.archives:
         return archive_source(
-            options.csv, options.tar_folder, names, options.archives, options.archives_url
+            options.csv,
+            options.tar_folder,
+            names,
+            options.archives,
+            options.archives_url or GOOGLE_LANDMARK_URL,
         )
     return index_source(options.csv, options.photo_folder, names, options.download)
 
@@ -135,7 +111,7 @@ def _fetch(photos, options):
     if options.photos is None:
         flag = f"--photos {shlex.quote(str(options.photo_folder))}"
         print(f"Fetching photos; another --out uses them too, with {flag}.")
-    return fetch_photos(photos, options.photo_folder, options.fetch)
+    return fetch_photos(photos, options.photo_folder, options.fetch or FetchOptions())
 
 
 def _mark_unusable(photos, outcomes, options):
@@ -165,26 +141,26 @@ def _prepare(photos, source, prepared, options, staging):
     return prepared.outcomes(photos)
 
 
-def _write(placement, source, prepared, options, staging):
-    """Writes shards and metadata; returns the folder they are in."""
-    names = distinct_names(placement.landmark_ids, source.names)
+def _write(assignment, names, source, prepared, options, staging):
+    """Writes shards and TFDS's metadata; returns the folder they are in, and the shards."""
     folder = staging / RECORDS
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
+    landmarks, labels, splits = list(names.values()), assignment.labels, assignment.splits
     if not options.beam_runner:
-        write_shards(folder, names, placement.labels, placement.splits, prepared.read)
-        return folder
+        return folder, write_shards(folder, landmarks, labels, splits, prepared.read)
     from tfrecords.beam.pipeline import write_with_beam
 
-    return write_with_beam(
+    folder = write_with_beam(
         folder,
-        names,
-        placement.labels,
-        placement.splits,
+        landmarks,
+        labels,
+        splits,
         source.reader.read,
         options.short_side,
         options.beam_flags,
     )
+    return folder, describe_shards(folder)
 
 
 if __name__ == "__main__":

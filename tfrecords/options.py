@@ -173,8 +173,8 @@ class BuildOptions:
                 )
         if self.csv is None and self.photos and _is_inside(self.out, self.photos):
             raise UserError(
-                f"--out {self.out} is inside --photos {self.photos}, so the next build would take "
-                "the records for a landmark. Name an --out beside the photos."
+                f"--out {self.out} lies inside --photos {self.photos}, where the next build would "
+                "take it for a landmark. Name a folder outside of it."
             )
 
     def _check_source(self):
@@ -211,7 +211,7 @@ class BuildOptions:
                 "option, as in --beam-options direct_num_workers=2."
             )
         if self.follow_links and self.csv:
-            raise UserError("--follow-links has no effect with --csv, whose paths are followed.")
+            raise UserError("--follow-links is for a folder of landmarks: it has no effect with --csv.")
         if self.archives_url and not self.archives:
             raise UserError("--archives-url needs --archives too, as in --archives 0-9.")
         if self.fetch is not None and not self.download:

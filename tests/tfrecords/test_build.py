@@ -6,24 +6,29 @@ import itertools
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import redirect_stdout, suppress
+from contextlib import redirect_stdout
 from io import BytesIO, StringIO
 from pathlib import Path
 
 import numpy as np
+import PIL
 import pytest
 from paths import REPOSITORY, SHARED
 from PIL import Image
 
-from tfrecords.build import BuildOptions, build
+from tfrecords import build as build_module
+from tfrecords.build import build
 from tfrecords.common.console import UserError
 from tfrecords.common.types import SPLITS
+from tfrecords.download.options import FetchOptions
 from tfrecords.images.convert import prepare_photo
+from tfrecords.options import BuildOptions, parse_options
 
 SHORT_SIDE = 48
 GOOD = {
@@ -230,7 +235,8 @@ def test_skipped_photos_are_listed_with_their_reason(records):
 
 def test_manifest_says_how_the_records_were_made(records):
     manifest = json.loads((records / "manifest.json").read_text())
-    del manifest["shards"]
+    for name in ("shards", "files", "versions"):
+        del manifest[name]
     assert manifest == {
         "format": 1,
         "source": "folder",
@@ -257,6 +263,21 @@ def test_manifest_says_how_the_records_were_made(records):
             "too small": 1,
         },
     }
+
+
+def test_manifest_names_the_libraries_that_decide_the_bytes(records):
+    versions = json.loads((records / "manifest.json").read_text())["versions"]
+    assert versions["pillow"] == PIL.__version__
+    assert versions["numpy"] == np.__version__
+    assert {"opencv", "jpg", "webp", "avif"} <= versions.keys()
+
+
+def test_manifest_has_the_sha256_of_every_table(records):
+    files = json.loads((records / "manifest.json").read_text())["files"]
+    tables = {"dataset_info.json", "features.json", "label.labels.txt"}
+    assert files.keys() == tables | {"landmarks.csv", "skipped.csv"}
+    for name, sha256 in files.items():
+        assert sha256 == hashlib.sha256((records / name).read_bytes()).hexdigest()
 
 
 def test_manifest_describes_every_shard(records, rows):
@@ -361,11 +382,9 @@ def test_a_line_break_in_a_folder_name_makes_no_further_landmark(tmp_path):
     import tensorflow_datasets as tfds
 
     photos = write_photos(tmp_path / "photos", {"two\nlines": 3, "tower": 3})
-    with suppress(UserError):  # to refuse the name is as good
-        build_folder(photos, tmp_path / "out")
-    if (tmp_path / "out").exists():
-        builder = tfds.builder_from_directory(tmp_path / "out")
-        assert len(builder.info.features["label"].names) == 2
+    build_folder(photos, tmp_path / "out")
+    builder = tfds.builder_from_directory(tmp_path / "out")
+    assert builder.info.features["label"].names == ["tower", "two\\nlines"]
 
 
 @pytest.mark.parametrize("kind", ["folder", "file"])
@@ -404,15 +423,128 @@ def test_out_where_nobody_can_write_is_refused(tmp_path):
         build_folder(photos, Path("/proc/nowhere/out"))
 
 
-def test_out_that_links_to_an_empty_folder_works_or_is_refused(tmp_path):
+def test_out_that_links_to_an_empty_folder_is_refused(tmp_path):
     """As is an empty mounted disk, this is a folder that can't be removed and made again."""
     photos = write_photos(tmp_path / "photos", {"a": 3, "b": 3})
     (tmp_path / "big disk").mkdir()
     (tmp_path / "out").symlink_to(tmp_path / "big disk")
-    with suppress(UserError):
+    with pytest.raises(UserError, match=r"^Can't write to .+/out \(Not a directory\)\. Name"):
         build_folder(photos, tmp_path / "out")
-    left = os.listdir(tmp_path / "out")
-    assert left == [] or "manifest.json" in left
+    assert (tmp_path / "out").is_symlink()
+    assert sorted(os.listdir(tmp_path)) == ["big disk", "out", "photos"]
+
+
+@pytest.mark.parametrize("name", ["records", "tower/records", ".", "../photos/records"])
+def test_out_inside_the_photos_is_refused(name, tmp_path):
+    photos = write_photos(tmp_path / "photos", {"tower": 3, "b": 3})
+    with pytest.raises(
+        UserError, match=r"lies inside --photos .*\. Name a folder outside of it\."
+    ):
+        build_folder(photos, photos / name)
+    assert sorted(os.listdir(photos)) == ["b", "tower"]
+
+
+def test_out_inside_the_photos_of_an_index_is_no_harm(tmp_path):
+    BuildOptions(csv=tmp_path / "index.csv", photos=tmp_path, out=tmp_path / "records")
+
+
+@pytest.mark.parametrize("name", ["out", "photos", "csv", "tars", "names"])
+@pytest.mark.parametrize("address", ["gs://bucket/x", "s3://bucket", "https://example.org/a.csv"])
+def test_addresses_are_no_paths(name, address):
+    options = {"out": Path("out"), "photos": Path("photos")} | {name: Path(address)}
+    with pytest.raises(UserError, match=rf"^--{name} must be a path of this machine's file system"):
+        BuildOptions(**options)
+
+
+def test_a_drive_of_windows_is_a_path():
+    BuildOptions(out=Path("C:/out"), photos=Path("D:/photos"))
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--workers 3", r"Without --download .*\(--workers\) have no effect"),
+        ("--workers 16", r"Without --download .*\(at their defaults\) have no effect"),
+        ("--allow-private --timeout 3", r"\(--allow-private, --timeout\)"),
+        ("--archives-url http://a.b", "--archives-url needs --archives too"),
+        ("--beam-options a=b", "--beam-options needs --beam-runner too"),
+        ("--beam-runner DirectRunner --processes 2", "--processes has no effect on Beam"),
+    ],
+)
+def test_flags_without_effect_are_refused(flags, message):
+    with pytest.raises(UserError, match=message):
+        parse_options(["--photos", "p", "--out", "o", *flags.split()])
+
+
+def test_flags_are_the_options():
+    command = "--csv i --download --out o --split 80 10 10 --per-host 1 --user-agent me --seed 7"
+    assert parse_options(command.split()) == BuildOptions(
+        csv=Path("i"),
+        download=True,
+        out=Path("o"),
+        split=(80, 10, 10),
+        fetch=FetchOptions(per_host=1, user_agent="me"),
+        seed=7,
+    )
+
+
+def test_a_build_that_has_no_room_is_refused_before_it_starts(tmp_path, monkeypatch):
+    photos = write_photos(tmp_path / "photos", {"a": 3, "b": 3})
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=100_000))
+    expected = (
+        rf"^Building 6 photos takes about 20\d\.\d kB in {tmp_path}, where 100\.0 kB are free"
+    )
+    with pytest.raises(UserError, match=expected):
+        build_folder(photos, tmp_path / "out")
+    assert os.listdir(tmp_path) == ["photos"]
+    build_folder(photos, tmp_path / "out", short_side=96)
+
+
+def test_files_of_the_system_do_not_stop_a_build_that_goes_on(tmp_path):
+    photos = write_photos(tmp_path / "photos", {"a": 3, "b": 3})
+    (tmp_path / "out.part").mkdir()
+    for name in (".DS_Store", "._x", ".nfs0000000012", ".tmp-0123"):
+        (tmp_path / "out.part" / name).touch()
+    build_folder(photos, tmp_path / "out")
+    assert sorted(os.listdir(tmp_path)) == ["out", "photos"]
+
+
+def test_files_of_the_user_do(tmp_path):
+    photos = write_photos(tmp_path / "photos", {"a": 3, "b": 3})
+    (tmp_path / "out.part").mkdir()
+    (tmp_path / "out.part" / "thesis.txt").touch()
+    with pytest.raises(
+        UserError, match=r"holds files of yours \(thesis.txt\)\. Name another --out"
+    ):
+        build_folder(photos, tmp_path / "out")
+    assert (tmp_path / "out.part" / "thesis.txt").exists()
+
+
+def test_everything_is_on_disk_before_out_exists(tmp_path, monkeypatch):
+    photos = write_photos(tmp_path / "photos", {"a": 3, "b": 3})
+    synced = []
+    fsync = os.fsync
+
+    def note(handle):
+        assert not (tmp_path / "out").exists() or synced
+        synced.append(os.path.realpath(f"/proc/self/fd/{handle}"))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", note)
+    build_folder(photos, tmp_path / "out")
+    names = {os.path.basename(path) for path in synced}
+    assert names >= set(os.listdir(tmp_path / "out"))
+    assert synced[-1] == str(tmp_path)
+
+
+def test_the_next_command_is_quoted(tmp_path, monkeypatch, capsys):
+    photos = write_photos(tmp_path / "photos", {"a": 3, "b": 3})
+    out = tmp_path / "my data (1)"
+    monkeypatch.setattr(sys, "argv", ["build", "--photos", str(photos), "--out", str(out)])
+    build_module.main()
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == f"Next: python -m glr_keras.fit --data-dir '{out}'"
 
 
 def test_broken_photos_only_is_refused_with_the_reasons(tmp_path):
@@ -457,7 +589,7 @@ def test_a_short_side_below_32_is_refused(short_side, tmp_path):
     with pytest.raises(
         UserError, match=f"^--short-side must be at least 32 pixels, got {short_side}\\.$"
     ):
-        build_folder(tmp_path, tmp_path / "out", short_side=short_side)
+        build_folder(tmp_path / "photos", tmp_path / "out", short_side=short_side)
 
 
 def test_command_with_a_missing_folder_exits_2_without_traceback(run_python, tmp_path):

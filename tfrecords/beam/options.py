@@ -48,8 +48,7 @@ def import_beam():
             import apache_beam
     except ImportError as error:
         raise UserError(
-            f"--beam-runner needs Apache Beam ({error}). Install it with: "
-            "pip install 'glr-keras[beam]'"
+            f"--beam-runner needs Apache Beam ({error}). Install it with: pip install -e '.[beam]'"
         ) from error
     return apache_beam
 

@@ -24,7 +24,6 @@ from tfrecords.common.types import Photo
 from tfrecords.images.prepared import Outcome, Prepared, Rejected, prepare
 
 OUTCOMES = "outcomes"
-OUTCOMES = "outcomes"
 
 
 def prepare_with_beam(

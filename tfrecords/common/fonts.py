@@ -1,9 +1,10 @@
 """Landmark names in pictures: in any script that a font of this machine has."""
 
-import unicodedata
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from tfrecords.common import text
 
 # Have scripts that matplotlib's own font lacks, on Linux, Windows, macOS; used where installed
 FONTS = (
@@ -19,14 +20,8 @@ MAX_NAME_COLUMNS = 32  # as a terminal counts them; longer names would leave a p
 
 
 def shorten(name: str) -> str:
-    """Returns a landmark's name on one line, cut to 32 columns; a wide character takes two."""
-    text = " ".join(name.replace("_", " ").split())
-    columns = 0
-    for end, character in enumerate(text):
-        columns += 2 if unicodedata.east_asian_width(character) in "WF" else 1
-        if columns > MAX_NAME_COLUMNS:
-            return text[: end - 1].rstrip() + "…"
-    return text
+    """Returns a landmark's name, or that of its folder, on one line of at most 32 columns."""
+    return text.shorten(name.replace("_", " "), MAX_NAME_COLUMNS)
 
 
 def find_fonts() -> list[str]:

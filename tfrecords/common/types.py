@@ -78,6 +78,11 @@ class Skipped:
     detail: str = ""
 
 
+def is_box(ymin: float, xmin: float, ymax: float, xmax: float) -> bool:
+    """Whether these are the sides of a box in [0, 1]; those of NO_BOX are."""
+    return 0 <= ymin <= ymax <= 1 and 0 <= xmin <= xmax <= 1
+
+
 def one_line(name: str) -> str:
     """Label names are kept one per line and without space around them: two must not become one."""
     core = name.strip()

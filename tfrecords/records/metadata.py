@@ -1,87 +1,212 @@
-"""Writes what lies beside the shards: manifest, tables, histogram."""
+"""What lies beside the shards: the manifest's schema, and how it and the tables are written."""
 
 import csv
 import hashlib
+import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
+from tfrecords.common.console import UserError
+from tfrecords.common.files import write_atomically, write_csv
 from tfrecords.common.types import SPLITS
 from tfrecords.images.convert import JPEG_QUALITY
 from tfrecords.records.histogram import draw_histogram
-from tfrecords.sources.challenge_csv import distinct_names
-from tfrecords.sources.source import Source
-from tfrecords.splitting.assignment import Placement, count_reasons
+from tfrecords.splitting.assignment import Assignment, count_reasons
 
 MANIFEST = "manifest.json"
+LANDMARKS = "landmarks.csv"
+SKIPPED = "skipped.csv"
+FORMAT = 1
+PRE_SPLIT = "as given"  # in place of percentages
+CODECS = ("jpg", "libjpeg_turbo", "jpg_2000", "libtiff", "webp", "avif")  # as Pillow names them
 
 
-def write_tables(
+@dataclass(frozen=True)
+class Shard:
+    """A file of records.
+
+    Attributes:
+        file: Its name.
+        split: "train", "validation" or "test".
+        records: How many it holds.
+        bytes: Its size.
+        sha256: Of the whole file, hexadecimal.
+    """
+
+    file: str
+    split: str
+    records: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What `manifest.json` says of a directory of records.
+
+    Attributes:
+        demo: Whether the photos are the built-in demo's.
+        source: "folder", "index" or "archives".
+        choice: Which landmarks and photos were asked for.
+        split: Percent of train, validation and test; PRE_SPLIT where the folder was split already.
+        seed: Of choice and split.
+        short_side: Pixels that the short side of no photo exceeds.
+        quality: Of the JPEGs.
+        photos: Split -> photos.
+        near_duplicates: Photos that have one.
+        skipped: Reason -> photos.
+        versions: Library -> version, of those that decide the bytes of a record.
+        files: Name -> sha256, of the tables beside the shards.
+        shards: In the order of their splits and numbers.
+    """
+
+    demo: bool = False
+    source: str
+    choice: dict[str, Any]
+    split: Sequence[int] | str
+    seed: int
+    short_side: int
+    quality: int
+    photos: dict[str, int]
+    near_duplicates: int
+    skipped: dict[str, int]
+    versions: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    shards: list[Shard]
+
+    @classmethod
+    def parse(cls, text: str) -> "Manifest":
+        """Reads `manifest.json`.
+
+        Raises:
+            UserError: it is of another format.
+            ValueError, LookupError, TypeError: it is no manifest.
+        """
+        content = json.loads(text)
+        if content["format"] != FORMAT:
+            raise UserError(
+                f"{MANIFEST} is of format {content['format']}, expected {FORMAT}. Check these "
+                "records with the version of this program that built them."
+            )
+        known = {field.name for field in fields(cls)}
+        values = {name: value for name, value in content.items() if name in known}
+        shards = [
+            Shard(row["file"], row["split"], int(row["records"]), int(row["bytes"]), row["sha256"])
+            for row in content["shards"]
+        ]
+        if not shards:
+            raise ValueError("it lists no shard")
+        return cls(**values | {"shards": shards, "short_side": int(content["short_side"])})
+
+    def to_json(self) -> str:
+        values = {"format": FORMAT} | asdict(self)
+        if not self.demo:
+            del values["demo"]
+        return json.dumps(values, indent=2) + "\n"
+
+
+@dataclass(frozen=True)
+class Landmark:
+    """A row of `landmarks.csv`; its label is its place.
+
+    Attributes:
+        photos: Split -> photos.
+    """
+
+    landmark_id: str
+    name: str
+    photos: dict[str, int]
+
+
+def write_metadata(
     folder: Path,
-    placement: Placement,
+    shards: Sequence[Shard],
+    assignment: Assignment,
+    names: Mapping[str, str],
     listed: Mapping[str, int],
-    source: Source,
-    choice: dict,
+    origin: Mapping[str, Any],
 ) -> None:
-    """Fills `folder`, where the shards are already.
+    """Writes tables, histogram and, last, the manifest.
 
     Args:
-        folder: The records' directory.
-        placement: Where every photo went.
+        folder: Holds shards and TFDS's metadata.
+        shards: From `write_shards` or `describe_shards`.
+        assignment: Which split every photo went to.
+        names: landmark_id -> name, of all landmarks that have one; no two in the records are equal.
         listed: landmark_id -> photos, of all landmarks there were to choose from.
-        source: Where the photos came from.
-        choice: What was asked for: "choice" (a dict), "seed" and "short_side"; "demo" where it is
-            the built-in demo.
+        origin: "source", "choice", "seed", "short_side" and "demo" of the manifest.
     """
-    manifest = {
-        "format": 1,
-        **({"demo": True} if choice.get("demo") else {}),
-        "source": source.kind,
-        "choice": choice["choice"],
-        "split": placement.shares or "as given",
-        "seed": choice["seed"],
-        "short_side": choice["short_side"],
-        "quality": JPEG_QUALITY,
-        "photos": {split: len(photos) for split, photos in placement.splits.items()},
-        "near_duplicates": len(placement.groups),
-        "skipped": dict(count_reasons(placement.skipped)),
-        "shards": _describe_shards(folder),
-    }
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-    rows = [(row.photo_id, row.reason, row.detail) for row in placement.skipped]
-    _write_csv(folder / "skipped.csv", ("photo", "reason", "detail"), rows)
-    names = distinct_names(placement.landmark_ids, source.names)
-    rows = [
-        (label, landmark_id, name, *(placement.counts[split][landmark_id] for split in SPLITS))
-        for label, (landmark_id, name) in enumerate(zip(placement.landmark_ids, names, strict=True))
+    rows = [(row.photo_id, row.reason, row.detail) for row in assignment.skipped]
+    write_csv(folder / SKIPPED, ("photo", "reason", "detail"), rows)
+    landmarks = [
+        (label, one, names[one], *(assignment.counts[split][one] for split in SPLITS))
+        for label, one in enumerate(assignment.landmark_ids)
     ]
-    _write_csv(folder / "landmarks.csv", ("label", "landmark_id", "name", *SPLITS), rows)
-    draw_histogram(placement.counts, listed, source.names, folder / "histogram.png")
+    write_csv(folder / LANDMARKS, ("label", "landmark_id", "name", *SPLITS), landmarks)
+    draw_histogram(assignment.counts, listed, names, folder / "histogram.png")
+    manifest = Manifest(
+        **origin,
+        split=assignment.percentages or PRE_SPLIT,
+        quality=JPEG_QUALITY,
+        photos={split: len(photos) for split, photos in assignment.splits.items()},
+        near_duplicates=len(assignment.groups),
+        skipped=dict(count_reasons(assignment.skipped)),
+        versions=library_versions(),
+        files={path.name: sha256_of(path) for path in list_tables(folder)},
+        shards=list(shards),
+    )
+    write_atomically(folder / MANIFEST, manifest.to_json())
 
 
-def _describe_shards(folder):
+def list_tables(folder: Path) -> list[Path]:
+    """Returns the files beside the shards that the manifest has a sha256 of, sorted."""
+    tables = {path for suffix in ("csv", "json", "txt") for path in folder.glob(f"*.{suffix}")}
+    return sorted(tables - {folder / MANIFEST})
+
+
+def describe_shards(folder: Path) -> list[Shard]:
+    """Describes the shards of a TFDS directory that another program wrote: reads all of them."""
     info = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))
     lengths = {split["name"]: split["shardLengths"] for split in info["splits"]}
-    shards = []
-    for split in SPLITS:
-        paths = sorted(folder.glob(f"*-{split}.tfrecord-*"))
-        for path, length in zip(paths, lengths[split], strict=True):
-            with open(path, "rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            shards.append(
-                {
-                    "file": path.name,
-                    "split": split,
-                    "records": int(length),
-                    "bytes": path.stat().st_size,
-                    "sha256": digest,
-                }
-            )
-    return shards
+    return [
+        Shard(path.name, split, int(length), path.stat().st_size, sha256_of(path))
+        for split in SPLITS
+        for path, length in zip(
+            sorted(folder.glob(f"*-{split}.tfrecord-*")), lengths[split], strict=True
+        )
+    ]
 
 
-def _write_csv(path, header, rows):
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
+def sha256_of(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def parse_landmarks(text: str) -> list[Landmark]:
+    """Reads `landmarks.csv`.
+
+    Raises:
+        ValueError, KeyError, TypeError, csv.Error: it is no such table.
+    """
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    if [row["label"] for row in rows] != [str(label) for label in range(len(rows))]:
+        raise ValueError("expected labels that count up from 0")
+    return [
+        Landmark(row["landmark_id"], row["name"], {split: int(row[split]) for split in SPLITS})
+        for row in rows
+    ]
+
+
+def library_versions() -> dict[str, str]:
+    """Returns the versions of what decodes, scales, encodes and compares photos."""
+    import cv2
+    import numpy
+    import PIL
+    from PIL import features
+
+    codecs = {name: features.version(name) for name in CODECS}
+    libraries = {"numpy": numpy.__version__, "opencv": cv2.__version__, "pillow": PIL.__version__}
+    return libraries | {name: version for name, version in codecs.items() if version}

@@ -8,6 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from tfrecords.common.types import Photo
+from tfrecords.records.metadata import Shard
 from tfrecords.records.tfrecord_io import write_records
 
 DATASET = "google_landmarks"
@@ -20,10 +21,10 @@ def write_shards(
     labels: Mapping[str, int],
     splits: Mapping[str, Sequence[Photo]],
     read_jpeg: Callable[[Photo], bytes],
-) -> None:
+) -> list[Shard]:
     """Writes shards and the metadata that `tfds.builder_from_directory` reads.
 
-    The photos of a split lie in the order of a hash of `photo_id`, the one TFDS uses: shuffled,
+    The photos of a split are in the order of a hash of `photo_id`, the one TFDS uses: shuffled,
     and the same on every machine. One record is in memory at a time.
 
     Args:
@@ -35,34 +36,41 @@ def write_shards(
     """
     import tensorflow_datasets as tfds
 
-    from tfrecords.records import schema as builder
+    from tfrecords.records import schema
 
-    infos = []
+    shards, infos = [], []
     with tqdm(total=sum(map(len, splits.values())), desc="Writing records", unit=" photos") as bar:
 
         def records(photos):
             for photo in photos:
-                yield builder.record(photo, read_jpeg(photo), labels[photo.landmark_id])
+                yield schema.record(photo, read_jpeg(photo), labels[photo.landmark_id])
                 bar.update()
 
         for split, photos in splits.items():
             template = tfds.core.ShardedFileTemplate(
                 folder, dataset_name=DATASET, split=split, filetype_suffix="tfrecord"
             )
-            shards = shard_photos(photos, split)
-            paths = template.sharded_filepaths(num_shards=len(shards))
-            num_bytes = sum(map(write_records, paths, map(records, shards)))
-            infos.append(tfds.core.SplitInfo(split, list(map(len, shards)), num_bytes, template))
+            parts = shard_photos(photos, split)
+            paths = template.sharded_filepaths(num_shards=len(parts))
+            files = list(map(write_records, paths, map(records, parts)))
+            shards += [
+                Shard(path.name, split, file.records, file.file_bytes, file.sha256)
+                for path, file in zip(paths, files, strict=True)
+            ]
+            lengths = [file.records for file in files]
+            num_bytes = sum(file.data_bytes for file in files)
+            infos.append(tfds.core.SplitInfo(split, lengths, num_bytes, template))
     tfds.folder_dataset.write_metadata(
         data_dir=folder,
-        features=builder.features(names),
+        features=schema.features(names),
         split_infos=infos,
-        version=builder.VERSION,
+        version=schema.VERSION,
         filename_template=template,
         check_data=False,  # it would import a reader to look at one record; check.py looks at all
-        description=builder.DESCRIPTION,
-        supervised_keys=builder.SUPERVISED_KEYS,
+        description=schema.DESCRIPTION,
+        supervised_keys=schema.SUPERVISED_KEYS,
     )
+    return shards
 
 
 def shard_photos(photos: Sequence[Photo], split: str) -> list[list[Photo]]:

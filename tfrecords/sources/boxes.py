@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tfrecords.common.console import UserError
-from tfrecords.common.types import Photo
+from tfrecords.common.types import Photo, is_box
 
 BOXES_FILE = "boxes.csv"
 EXAMPLES = 3  # rows shown in a message
@@ -74,8 +74,7 @@ def read_boxes(path: Path) -> dict[str, Box]:
     for row in rows:
         try:
             box = tuple(float(row[side]) for side in ("ymin", "xmin", "ymax", "xmax"))
-            ymin, xmin, ymax, xmax = box
-            if not (0 <= ymin <= ymax <= 1 and 0 <= xmin <= xmax <= 1):
+            if not is_box(*box):
                 raise ValueError(f"{box} is no box in [0, 1]")
             boxes[row["photo"]] = box
         except (KeyError, TypeError, ValueError) as error:

@@ -1,5 +1,6 @@
 """A build on Apache Beam gives what a build on one machine gives."""
 
+import json
 import sys
 from io import BytesIO
 
@@ -16,6 +17,7 @@ from tfrecords.images.prepared import Prepared, prepare
 from tfrecords.options import BuildOptions
 from tfrecords.records.writer import write_shards
 from tfrecords.sources.source import FileReader
+from tfrecords.validation.runner import check
 
 # TFDS reads a field that protobuf 6 calls deprecated; Apache Beam asks for a protobuf below 7.
 pytestmark = pytest.mark.filterwarnings("ignore:label.. is deprecated:DeprecationWarning")
@@ -30,9 +32,7 @@ BAD = {"cut": "damaged", "empty": "empty", "no": "missing", "page": "not a photo
 
 @pytest.fixture(scope="module")
 def apache_beam():
-    return pytest.importorskip(
-        "apache_beam", reason="needs Apache Beam: pip install 'glr-keras[beam]'"
-    )
+    return pytest.importorskip("apache_beam", reason="needs Apache Beam: pip install -e '.[beam]'")
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,12 @@ def test_two_processes_build_what_one_builds(apache_beam, tmp_path, capfd):
     local, on_beam = contents(tmp_path / "local"), contents(tmp_path / "beam")
     # TFDS notes there which builder wrote the records.
     assert local.pop("dataset_info.json") != on_beam.pop("dataset_info.json")
+    manifests = [json.loads(files.pop("manifest.json")) for files in (local, on_beam)]
+    for manifest in manifests:
+        del manifest["files"]["dataset_info.json"]
+    assert manifests[0] == manifests[1]
     assert on_beam == local
+    assert check(tmp_path / "beam").findings == []
     assert on_beam["skipped.csv"].decode().splitlines()[1:] == [
         "00000000000000ee,not a photo,",
         "00000000000000ff,missing,",
@@ -227,5 +232,5 @@ def test_a_job_server_may_know_more_options(apache_beam, capfd):
 
 def test_without_beam_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "apache_beam", None)
-    with pytest.raises(UserError, match=r"needs Apache Beam .*pip install 'glr-keras\[beam\]'"):
+    with pytest.raises(UserError, match=r"needs Apache Beam .*pip install -e '\.\[beam\]'"):
         parse_beam_options("DirectRunner")

@@ -1,5 +1,7 @@
 """TFRecord files: written as TensorFlow writes them, read as it wrote them."""
 
+import hashlib
+
 import numpy as np
 import pytest
 
@@ -34,8 +36,10 @@ def written_by_tensorflow(records, tmp_path):
 
 
 def test_records_are_written_as_tensorflow_writes_them(records, written_by_tensorflow, tmp_path):
-    assert write_records(tmp_path / "ours.tfrecord", records) == sum(SIZES)
-    assert (tmp_path / "ours.tfrecord").read_bytes() == written_by_tensorflow.read_bytes()
+    written = write_records(tmp_path / "ours.tfrecord", records)
+    content = (tmp_path / "ours.tfrecord").read_bytes()
+    assert content == written_by_tensorflow.read_bytes()
+    assert written == (len(SIZES), sum(SIZES), len(content), hashlib.sha256(content).hexdigest())
 
 
 def test_frames_are_those_that_tensorflow_writes(records, written_by_tensorflow):

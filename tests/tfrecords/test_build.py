@@ -452,7 +452,7 @@ def test_out_inside_the_photos_of_an_index_is_no_harm(tmp_path):
 @pytest.mark.parametrize("address", ["gs://bucket/x", "s3://bucket", "https://example.org/a.csv"])
 def test_addresses_are_no_paths(name, address):
     options = {"out": Path("out"), "photos": Path("photos")} | {name: Path(address)}
-    with pytest.raises(UserError, match=rf"^--{name} must be a path of this machine's file system"):
+    with pytest.raises(UserError, match=rf"^--{name} must be a .* of this machine, got a URL"):
         BuildOptions(**options)
 
 
@@ -725,9 +725,9 @@ def test_every_item_of_the_dirty_folder_has_its_outcome(tmp_path, capsys):
         "petra_jordan/good_0.jpeg,duplicate,of petra_jordan/duplicate_of_good_0.jpeg\n"
         "petra_jordan/not_found.jpg,not a photo,\n"
         "petra_jordan/notes.txt,not a photo,\n"
-        "petra_jordan/one_pixel.png,too small,\n"
-        "petra_jordan/sliver.jpg,too small,\n"
-        "petra_jordan/truncated.jpg,damaged,\n"
+        "petra_jordan/one_pixel.png,too small,1 x 1 pixels\n"
+        "petra_jordan/sliver.jpg,too small,2000 x 12 pixels\n"
+        "petra_jordan/truncated.jpg,damaged,OSError\n"
     )
     printed = capsys.readouterr().out
     assert "\n26 photos of 3 landmarks kept, 8 left out.\n" in printed

@@ -167,10 +167,21 @@ def process_pool(
     Args:
         processes: Int, how many.
         initializer: Called with `initargs` in each process before any work.
+
+    Raises:
+        UserError: processes can't be started, so it is not what they work on that ends them.
     """
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(processes, context, start_worker, (initializer, initargs))
     try:
+        try:
+            pool.submit(int).result()
+        except BrokenProcessPool as error:
+            raise UserError(
+                "A new process ends before it has any work; what it said of that is above. In a "
+                'script, the call must be below `if __name__ == "__main__":`, since a new process '
+                "imports the script's file. With one process, none is started."
+            ) from error
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)

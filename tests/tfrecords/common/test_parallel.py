@@ -98,6 +98,25 @@ def test_an_item_that_kills_its_process_costs_no_other_item():
     assert list(results) == [0, 1, 2, -3, *range(4, 20), -3]
 
 
+def test_processes_that_cannot_start_are_no_fault_of_the_items():
+    code = (
+        "from tfrecords.common.parallel import map_on_cores\n"
+        "print(list(map_on_cores(abs, [1, 2], 2, if_killed=lambda item: 'killed')))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-"],  # without a file that a new process could import
+        input=code,
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+        env=os.environ | {"PYTHONPATH": PYTHONPATH},
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "UserError: A new process ends before it has any work; " in done.stderr
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="binds this process to a core")
 def test_cores_are_those_this_process_is_bound_to():
     bound = os.sched_getaffinity(0)

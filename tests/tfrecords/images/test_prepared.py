@@ -18,7 +18,7 @@ from PIL import Image
 from tfrecords.common.console import UserError
 from tfrecords.common.types import Photo
 from tfrecords.images.convert import prepare_photo
-from tfrecords.images.near_duplicates import fingerprint
+from tfrecords.images.fingerprints import fingerprint
 from tfrecords.images.prepared import FEW, Prepared, PreparedPhotos, Rejected, prepare
 from tfrecords.sources.source import FileReader
 

@@ -211,7 +211,7 @@ class BuildOptions:
                 "option, as in --beam-options direct_num_workers=2."
             )
         if self.follow_links and self.csv:
-            raise UserError("--follow-links is for a folder of landmarks: it has no effect with --csv.")
+            raise UserError("--follow-links is for a photo folder: it has no effect with --csv.")
         if self.archives_url and not self.archives:
             raise UserError("--archives-url needs --archives too, as in --archives 0-9.")
         if self.fetch is not None and not self.download:

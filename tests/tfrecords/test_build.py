@@ -437,9 +437,7 @@ def test_out_that_links_to_an_empty_folder_is_refused(tmp_path):
 @pytest.mark.parametrize("name", ["records", "tower/records", ".", "../photos/records"])
 def test_out_inside_the_photos_is_refused(name, tmp_path):
     photos = write_photos(tmp_path / "photos", {"tower": 3, "b": 3})
-    with pytest.raises(
-        UserError, match=r"lies inside --photos .*\. Name a folder outside of it\."
-    ):
+    with pytest.raises(UserError, match=r"lies inside --photos .*\. Name a folder outside of it\."):
         build_folder(photos, photos / name)
     assert sorted(os.listdir(photos)) == ["b", "tower"]
 

@@ -1,6 +1,7 @@
 """Reads any record of a split by its number, so that live training can shuffle its photos."""
 
 import itertools
+import shlex
 
 import numpy as np
 import tensorflow as tf
@@ -11,7 +12,7 @@ from tfrecords.records.tfrecord_io import read_record, record_offsets
 
 
 class RandomAccess:
-    """The records of a split by their number, in the order in which TFDS reads them.
+    """The records of a split by their number: shard after shard, as `records.raw_records` reads.
 
     Args:
         records: From `data.open_records`.
@@ -25,7 +26,7 @@ class RandomAccess:
         self._data_dir = records.data_dir
         shards = [shard for shard in records.manifest["shards"] if shard["split"] == split]
         self._paths = [records.data_dir / shard["file"] for shard in shards]
-        offsets = [self._explained(record_offsets, path) for path in self._paths]
+        offsets = [self._checked(record_offsets, path) for path in self._paths]
         self._offsets = [np.array(one, np.int64) for one in offsets]
         self._ends = list(itertools.accumulate(map(len, self._offsets)))
 
@@ -37,17 +38,16 @@ class RandomAccess:
         """
         shard = int(np.searchsorted(self._ends, number, side="right"))
         start = self._ends[shard - 1] if shard else 0
-        return self._explained(
+        return self._checked(
             read_record, self._paths[shard], self._offsets[shard][int(number) - start]
         )
 
-    def _explained(self, read, path, *arguments):
+    def _checked(self, read, path, *arguments):
         try:
             return read(path, *arguments)
         except (ValueError, OSError) as error:
-            raise UserError(
-                f"{error}. See what is wrong with: python -m tfrecords.check {self._data_dir}"
-            ) from error
+            command = shlex.join(["python", "-m", "tfrecords.check", str(self._data_dir)])
+            raise UserError(f"{error}. See what is wrong with: {command}") from error
 
 
 def parse_record(data: tf.Tensor) -> dict:

@@ -196,7 +196,8 @@ def raw_records(records: Records, split: str) -> tf.data.Dataset:
         split=split,
         shuffle_files=False,
         decoders={"image": tfds.decode.SkipDecoding()},
-        read_config=tfds.ReadConfig(try_autocache=False),
+        # Shard after shard, as `RandomAccess` reads them; TFDS would mix blocks of 16 shards.
+        read_config=tfds.ReadConfig(try_autocache=False, interleave_cycle_length=1),
     )
 
 

@@ -2,34 +2,35 @@
 
 import argparse
 import json
+import shlex
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-import filelock
 import numpy as np
 
+from glr_keras.features.store import lock_of
 from glr_keras.features.view_files import BLOCK
 from tfrecords.common.console import UserError, run_command
-from tfrecords.common.files import bytes_below, show_bytes
+from tfrecords.common.files import bytes_below, locked, show_bytes
 
 
 def main() -> None:
     args = _parse_args()
-    folder = args.data / "features"
-    if not folder.is_dir():
-        raise UserError(
-            f"No stored features in {args.data}. Expected a folder of records that a run has used; "
-            f"make some with: python -m glr_keras.fit --data-dir {args.data}"
-        )
+    folder = _find_features(args.data)
     if args.action == "list":
-        list_features(folder)
+        list_features(folder, args.data)
     else:
-        delete_features(folder, args.names, args.all)
+        delete_features(folder, args.data, args.names, args.all)
 
 
-def list_features(folder: Path) -> None:
-    """Prints a row for each set of stored views: name, size, how far it is, what made it."""
+def list_features(folder: Path, data: Path) -> None:
+    """Prints a row for each set of stored views: name, size, how far it is, what made it.
+
+    Args:
+        folder: Of the sets.
+        data: What the user calls it, for the command to type next.
+    """
     print(f"{'size':>10}  {'views':>5}  {'photos':>9}  name and what made it")
     total = 0
     for path in _stored(folder):
@@ -39,11 +40,16 @@ def list_features(folder: Path) -> None:
         print(f"{show_bytes(size):>10}  {views:>5}  {photos:>9}  {path.name}")
         print(f"{'':30}{_describe(path)}")
     print(f"{show_bytes(total):>10}  in {folder}")
-    print(f"Delete some with: python -m glr_keras.features delete {folder.parent} NAME ...")
+    print(f"Delete some with: {_command('delete', data)} NAME ...")
 
 
-def delete_features(folder: Path, names: Sequence[str], everything: bool) -> None:
-    """Removes sets of stored views by name, or all of them.
+def delete_features(folder: Path, data: Path, names: Sequence[str], everything: bool) -> None:
+    """Deletes sets of stored views by name, or all of them.
+
+    Args:
+        folder, data: As in `list_features`.
+        names: Of the sets.
+        everything: Whether all are meant.
 
     Raises:
         UserError: neither or both are asked for, a name is not there, or one is being computed.
@@ -51,22 +57,17 @@ def delete_features(folder: Path, names: Sequence[str], everything: bool) -> Non
     stored = {path.name: path for path in _stored(folder)}
     if bool(names) == everything:
         raise UserError(
-            "Expected names of stored features or --all. See them with: "
-            f"python -m glr_keras.features list {folder.parent}"
+            f"Expected names of stored features or --all. See them with: {_command('list', data)}"
         )
     if unknown := [name for name in names if name not in stored]:
         raise UserError(
             f"{folder} holds no {', '.join(unknown)}; it holds: {', '.join(stored) or 'nothing'}."
         )
     for path in stored.values() if everything else [stored[name] for name in names]:
-        try:
-            with filelock.FileLock(path / ".lock", timeout=0):
-                size = bytes_below(path)
-                shutil.rmtree(path)
-        except filelock.Timeout as error:
-            raise UserError(
-                f"{path} is being computed by another process. Stop it first."
-            ) from error
+        message = f"{path} is being computed by another process. Stop it first."
+        with locked(lock_of(path), message):
+            size = bytes_below(path)
+            shutil.rmtree(path)
         print(f"Deleted {path} ({show_bytes(size)}).")
 
 
@@ -77,10 +78,27 @@ def _parse_args():
         "deleted is computed again when a run needs it.",
     )
     parser.add_argument("action", choices=("list", "delete"))
-    parser.add_argument("data", type=Path, help="folder of records")
+    parser.add_argument("data", type=Path, help="folder of records, or --features-dir of runs")
     parser.add_argument("names", nargs="*", help="with delete: which")
     parser.add_argument("--all", action="store_true", help="with delete: all of them")
     return parser.parse_args()
+
+
+def _find_features(data):
+    """Returns the folder of the sets: in a folder of records, or `data` itself."""
+    if (data / "features").is_dir():
+        return data / "features"
+    if data.is_dir() and any(data.glob("*/*.crc32c")):
+        return data
+    command = shlex.join(["python", "-m", "glr_keras.fit", "--data-dir", str(data)])
+    raise UserError(
+        f"No stored features in {data}. Expected a folder of records that a run has used, or the "
+        f"--features-dir of one; make some with: {command}"
+    )
+
+
+def _command(action, data):
+    return shlex.join(["python", "-m", "glr_keras.features", action, str(data)])
 
 
 def _stored(folder):
@@ -97,8 +115,8 @@ def _count(path):
         return len(views), "?"
     done = 0
     for view in views:
-        noted = np.frombuffer(view.read_bytes()[: view.stat().st_size // 4 * 4], "<u4")
-        done += min(photos, BLOCK * int((noted != 0).sum()))
+        stored = np.frombuffer(view.read_bytes()[: view.stat().st_size // 4 * 4], "<u4")
+        done += min(photos, BLOCK * int((stored != 0).sum()))
     total = photos * len(views)
     return len(views), str(photos) if done == total else f"{done:,}/{total:,}"
 

@@ -1,11 +1,14 @@
 """Computes features: the frozen backbone over every photo and view, once."""
 
-import errno
+import shlex
 import shutil
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -16,9 +19,10 @@ from glr_keras.data.records import SPLITS, Records, photo_index, view_batches
 from glr_keras.features.store import FeatureFolder, FeatureViews
 from glr_keras.features.view_files import BLOCK, ViewFile
 from tfrecords.common.console import UserError
-from tfrecords.common.files import show_bytes, warn_corrupted
+from tfrecords.common.files import READ_ONLY, show_bytes, warn_corrupted
 
-FORMAT = 3  # of features on disk; another number is another folder
+FORMAT = 4  # of features on disk; another number is another folder
+MAX_PENDING = 4  # blocks that wait to be written: bounds the memory
 VIEWS_AT_ONCE = 4  # that are made of a photo once it is decoded; their batches are in memory
 MANY_BYTES = 2**30  # to check; fewer take no second and need no progress bar
 ROUNDED_TO_INFINITY = 65520  # by float16; from here on
@@ -53,9 +57,10 @@ def feature_views(
     """Opens the features of some splits; what is missing is computed first, with a progress bar.
 
     Train photos have `config.num_views` augmented views, validation and test photos one eval view.
-    They lie in `DATA/features/`, in a folder named after a hash of all they depend on: features
-    that were made otherwise can't be read by mistake. All are read against their checksums; what
-    does not fit is named and computed again, and a killed extraction goes on where it was.
+    They lie in `config.features_dir` or `DATA/features`, in a folder named after a hash of all
+    they depend on: features that were made otherwise can't be read by mistake. All that was written
+    since the last start is read against its checksums; what does not fit is named and computed
+    again, and a killed extraction resumes where it was.
 
     Args:
         records: From `data.open_records`.
@@ -70,17 +75,20 @@ def feature_views(
     Raises:
         UserError: the folder can't be written, has no room, or a feature is too large for float16.
     """
-    parent = records.data_dir / "features"
+    parent = Path(config.features_dir or records.data_dir / "features")
     keys = [features_key(records, split, weights_hash, config) for split in splits]
     folders = [FeatureFolder(parent, key) for key in keys]
     with ExitStack() as locks:
-        for folder in folders:
-            _start(folder)
-            locks.enter_context(folder.locked())
-        views = [_open_views(folder, records, backbone, config) for folder in folders]
+        errors = [_claim(folder, locks) for folder in folders]
+        views = [
+            _open_views(folder, records, backbone, config, is_writable=error is None)
+            for folder, error in zip(folders, errors, strict=True)
+        ]
         missing = find_missing(views)
         if missing:
-            _tell_space(missing, parent)
+            if protected := [error for error in errors if error]:
+                raise _not_writable(parent, protected[0])
+            _check_space(missing, parent)
             _extract_all(missing, records, backbone, config)
     return dict(zip(splits, views, strict=True))
 
@@ -103,24 +111,34 @@ def features_key(records: Records, split: str, weights_hash: str, config: FitCon
     }
 
 
-def _start(folder):
+def _claim(folder, locks):
+    """Locks the folder and starts it; returns the error where it can only be read."""
     try:
+        locks.enter_context(folder.locked())
         folder.start()
     except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+        if error.errno not in READ_ONLY:
             raise
-        raise UserError(
-            f"Can't write features to {folder.path} ({error.strerror}). Make the folder writable, "
-            "or copy the records to a place that is."
-        ) from error
+        if not folder.path.exists():
+            raise _not_writable(folder.parent, error) from error
+        return error
+    return None
 
 
-def _open_views(folder, records, backbone, config):
+def _not_writable(folder, error):
+    return UserError(
+        f"Can't write features to {folder} ({error.strerror}). Name a folder that can be written "
+        "with --features-dir, or train with --live, which stores none."
+    )
+
+
+def _open_views(folder, records, backbone, config, is_writable):
     split = folder.key["split"]
     index = folder.load_index()
     if index is None:
         index = photo_index(records, split)
-        folder.save_index(*index)
+        if is_writable:
+            folder.save_index(*index)
     numbers = range(config.num_views) if split == "train" else [None]
     shape = (len(index[0]), *backbone.output_shape[1:])
     return FeatureViews(split, {view: folder.view(view, shape) for view in numbers}, *index)
@@ -148,8 +166,8 @@ def find_missing(views: Iterable[FeatureViews]) -> list[_Missing]:
     return found
 
 
-def _tell_space(missing, folder):
-    """Says what room the features take, and refuses where it is not there."""
+def _check_space(missing, folder):
+    """Prints what space the features take, and refuses where it is not there."""
     needed = sum(one.nbytes for one in missing)
     free = shutil.disk_usage(folder).free
     photos = sum(one.photos for one in missing)
@@ -159,10 +177,11 @@ def _tell_space(missing, folder):
         f"{show_bytes(needed)}; {show_bytes(free)} are free in {folder}."
     )
     if needed + SPARE_BYTES > free:
+        data = folder.parent if (folder.parent / "manifest.json").exists() else folder
+        command = shlex.join(["python", "-m", "glr_keras.features", "list", str(data)])
         raise UserError(
             f"No room for the features: {account} Free some space, see what is stored with "
-            f"python -m glr_keras.features list {folder.parent}, keep fewer --views, or train "
-            "with --live, which stores none."
+            f"{command}, keep fewer --views, or train with --live, which stores none."
         )
     print(f"Features to compute: {account}", flush=True)
 
@@ -177,37 +196,57 @@ def _extract_all(missing, records, backbone, config):
 
 
 def _extract(split, missing, records, backbone, config, bar):
+    """Computes blocks while the ones before are written and the photos after them decoded."""
+    with ThreadPoolExecutor(1) as writer:
+        pending = deque()
+        for one, block, photos in _photos_of_blocks(split, missing, records, config):
+            features = backbone.predict_on_batch(photos)
+            pending.append(writer.submit(_write, one.file, block, features))
+            if len(pending) > MAX_PENDING:
+                bar.update(pending.popleft().result())
+        for last in pending:
+            bar.update(last.result())
+
+
+def _photos_of_blocks(split, missing, records, config):
+    """Yields each missing block of a view with its photos; each photo is decoded once for all."""
     for blocks, ones in _passes(missing):
         first = blocks[0] * BLOCK
         count = min(len(blocks) * BLOCK, ones[0].file.shape[0] - first)
         views = [one.view for one in ones]
-        batches = iter(view_batches(records, split, views, first, count, config, BLOCK))
+        batches = view_batches(records, split, views, first, count, config, BLOCK)
+        batches = iter(batches.as_numpy_iterator())
         for block in blocks:
             batch = next(batches, None)
             if batch is None:
+                command = shlex.join(["python", "-m", "tfrecords.check", str(records.data_dir)])
                 raise UserError(
                     f"{split}: the records end before photo {first + count}. See what is wrong "
-                    f"with: python -m tfrecords.check {records.data_dir}"
+                    f"with: {command}"
                 )
             for one, photos in zip(ones, batch, strict=True):
-                features = backbone.predict_on_batch(photos)
-                one.file.write_block(block, _to_float16(features, one.file.path))
-                bar.update(len(features))
+                yield one, block, photos
 
 
-def _passes(missing: list[_Missing]) -> Iterator[tuple[range, list[_Missing]]]:
-    """Yields successive blocks with the views that miss them, so that a photo is decoded once."""
+def _passes(missing: list[_Missing]) -> Iterator[tuple[list[int], list[_Missing]]]:
+    """Yields runs of successive blocks with the views that miss all of them."""
     for start in range(0, len(missing), VIEWS_AT_ONCE):
-        some = [(one, set(one.blocks)) for one in missing[start : start + VIEWS_AT_ONCE]]
-        lacking = [
-            [one for one, blocks in some if block in blocks]
-            for block in range(some[0][0].file.num_blocks)
-        ]
-        stop = 0
-        for ones, run in groupby(lacking):
-            stop, first = stop + len(list(run)), stop
-            if ones:
-                yield range(first, stop), ones
+        views_of_block = {}
+        for one in missing[start : start + VIEWS_AT_ONCE]:
+            for block in one.blocks:
+                views_of_block.setdefault(block, []).append(one)
+        run = []
+        for block in sorted(views_of_block):
+            if run and (block > run[-1] + 1 or views_of_block[block] != views_of_block[run[-1]]):
+                yield run, views_of_block[run[-1]]
+                run = []
+            run.append(block)
+        yield run, views_of_block[run[-1]]
+
+
+def _write(file, block, features):
+    file.write_block(block, _to_float16(features, file.path))
+    return len(features)
 
 
 def _to_float16(features, path):

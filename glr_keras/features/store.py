@@ -6,17 +6,15 @@ Here is what is stored where; `glr_keras.features.extraction` computes it.
 import dataclasses
 import hashlib
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
-import filelock
 import numpy as np
 
 from glr_keras.features.view_files import ViewFile
-from tfrecords.common.files import warn_corrupted, write_atomically
+from tfrecords.common.files import locked, warn_corrupted, write_atomically
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,10 +44,10 @@ class FeatureViews:
 
 @dataclasses.dataclass(frozen=True)
 class FeatureFolder:
-    """A folder of views of one split that were made in one way: `DATA/features/NAME`.
+    """A folder of views of one split that were made in one way: `FEATURES/NAME`.
 
     Attributes:
-        parent: `DATA/features`.
+        parent: FEATURES, from `FitConfig.features_path`.
         key: Dict of all that the features depend on; the folder's name holds a hash of it.
     """
 
@@ -67,19 +65,13 @@ class FeatureFolder:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Holds the folder while its views are computed; another process waits here meanwhile."""
-        lock = filelock.FileLock(self.path / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            print(f"Another process computes {self.path}; waiting for it.", file=sys.stderr)
-            lock.acquire()
-        try:
+        self.parent.mkdir(parents=True, exist_ok=True)
+        message = f"Another process computes {self.path}; waiting for it."
+        with locked(lock_of(self.path), message, wait=True):
             yield
-        finally:
-            lock.release()
 
     def start(self) -> None:
-        """Makes the folder; writes the manifest where it is missing or damaged."""
+        """Makes the folder, which is locked; writes the manifest if missing or damaged."""
         self.path.mkdir(parents=True, exist_ok=True)
         text = json.dumps(self.key, indent=2) + "\n"
         path = self.path / "manifest.json"
@@ -105,7 +97,7 @@ class FeatureFolder:
             if stored["sha256"] == _hash_index(index):
                 return np.array(index["labels"], np.int64), index["photo_ids"]
         except (ValueError, KeyError, TypeError):
-            pass  # told below
+            pass  # warned of below
         warn_corrupted(path, "it is read from the records again")
         return None
 
@@ -113,6 +105,11 @@ class FeatureFolder:
         index = {"labels": labels.tolist(), "photo_ids": photo_ids}
         text = json.dumps({**index, "sha256": _hash_index(index)})
         write_atomically(self.path / "photos.json", text)
+
+
+def lock_of(folder: Path) -> Path:
+    """Names the lock of a folder of features: beside it, so that deleting it frees no lock."""
+    return folder.with_name(f".{folder.name}.lock")
 
 
 def _hash_index(index):

@@ -1,6 +1,7 @@
 """How features lie on disk: an .npy file per view, with a checksum for each block of photos."""
 
 import io
+import math
 import os
 from collections.abc import Sequence
 from functools import cached_property
@@ -11,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from tfrecords.common.console import UserError
+from tfrecords.common.files import READ_ONLY, write_atomically
 
 BLOCK = 32  # photos that the backbone sees at once, and that one checksum covers
 DTYPE = np.dtype("<f2")
@@ -26,7 +28,7 @@ class ViewFile:
     Args:
         path: Of the .npy file.
         shape: (photos, height, width, channels).
-        salt: Bytes that tell this view from others, so that a file put in its place is found.
+        salt: Bytes that differ from other views', so that a file put in its place is found.
     """
 
     def __init__(self, path: Path, shape: tuple[int, int, int, int], salt: bytes = b""):
@@ -46,7 +48,7 @@ class ViewFile:
 
     @property
     def num_blocks(self) -> int:
-        return -(-self.shape[0] // BLOCK)
+        return math.ceil(self.shape[0] / BLOCK)
 
     @cached_property
     def _header(self):
@@ -59,7 +61,10 @@ class ViewFile:
         return (min(self.shape[0], (block + 1) * BLOCK) - block * BLOCK) * self._row_bytes
 
     def check(self, bar: tqdm) -> tuple[list[int], list[int]]:
-        """Reads the whole file against its checksums.
+        """Reads the whole file against its checksums, unless that was done since it was written.
+
+        A file that fitted is not read again while neither size nor time of its last change differ:
+        reading 150 GB at each start of a run takes longer than training.
 
         Args:
             bar: Progress bar of bytes.
@@ -68,15 +73,20 @@ class ViewFile:
             missing: Numbers of the blocks to compute.
             damaged: Those among them that had been computed before.
         """
-        noted = self._noted()
-        if not noted.any() and not self.path.exists():
+        if self._is_verified():
+            bar.update(self.nbytes)
+            return [], []
+        stored = self._stored_checksums()
+        if not stored.any() and not self.path.exists():
             return list(range(self.num_blocks)), []
         if not self.checksums.exists():
             return list(range(self.num_blocks)), list(range(self.num_blocks))
-        damaged = [block for block in np.flatnonzero(noted) if not self._fits(block, noted, bar)]
+        damaged = [block for block in np.flatnonzero(stored) if not self._fits(block, stored, bar)]
         if self._has_wrong_header():
-            damaged = np.flatnonzero(noted).tolist()
-        missing = np.flatnonzero(noted == 0).tolist()
+            damaged = np.flatnonzero(stored).tolist()
+        missing = np.flatnonzero(stored == 0).tolist()
+        if not (missing or damaged):
+            self._keep_verified()
         return sorted(missing + damaged), damaged
 
     def write_block(self, block: int, features: np.ndarray) -> None:
@@ -128,21 +138,44 @@ class ViewFile:
             ) from error
         return out
 
-    def _noted(self):
-        noted = np.zeros(self.num_blocks, "<u4")
-        if self.checksums.exists():
-            found = np.frombuffer(self.checksums.read_bytes()[: noted.nbytes // 4 * 4], np.uint8)
-            noted.view(np.uint8)[: len(found)] = found
-        return noted
+    @property
+    def _verified(self):
+        return self.path.with_suffix(".verified")
 
-    def _fits(self, block, noted, bar):
+    def _is_verified(self):
+        try:
+            return self._verified.read_text(encoding="utf-8") == self._state()
+        except (OSError, UnicodeDecodeError):
+            return False
+
+    def _keep_verified(self):
+        try:
+            write_atomically(self._verified, self._state())
+        except OSError as error:
+            if error.errno not in READ_ONLY:
+                raise
+
+    def _state(self):
+        """What any change of the two files changes: sizes and times; and which view they are."""
+        stats = [path.stat() for path in (self.path, self.checksums)]
+        times = [f"{stat.st_size} {stat.st_mtime_ns}" for stat in stats]
+        return " ".join([*times, str(self._salt), *map(str, self.shape)]) + "\n"
+
+    def _stored_checksums(self):
+        stored = np.zeros(self.num_blocks, "<u4")
+        if self.checksums.exists():
+            found = np.frombuffer(self.checksums.read_bytes()[: stored.nbytes // 4 * 4], np.uint8)
+            stored.view(np.uint8)[: len(found)] = found
+        return stored
+
+    def _fits(self, block, stored, bar):
         size = self.block_bytes(block)
         bar.update(size)
         if not self.path.exists():
             return False
         with open(self.path, "rb", buffering=0) as file:
             file.seek(len(self._header) + int(block) * BLOCK * self._row_bytes)
-            return self._checksum(block, file.read(size)) == noted[block]
+            return self._checksum(block, file.read(size)) == stored[block]
 
     def _has_wrong_header(self):
         if not self.path.exists():

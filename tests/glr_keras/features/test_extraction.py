@@ -2,8 +2,12 @@
 
 import collections
 import dataclasses
+import errno
 import json
+import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -12,6 +16,7 @@ import pytest
 from glr_keras.config import FitConfig
 from glr_keras.data.records import open_records, photo_batches
 from glr_keras.features.extraction import feature_views, features_key
+from glr_keras.features.view_files import ViewFile
 from tfrecords.common.console import UserError
 
 CONFIG = FitConfig(weights="random", image_size=32, epochs=2, precision="float32")
@@ -60,9 +65,10 @@ def photos_computed(records, backbone, *arguments, **settings):
 
 
 def feature_files(records):
-    """Every file of the stored features and its bytes; locks are always empty."""
+    """Every file of the stored features and its bytes, but for those that hold times."""
     paths = (records.data_dir / "features").rglob("*")
-    return {path.name: path.read_bytes() for path in paths if path.is_file()}
+    files = [path for path in paths if path.is_file() and path.suffix != ".verified"]
+    return {path.name: path.read_bytes() for path in files}
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +95,7 @@ def path_of(records, name):
     return path
 
 
-def test_features_are_what_the_backbone_says_of_each_view(stored, backbone):
+def test_features_are_the_backbone_s_output_for_each_view(stored, backbone):
     views = views_of(stored, backbone)["train"]
     assert (views.shape, len(views), list(views.files)) == ((2, 2, 5), 30, [0, 1])
     shown = {}
@@ -176,7 +182,7 @@ def test_other_records_or_weights_never_read_these_features(stored, backbone):
 
 
 @pytest.mark.parametrize("stop_at", [8, 40])  # of 8 photos a block, the views in turn
-def test_an_interrupted_extraction_goes_on_and_ends_the_same(
+def test_an_interrupted_extraction_resumes_and_ends_the_same(
     stored, records, backbone, stop_at, capsys
 ):
     with pytest.raises(KeyboardInterrupt):
@@ -269,7 +275,7 @@ def test_files_of_another_view_are_not_taken_for_this_one(stored, backbone, caps
     assert "view-0.npy was damaged; 4 of 4 blocks" in capsys.readouterr().err
 
 
-def test_the_room_that_features_take_is_told(records, backbone, monkeypatch, capsys):
+def test_the_space_that_features_take_is_printed(records, backbone, monkeypatch, capsys):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: DiskUsage(0, 0, 5_000_000_000))
     views_of(records, backbone, splits=("validation", "test", "train"))
     folder = records.data_dir / "features"
@@ -303,13 +309,78 @@ def test_what_is_there_needs_no_room(stored, backbone, monkeypatch):
     assert photos_computed(stored, backbone) == 0
 
 
-def test_a_folder_that_cannot_be_written_is_told(records, backbone, monkeypatch):
+def test_a_folder_that_cannot_be_written_is_refused(records, backbone, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("pathlib.Path.mkdir", refuse)  # the tests may run as root
-    with pytest.raises(UserError, match=r"Can't write features to .* \(Permission denied\)"):
+    message = r"Can't write features to .* \(Permission denied\)\. Name a folder .*--features-dir"
+    with pytest.raises(UserError, match=message):
         views_of(records, backbone)
+
+
+def protect(monkeypatch, folder):
+    """Makes every file below `folder` one that can only be read; the tests may run as root."""
+    opened, made = os.open, os.mkdir
+
+    def check(path, is_refused=True):
+        if is_refused and Path(path).is_relative_to(folder):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    def open_to_read(path, flags, *arguments, **settings):
+        check(path, flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
+        return opened(path, flags, *arguments, **settings)
+
+    def make(path, *mode, **settings):
+        check(path)
+        return made(path, *mode, **settings)
+
+    monkeypatch.setattr(os, "open", open_to_read)
+    monkeypatch.setattr(os, "mkdir", make)
+
+
+def test_features_that_can_only_be_read_are_used(stored, backbone, monkeypatch):
+    protect(monkeypatch, stored.data_dir)
+    assert photos_computed(stored, backbone) == 0
+
+
+def test_features_that_are_missing_where_nothing_can_be_written_are_refused(
+    stored, backbone, monkeypatch
+):
+    protect(monkeypatch, stored.data_dir)
+    counting = Counting(backbone)
+    with pytest.raises(UserError, match="--features-dir"):
+        views_of(stored, counting, dataclasses.replace(CONFIG, epochs=3))
+    assert counting.photos == 0
+
+
+def test_another_folder_takes_the_features_of_protected_records(
+    records, backbone, tmp_path, monkeypatch
+):
+    protect(monkeypatch, records.data_dir)
+    config = dataclasses.replace(CONFIG, features_dir=str(tmp_path / "elsewhere"))
+    assert photos_computed(records, backbone, config) == 60
+    assert photos_computed(records, backbone, config) == 0
+    assert not (records.data_dir / "features").exists()
+
+
+def test_features_are_read_against_their_checksums_once(stored, backbone, monkeypatch):
+    assert photos_computed(stored, backbone) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(ViewFile, "_fits", None)  # a call would fail
+        assert photos_computed(stored, backbone) == 0
+    path = path_of(stored, "view-1.npy")
+    path.write_bytes(flip(path.read_bytes(), HEADER + 3))
+    assert photos_computed(stored, backbone) == BLOCK
+
+
+def test_many_starts_at_once_compute_everything_once(records, backbone):
+    counting = Counting(backbone)
+    with ThreadPoolExecutor(8) as pool:
+        starts = [pool.submit(views_of, records, counting) for _ in range(8)]
+        shapes = {start.result(timeout=120)["train"].shape for start in starts}
+    assert shapes == {(2, 2, 5)}
+    assert counting.photos == 60
 
 
 def test_features_too_large_for_float16_are_refused(records):

@@ -1,5 +1,6 @@
 """The folder of stored features, and the command that lists and deletes what is in it."""
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -58,7 +59,7 @@ def test_views_have_a_file_each(folder):
     assert folder.view(None, SHAPE).path == folder.path / "eval.npy"
 
 
-def test_feature_views_tell_their_size_and_shape(folder):
+def test_feature_views_have_a_size_and_shape(folder):
     views = FeatureViews("train", {0: folder.view(0, SHAPE)}, LABELS, IDS)
     assert (len(views), views.shape) == (3, (1, 1, 4))
 
@@ -90,7 +91,7 @@ HARMS = ["cut", "empty", "flip", "top bit", "list", "more"]
 
 
 @pytest.mark.parametrize("kind", HARMS)
-def test_a_harmed_manifest_is_named_and_written_again(folder, kind, capsys):
+def test_a_damaged_manifest_is_named_and_written_again(folder, kind, capsys):
     path = folder.path / "manifest.json"
     whole = path.read_bytes()
     harm(path, kind)
@@ -108,7 +109,7 @@ def test_the_index_comes_back(folder, tmp_path):
 
 
 @pytest.mark.parametrize("kind", HARMS[:-1])  # white space at the end changes nothing in JSON
-def test_a_harmed_index_is_named_and_not_used(folder, kind, capsys):
+def test_a_damaged_index_is_named_and_not_used(folder, kind, capsys):
     path = folder.path / "photos.json"
     harm(path, kind)
     assert folder.load_index() is None
@@ -162,6 +163,31 @@ def test_a_second_process_says_that_it_waits_and_takes_its_turn(folder):
     assert (first.returncode, second.returncode) == (0, 0)
 
 
+def test_a_lock_that_another_process_waits_for_outlives_the_folder(folder, tmp_path, monkeypatch):
+    """Deleting a folder with its lock inside would let two processes hold "the" lock."""
+    with lock_and_delete(folder, tmp_path, monkeypatch), taking(folder) as second:
+        assert second.stderr.readline().startswith(b"Another process computes")
+        assert second.poll() is None
+        second.kill()
+
+
+@contextlib.contextmanager
+def lock_and_delete(folder, data, monkeypatch):
+    run(monkeypatch, "delete", data, folder.path.name)
+    with folder.locked():
+        yield
+
+
+def test_the_folder_of_features_itself_can_be_named(folder, tmp_path, monkeypatch, capsys):
+    moved = (tmp_path / "features").rename(tmp_path / "scratch dir")
+    run(monkeypatch, "list", moved)
+    said = capsys.readouterr().out
+    assert folder.path.name in said
+    assert f"Delete some with: python -m glr_keras.features delete '{moved}' NAME ..." in said
+    run(monkeypatch, "delete", moved, "--all")
+    assert not (moved / folder.path.name).exists()
+
+
 def test_list_shows_size_views_photos_and_settings(folder, tmp_path, monkeypatch, capsys):
     other = folder_of(tmp_path, image_size=64)
     fill(other, views=[0])
@@ -209,7 +235,7 @@ def test_delete_removes_what_is_named(folder, tmp_path, monkeypatch, capsys):
     assert other.path.exists()
     fill(folder)
     run(monkeypatch, "delete", tmp_path, "--all")
-    assert list((tmp_path / "features").iterdir()) == []
+    assert [path.suffix for path in (tmp_path / "features").iterdir()] == [".lock"] * 2
 
 
 @pytest.mark.parametrize("arguments", [[], ["train-vgg16-0", "--all"]])

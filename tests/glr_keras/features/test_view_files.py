@@ -104,7 +104,7 @@ def test_a_flipped_bit_of_a_checksum_harms_its_block_only(file, byte):
 
 
 @pytest.mark.parametrize("byte", [0, 7, 9, 60, HEADER - 1])
-def test_a_flipped_bit_of_the_header_is_found_and_mended(file, byte):
+def test_a_flipped_bit_of_the_header_is_found_and_fixed(file, byte):
     whole = file.path.read_bytes()
     flip(file.path, byte)
     missing, damaged = check(file)
@@ -200,7 +200,7 @@ def test_features_that_vanish_while_they_are_used_are_named(file, harm):
         file.rows([9])
 
 
-def test_damage_is_told_on_standard_error(file, capsys):
+def test_damage_is_reported_on_standard_error(file, capsys):
     warn_corrupted(file.path, "3 of 4 blocks are computed again")
     said = f"warning: {file.path} was damaged; 3 of 4 blocks are computed again.\n"
     assert capsys.readouterr() == ("", said)

@@ -13,6 +13,7 @@ import numpy as np
 
 from glr_keras.config import FitConfig
 from glr_keras.models.random_weights import randomize
+from glr_keras.models.seeding import seeded_layers
 from tfrecords.common.console import UserError
 
 TIMEOUT = 20  # seconds without a byte before a download counts as failed
@@ -87,7 +88,7 @@ def build_backbone(config: FitConfig) -> keras.Model:
         UserError: no such weights file, one of another network, or no such layer.
     """
     backbone = BACKBONES[config.backbone]
-    with _dtype_policy(config.precision):
+    with seeded_layers(config.seed_of_features), _dtype_policy(config.precision):
         network = _build_with_weights(backbone, config)
     network = _tap(network, config)
     photos = keras.Input((config.image_size, config.image_size, 3), name="photos")
@@ -111,7 +112,6 @@ def _build_with_weights(backbone, config):
     if config.weights == "imagenet":
         return _download_weights(backbone, config, settings)
     if config.weights == "random":
-        keras.utils.set_random_seed(config.seed_of_features)
         network = backbone.build(weights=None, **settings)
         randomize(network, config.seed_of_features)
         return network

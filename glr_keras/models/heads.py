@@ -7,6 +7,7 @@ import keras
 from glr_keras.config import FitConfig
 from glr_keras.models.abn import ABN
 from glr_keras.models.plain_heads import DropoutHead, LinearHead
+from glr_keras.models.seeding import seeded_layers
 
 # A head is a `keras.Model` class on features with these: `branches` (names of its outputs),
 # `answer` (see `answer.AnswerMetrics`), `map_name` and `settings_of_config` (the fields of
@@ -22,9 +23,9 @@ def build_head(config: FitConfig, num_landmarks: int, feature_shape: tuple[int, 
         num_landmarks: Int, number of classes.
         feature_shape: (height, width, channels) of one photo's features.
     """
-    keras.utils.set_random_seed(config.seed)
     head_class = HEADS[config.head]
     settings = {name: getattr(config, name) for name in head_class.settings_of_config}
-    head = head_class(num_landmarks=num_landmarks, **settings)
-    head.build((None, *feature_shape))
+    with seeded_layers(config.seed):
+        head = head_class(num_landmarks=num_landmarks, **settings)
+        head.build((None, *feature_shape))
     return head

@@ -8,6 +8,8 @@ import importlib
 
 import wrapt
 
+from tfrecords.common.console import UserError
+
 _MODULE_OF = {
     "FitConfig": "config",
     "ABN": "models.abn",
@@ -23,7 +25,16 @@ __all__ = sorted(_MODULE_OF)
 def __getattr__(name):
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'glr_keras' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"glr_keras.{_MODULE_OF[name]}"), name)
+    try:
+        module = importlib.import_module(f"glr_keras.{_MODULE_OF[name]}")
+    except ModuleNotFoundError as error:
+        if error.name not in ("jax", "torch", "openvino"):
+            raise
+        raise UserError(
+            f"Keras is set to compute with {error.name}, which is not installed (KERAS_BACKEND, or "
+            "the backend in keras.json). Set KERAS_BACKEND=tensorflow before Keras is imported."
+        ) from error
+    return getattr(module, name)
 
 
 wrapt.register_post_import_hook(

@@ -108,7 +108,7 @@ def export(
                 f"{data_dir} holds other landmarks than {run} has learned. Name the records that "
                 "it was trained on with --data-dir."
             )
-        description = describe(recognizer, short_side_of(run), precision)
+        description = describe(recognizer, short_side_of(run, data_dir), precision)
         with stderr_held_back():  # TensorFlow says where it writes assets
             write_export(recognizer, description, folder)
         report = verify_export(folder, recognizer, records, precision, test_photos)

@@ -1,18 +1,22 @@
-"""Recognisers: a new one of any config, and that of a complete run."""
+"""The recogniser of a complete run, as it answers: in float32, on photos of the right size."""
 
 import json
+import sys
 from pathlib import Path
 
+import keras
+
 from glr_keras.config import read_json
+from glr_keras.data.manifest import fingerprint, read_manifest
 from glr_keras.inference.model_dir import check_run
 from glr_keras.models.recognizer import Recognizer
 from glr_keras.models.saving import read_recognizer
 from glr_keras.runs.run_dir import RunDir
+from tfrecords.common.console import UserError
 
-SHORT_SIDE = 256  # pixels; what `tfrecords.build` makes of photos where it is told nothing else
+SHORT_SIDE = 256  # pixels; what `tfrecords.build` scales photos to by default
 
 
-# What Keras raises on a file that was not written by `save`, or not by ours.
 def load_recognizer(run_dir: Path) -> Recognizer:
     """Loads the recogniser of a complete run, to compute in float32.
 
@@ -20,22 +24,37 @@ def load_recognizer(run_dir: Path) -> Recognizer:
     not depend on the processor, and one without bfloat16 is not slow.
 
     Raises:
-        UserError: the run is not complete, or its model file is damaged or was changed.
+        UserError: the run is not complete, its model file is damaged or was changed, or Keras does
+            not compute with TensorFlow.
     """
     check_run(run_dir)
-    model = read_recognizer(RunDir(run_dir).model)
-    for layer in model._flatten_layers():
-        layer.dtype_policy = "float32"
-    return model
+    if keras.config.backend() != "tensorflow":
+        raise UserError(
+            f"Runs are loaded with TensorFlow, and Keras computes with {keras.config.backend()} "
+            "here. Set KERAS_BACKEND=tensorflow before Keras is imported."
+        )
+    return read_recognizer(RunDir(run_dir).model, in_float32=True)
 
 
-def short_side_of(run_dir: Path) -> int:
-    """Returns the short side of the records that a run has learned from, in pixels.
+def short_side_of(run_dir: Path, data_dir: Path | None = None) -> int:
+    """Returns the short side of the records that a run was trained on, in pixels.
 
-    The build's default, where the records are no longer there.
+    Args:
+        run_dir: Directory of a complete run.
+        data_dir: Where its records are now. Only old runs, which did not store the short side, need
+            them; records that are others are not believed.
     """
-    data_dir = Path(read_json(run_dir / "config.json").data_dir)
-    manifest = data_dir / "manifest.json"
-    if not manifest.is_file():
-        return SHORT_SIDE
-    return json.loads(manifest.read_text(encoding="utf-8")).get("short_side", SHORT_SIDE)
+    path = run_dir / "environment.json"
+    environment = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if "short_side" in environment:
+        return environment["short_side"]
+    data_dir = data_dir or Path(read_json(run_dir / "config.json").data_dir)
+    manifest = read_manifest(data_dir)
+    if manifest is not None and fingerprint(manifest) == environment.get("records"):
+        return manifest.get("short_side", SHORT_SIDE)
+    print(
+        f"warning: {run_dir} does not say to which short side its photos were scaled, and its "
+        f"records are not in {data_dir}; photos are scaled to {SHORT_SIDE} pixels.",
+        file=sys.stderr,
+    )
+    return SHORT_SIDE

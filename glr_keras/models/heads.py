@@ -2,8 +2,6 @@
 
 from types import MappingProxyType
 
-import keras
-
 from glr_keras.config import FitConfig
 from glr_keras.models.abn import ABN
 from glr_keras.models.plain_heads import DropoutHead, LinearHead

@@ -1,13 +1,15 @@
 """Recognizer: a frozen backbone and a head on it, photos in, logits out."""
 
+import dataclasses
+
 import keras
 
 from glr_keras.config import FitConfig
 from glr_keras.models.answer import AnswerMetrics
 from glr_keras.models.backbones import build_backbone
 from glr_keras.models.heads import build_head
+from glr_keras.models.keras_settings import standard_settings
 from glr_keras.models.layers import PACKAGE
-from glr_keras.models.precision import choose_precision
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -76,7 +78,8 @@ def build_model(config: FitConfig, num_landmarks: int) -> Recognizer:
     named by their labels until `model.landmarks` is set.
 
     Args:
-        config: FitConfig; its settings of backbone and head, and its seed.
+        config: FitConfig; its settings of backbone and head, and its seed. The precision "auto"
+            is float32 here.
         num_landmarks: Int, number of classes.
 
     Returns:
@@ -86,9 +89,11 @@ def build_model(config: FitConfig, num_landmarks: int) -> Recognizer:
     Raises:
         UserError: weights that can't be had or don't fit, an unknown `cut_layer`.
     """
-    config = choose_precision(config)
-    backbone = build_backbone(config)
-    head = build_head(config, num_landmarks, backbone.output_shape[1:])
-    recognizer = Recognizer(backbone, head, [str(label) for label in range(num_landmarks)])
-    recognizer.build(backbone.input_shape)
+    if config.precision == "auto":  # a library call measures nothing
+        config = dataclasses.replace(config, precision="float32")
+    with standard_settings():
+        backbone = build_backbone(config)
+        head = build_head(config, num_landmarks, backbone.output_shape[1:])
+        recognizer = Recognizer(backbone, head, [str(label) for label in range(num_landmarks)])
+        recognizer.build(backbone.input_shape)
     return recognizer

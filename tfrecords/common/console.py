@@ -8,6 +8,8 @@ import tempfile
 from collections.abc import Callable
 from contextlib import contextmanager
 
+import wrapt
+
 EXIT_USAGE = 2  # what argparse itself exits with
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
@@ -67,12 +69,28 @@ def start_tensorflow() -> None:
 
     Its memory pool for the CPU is switched on first: without it each large array is fetched from
     the system anew, and a step of a 4096-unit layer spends half of its time on that.
+
+    Keras, once imported, has the settings that this project is written for: those of another
+    project in `keras.json` or `KERAS_BACKEND` do not count in our commands.
     """
     os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "true")
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    if backend != "tensorflow":
+        note = "is ignored: this command computes with TensorFlow."
+        print(f"KERAS_BACKEND={backend} {note}", file=sys.stderr)
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    wrapt.register_post_import_hook(_configure_keras, "keras")
     with stderr_held_back():
         import tensorflow as tf
 
         tf.config.list_physical_devices()
+        tf.get_logger().setLevel("ERROR")  # its advice on tf.function is for programmers
+
+
+def _configure_keras(keras):
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
+    keras.config.set_image_data_format("channels_last")
 
 
 @contextmanager
@@ -84,7 +102,7 @@ def stderr_held_back():
     TensorFlow's lines come from C++ before any log level is read, so the file descriptor is what
     must be turned away.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what is an error to us raises one
     sys.stderr.flush()
     saved = os.dup(2)
     with tempfile.TemporaryFile() as held_back:

@@ -11,7 +11,9 @@ import pytest
 
 import glr_keras
 from glr_keras.config import read_json
-from glr_keras.inference.loading import load_recognizer
+from glr_keras.inference.loading import load_recognizer, short_side_of
+from glr_keras.models.plain_heads import DropoutHead
+from glr_keras.models.recognizer import Recognizer
 from tfrecords.common.console import UserError
 
 
@@ -89,3 +91,75 @@ def test_a_model_file_that_is_no_archive_is_refused(small_run, tmp_path):
     (tmp_path / "run" / "model.keras").write_bytes(b"\x80\x04cos\nsystem\n.")
     with pytest.raises(UserError, match=r"model.keras can't be loaded: "):
         load_recognizer(tmp_path / "run")
+
+
+def recognizer_with_normalization(precision):
+    """Its `Normalization` holds mean and variance in the precision that it was built in."""
+    keras.utils.set_random_seed(0)
+    photos = keras.Input((32, 32, 3))
+    normalized = keras.layers.Normalization(
+        mean=[0.485, 0.456, 0.406], variance=[0.229, 0.224, 0.225], dtype=precision
+    )(photos)
+    features = keras.layers.Conv2D(4, 8, strides=8, dtype=precision)(normalized)
+    features = keras.layers.Activation("linear", dtype="float32")(features)
+    backbone = keras.Model(photos, features)
+    recognizer = Recognizer(backbone, DropoutHead(3, head_units=()), ["a", "b", "c"])
+    recognizer.build(backbone.input_shape)
+    return recognizer
+
+
+def test_a_run_in_bfloat16_answers_as_if_it_was_built_in_float32(small_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(small_run, run)
+    trained = recognizer_with_normalization("mixed_bfloat16")
+    trained.save(run / "model.keras")
+    expected = recognizer_with_normalization("float32")
+    expected.set_weights(trained.get_weights())
+    photos = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
+    loaded = load_recognizer(run)
+    np.testing.assert_array_equal(loaded.backbone(photos), expected.backbone(photos))
+    assert np.abs(trained.backbone(photos) - expected.backbone(photos)).max() > 0
+
+
+@pytest.fixture
+def run(small_run, tmp_path):
+    return shutil.copytree(small_run, tmp_path / "run")
+
+
+def set_environment(run, **values):
+    """Changes environment.json; None takes a value away, as in old runs."""
+    path = run / "environment.json"
+    environment = json.loads(path.read_text()) | values
+    path.write_text(json.dumps({k: v for k, v in environment.items() if v is not None}))
+
+
+def write_manifest(data, demo_data, short_side):
+    data.mkdir()
+    manifest = json.loads((demo_data / "manifest.json").read_text())
+    (data / "manifest.json").write_text(json.dumps(manifest | {"short_side": short_side}))
+
+
+def test_the_short_side_is_that_of_the_run_wherever_it_is_asked_from(run, tmp_path, monkeypatch):
+    set_environment(run, short_side=128)
+    monkeypatch.chdir(tmp_path)
+    assert short_side_of(run) == 128
+    assert short_side_of(run, tmp_path / "nowhere") == 128
+
+
+def test_an_old_run_takes_it_from_its_own_records_only(run, demo_data, tmp_path, capsys):
+    set_environment(run, short_side=None)
+    write_manifest(tmp_path / "data", demo_data, 64)
+    assert short_side_of(run, tmp_path / "data") == 64
+    assert capsys.readouterr().err == ""
+    set_environment(run, records="of others")
+    assert short_side_of(run, tmp_path / "data") == 256
+    assert "warning:" in capsys.readouterr().err
+
+
+def test_an_old_run_without_records_warns(run, tmp_path, capsys):
+    set_environment(run, short_side=None)
+    assert short_side_of(run, tmp_path / "none") == 256
+    assert capsys.readouterr().err == (
+        f"warning: {run} does not say to which short side its photos were scaled, and its records "
+        f"are not in {tmp_path / 'none'}; photos are scaled to 256 pixels.\n"
+    )

@@ -89,7 +89,7 @@ def test_start_stays_quiet_when_it_is_interrupted(capfd):
     assert capfd.readouterr().err == "heard again\n"
 
 
-@pytest.mark.parametrize(("before", "after"), [(None, "2"), ("0", "0")])
+@pytest.mark.parametrize(("before", "after"), [(None, "3"), ("0", "0")])
 def test_start_leaves_a_log_level_that_the_user_set(before, after, monkeypatch):
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "restored after the test")
     if before is None:

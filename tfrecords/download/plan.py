@@ -13,7 +13,7 @@ from tfrecords.download.addresses import ALLOW_PRIVATE, PRIVATE, BadAddressError
 from tfrecords.download.answers import TEMPORARY
 from tfrecords.download.journal import FETCHED, OutcomeJournal
 from tfrecords.download.options import FetchOptions
-from tfrecords.sources.photo_paths import is_safe_name, locate, relative_path
+from tfrecords.sources.photo_paths import PHOTO_SUFFIXES, is_safe_name, locate, relative_path
 
 
 @dataclass
@@ -59,12 +59,13 @@ def plan_fetch(
         UserError: the journal is damaged.
     """
     known = _read_journal(photos, options, journal)
+    suffixes = _suffixes_below(folder)
     plan = FetchPlan(replaced=known.replaced, unusable=set(known.unusable))
     for number, photo in enumerate(photos):
         location = url_of(photo)
         if not is_safe_name(photo.photo_id):
             plan.skipped[number] = Skipped(photo.photo_id, "unsafe name")
-        elif _is_there(folder, photo, number, known):
+        elif _is_there(locate(folder, photo.photo_id, suffixes), folder, photo, number, known):
             with suppress(BadAddressError):  # a photo that the user put there needs no URL
                 plan.answered.setdefault(server_of(location), location)
         elif number in known.failed:
@@ -115,9 +116,14 @@ def _still_fails(outcome, options):
     return not (was_private and options.allow_private)
 
 
-def _is_there(folder, photo, number, known):
-    """Whether the build finds a photo, and not one that is to be had anew."""
-    path = locate(folder, photo.photo_id)
+def _suffixes_below(folder):
+    """Returns the endings of the files that are there: looking for others costs time per photo."""
+    found = {name.rpartition(".")[2] for _, _, names in os.walk(folder) for name in names}
+    return [suffix for suffix in PHOTO_SUFFIXES if suffix in found]
+
+
+def _is_there(path, folder, photo, number, known):
+    """Whether the file that the build finds for a photo is there, and is not to be had anew."""
     if path is None:
         return False
     if path != os.path.join(folder, relative_path(photo.photo_id)):

@@ -16,9 +16,9 @@ def picture(width=90, height=60, seed=0):
     return Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC)
 
 
-def grain(width, height):
+def grain(width, height, seed=0):
     """A picture that does not compress, so half of its file is half of its pixels."""
-    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     return Image.fromarray(pixels)
 
 

@@ -1,11 +1,11 @@
 """Files become views in TensorFlow as they become records in Pillow."""
 
-import io
 import struct
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from photo_files import encode, picture
 from PIL import Image, ImageOps
 
 from glr_keras.data.views import VIEW_SHARE, _resample, eval_view
@@ -18,18 +18,6 @@ DECODE = tf.function(
     input_signature=[tf.TensorSpec([None], tf.string)],
 )
 ORIENTATION = tf.function(exif_orientation, input_signature=[tf.TensorSpec([], tf.string)])
-
-
-def picture(width=90, height=60, seed=0):
-    """A smooth picture without symmetry."""
-    noise = np.random.default_rng(seed).integers(0, 256, (3, 4, 3), dtype=np.uint8)
-    return Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC)
-
-
-def encode(photo, style="JPEG", **settings):
-    out = io.BytesIO()
-    photo.save(out, style, **settings)
-    return out.getvalue()
 
 
 def views(*files):

@@ -1,11 +1,10 @@
 """The functions of an export, asked of a run."""
 
-import io
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from photo_files import encode
 from PIL import Image
 
 from glr_keras.data.views import eval_view
@@ -35,9 +34,7 @@ def picture(seed, width=90, height=70):
 
 
 def png(values):
-    out = io.BytesIO()
-    Image.fromarray(values).save(out, "PNG")
-    return out.getvalue()
+    return encode(Image.fromarray(values), "PNG")
 
 
 @pytest.fixture(scope="module", params=["abn", "dropout"])

@@ -1,7 +1,6 @@
 """An export behind a web server: every request answered, with the answer of its own photo."""
 
 import base64
-import io
 import json
 import random
 import urllib.error
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from photo_app import make_app, running
+from photo_files import encode
 from PIL import Image
 
 import glr_keras
@@ -29,12 +29,6 @@ def post(address, files):
     except urllib.error.HTTPError as error:
         with error:
             return error.code, json.load(error)
-
-
-def encode(photo, style="JPEG"):
-    out = io.BytesIO()
-    photo.save(out, style)
-    return out.getvalue()
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from photo_files import encode
 from PIL import Image
 
 from glr_keras.inference.photo_inputs import check_sources, photo_paths, read_photo
@@ -16,12 +17,6 @@ from tfrecords.images.decode import PhotoError, decode_photo
 def picture(width=50, height=40):
     values = np.arange(width * height * 3, dtype=np.uint32).reshape(height, width, 3)
     return Image.fromarray((values % 251).astype(np.uint8))
-
-
-def encode(photo, style, **settings):
-    out = io.BytesIO()
-    photo.save(out, style, **settings)
-    return out.getvalue()
 
 
 def pixels(contents):

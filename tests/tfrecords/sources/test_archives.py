@@ -14,10 +14,11 @@ import threading
 import time
 from collections import Counter
 from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from io import BytesIO
 
 import pytest
+from loopback import serving
 from paths import REPOSITORY
 
 from tfrecords.common.console import UserError
@@ -89,31 +90,20 @@ def not_found(handler):
 
 
 @contextmanager
-def serving(server):
+def running(server):
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
             server.answer(self)
 
-        def log_message(self, *_):
-            pass
-
-    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    server.url = f"http://127.0.0.1:{listening.server_port}"
-    try:
+    with serving(Handler) as server.url:
         yield server
-    finally:
-        listening.shutdown()
-        thread.join()
-        listening.server_close()
 
 
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.setattr(transfers, "RETRY_SECONDS", 0.01)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with serving(Server()) as server:
+    with running(Server()) as server:
         yield server
 
 

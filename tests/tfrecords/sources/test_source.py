@@ -7,13 +7,12 @@ import json
 import os
 import socket
 import tarfile
-import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
+from loopback import serving_folder
+from photo_files import encode, grain
 
 from tfrecords.build import build
 from tfrecords.common.console import UserError
@@ -27,10 +26,7 @@ SHOWN = {"7": "Eiffel Tower", "12": "Petra (12)", "305": "Petra (305)"}
 
 
 def jpeg(number):
-    grain = np.random.default_rng(number).integers(0, 256, (40, 48, 3), dtype=np.uint8)
-    out = io.BytesIO()
-    Image.fromarray(grain).save(out, "JPEG")
-    return out.getvalue()
+    return encode(grain(48, 40, number))
 
 
 PHOTOS = {
@@ -97,30 +93,8 @@ def write_tars(folder):
 @pytest.fixture
 def serve():
     """Serves a folder on loopback; gives its address and the paths asked for."""
-    servers = []
-
-    def start(folder):
-        asked = []
-
-        class Handler(SimpleHTTPRequestHandler):
-            def __init__(self, *arguments):
-                super().__init__(*arguments, directory=folder)
-
-            def log_request(self, *_):
-                asked.append(self.path)
-
-            def log_message(self, *_):
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        servers.append(server)
-        return f"http://127.0.0.1:{server.server_port}", asked
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    with ExitStack() as servers:
+        yield lambda folder: servers.enter_context(serving_folder(folder))
 
 
 def records_of(out):

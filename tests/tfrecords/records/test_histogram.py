@@ -12,10 +12,16 @@ from PIL import Image
 
 from tfrecords.common import fonts
 from tfrecords.common.types import SPLITS
-from tfrecords.records.histogram import COLOURS, LEFT_OUT, LEFT_OUT_NAME, RECORDS, draw_histogram
+from tfrecords.records.histogram import (
+    COLOURS,
+    IN_RECORDS,
+    LEFT_OUT,
+    LEFT_OUT_NAME,
+    draw_histogram,
+)
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-TALL, MIDDLE, LOW = 1512, 984, 576  # pixels: with three panels, two, one
+TWO_PANELS, ONE_PANEL = 984, 576  # heights in pixels
 LONG_NAME = "Basilica_of_the_National_Shrine_of_the_Immaculate_Conception"
 
 
@@ -63,14 +69,14 @@ def of_colour(pixels, colour):
     return (pixels == np.array(list(bytes.fromhex(colour[1:])))).all(-1)
 
 
-def bar_heights(pixels, below=0):
-    """Pixels of each colour in each bar, left to right, of the panel from row `below` on.
+def bar_heights(pixels):
+    """Pixels of each colour in each bar, left to right, of the first panel.
 
     Without the legend's, which are no taller than 20, and the edge of an axis, which is narrower.
     """
     heights = {}
     for name, colour in (COLOURS | {"left out": LEFT_OUT}).items():
-        columns = of_colour(pixels[below:], colour).sum(0)
+        columns = of_colour(pixels, colour).sum(0)
         heights[name] = np.where(columns > 20, columns, 0)
     bars = groupby(zip(*heights.values(), strict=True), key=any)
     columns = [list(bar) for inside, bar in bars if inside]
@@ -122,16 +128,16 @@ def test_the_title_counts_photos_and_landmarks(listed, title, draw):
 def test_up_to_50_landmarks_are_one_panel(number, width, draw):
     figure, pixels = draw(landmarks(number))
     assert names_below(*figure.axes) == [f"{rank}" for rank in range(1, number + 1)]
-    assert pixels.shape == (LOW, width, 3)
+    assert pixels.shape == (ONE_PANEL, width, 3)
 
 
 def test_51_landmarks_are_two_panels(draw):
     figure, pixels = draw(landmarks(51))
     bars, tail = figure.axes
     assert names_below(bars) == [f"{rank}" for rank in range(1, 51)]
-    assert bars.get_title("left") == "the first 50 of 51 landmarks listed"
+    assert bars.get_title("left") == "the first 50 of 51 landmarks in the records"
     assert tail.get_title("left") == "all 51 landmarks listed"
-    assert pixels.shape == (MIDDLE, 1500, 3)
+    assert pixels.shape == (TWO_PANELS, 1500, 3)
 
 
 def test_the_tail_marks_the_records_at_their_rank_and_photos(draw):
@@ -141,7 +147,7 @@ def test_the_tail_marks_the_records_at_their_rank_and_photos(draw):
     line, points = figure.axes[1].lines
     assert line.get_xydata().tolist() == [[int(rank), photos] for rank, photos in listed.items()]
     assert points.get_xydata().tolist() == [[20, 20], [40, 20], [80, 2]]
-    marks = of_colour(pixels[700:], RECORDS)  # below the tail's legend
+    marks = of_colour(pixels[700:], IN_RECORDS)  # below the tail's legend
     starts = np.flatnonzero(np.diff(marks.any(0).astype(int)) == 1)
     assert len(starts) == 3
     assert starts[2] - starts[1] == pytest.approx(2 * (starts[1] - starts[0]), abs=2)
@@ -157,48 +163,47 @@ def test_a_thousand_ranks_are_linear_and_more_are_logarithmic(draw):
     assert scales == [("linear", "log"), ("log", "log")]
 
 
-def test_the_seed_s_choice_is_seen_among_the_first_50(draw):
-    """Ranks 4 to 30: their names are black, the others pale."""
-    listed = landmarks(200)
-    figure, _ = draw({f"{rank}": listed[f"{rank}"] for rank in range(4, 31)}, listed)
-    bars, _ = figure.axes
-    colours = [label.get_color() for label in bars.get_xticklabels()]
-    assert colours == [LEFT_OUT_NAME] * 3 + ["black"] * 27 + [LEFT_OUT_NAME] * 20
+def test_names_of_landmarks_without_photos_are_pale(draw):
+    figure, _ = draw({"b": 30, "c": 20}, {"a": 40, "b": 30, "c": 20, "d": 1})
+    colours = [label.get_color() for label in figure.axes[0].get_xticklabels()]
+    assert colours == [LEFT_OUT_NAME, "black", "black", LEFT_OUT_NAME]
 
 
-def test_landmarks_from_deep_in_the_tail_have_bars_of_their_own(draw):
+def test_of_many_listed_only_the_records_have_bars(draw):
     listed = landmarks(200)
     ranks = [f"{rank}" for rank in (3, *range(100, 110))]
     figure, pixels = draw({rank: listed[rank] for rank in ranks}, listed)
-    first, _, records = figure.axes
-    assert names_below(first)[:3] == ["1", "2", "3"]
-    assert names_below(records) == ranks
-    assert records.get_title("left") == "all 11 landmarks in the records"
-    assert pixels.shape == (TALL, 1500, 3)
+    bars, _ = figure.axes
+    assert names_below(bars) == ranks
+    assert bars.get_title("left") == "all 11 landmarks in the records"
+    assert {bar["left out"] for bar in bar_heights(pixels)} == {0}
+    assert pixels.shape == (TWO_PANELS, 1500, 3)
 
 
-def test_few_photos_of_many_have_bars_of_their_own(draw):
-    """As with `--max-photos`: in the first panel they are a few pixels high."""
+def test_few_photos_of_many_are_not_hidden_by_what_was_left_out(draw):
+    """As with `--max-photos`: beside what is listed they would be a few pixels high."""
     listed = {"a": 5000, "b": 4000, "c": 3000}
     figure, pixels = draw({"a": 80, "b": 100, "c": 100}, listed)
-    first, records = figure.axes
-    assert first.get_title("left") == "all 3 landmarks listed"
-    assert names_below(first) == ["a", "b", "c"]
-    assert names_below(records) == ["b", "c", "a"]
-    bars = bar_heights(pixels, below=600)
-    assert [bar["left out"] for bar in bars] == [0, 0, 0]
-    assert bars[0] == bars[1]
-    assert bars[1]["train"] > bars[2]["train"] > 150
+    bars, tail = figure.axes
+    assert names_below(bars) == ["b", "c", "a"]
+    assert [line.get_ydata().tolist() for line in tail.lines] == [
+        [5000, 4000, 3000],
+        [80, 100, 100],
+    ]
+    heights = bar_heights(pixels)
+    assert [bar["left out"] for bar in heights] == [0, 0, 0]
+    assert heights[0] == heights[1]
+    assert heights[1]["train"] > heights[2]["train"] > 150
 
 
-def test_a_tenth_of_the_photos_needs_no_bars_of_its_own(draw):
+def test_a_tenth_of_the_photos_needs_no_second_panel(draw):
     figure, _ = draw({"a": 500, "b": 100}, {"a": 5000, "b": 4000})
     assert len(figure.axes) == 1
 
 
 def test_of_more_than_50_in_the_records_the_first_50_have_bars(draw):
     figure, _ = draw({f"{rank}": 1 for rank in range(100, 160)}, landmarks(200))
-    records = figure.axes[2]
+    records = figure.axes[0]
     assert names_below(records) == [f"{rank}" for rank in range(100, 150)]
     assert records.get_title("left") == "the first 50 of 60 landmarks in the records"
 
@@ -250,7 +255,7 @@ def test_nothing_is_cut_off_and_no_heading_overlaps_another(number, most, draw):
     ends = ("landmarks listed", "landmarks in the records")
     titles = [text for text in figure.findobj(Text) if text.get_text().endswith(ends)]
     legends = [axes.get_legend() for axes in figure.axes]
-    assert (len(titles), len(legends)) == {2: (1, 1), 10: (3, 2), 51: (4, 3)}[number]
+    assert (len(titles), len(legends)) == {2: (1, 1), 10: (3, 2), 51: (3, 2)}[number]
     for one, other in combinations([*titles, *legends], 2):
         assert not one.get_window_extent().overlaps(other.get_window_extent())
     for edge in (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]):

@@ -32,7 +32,7 @@ def build(options: BuildOptions) -> None:
 
     A photo that can't be used is left out and listed in `skipped.csv`. All is written to `OUT.part`
     and renamed at the end, so `OUT` exists only when it is complete. Interrupted or killed, the
-    same call goes on, and ends with the same bytes.
+    same call resumes, and ends with the same bytes.
 
     Raises:
         UserError: what is asked for is not there, contradicts itself or can't be written.
@@ -164,4 +164,4 @@ def _write(assignment, names, source, prepared, options, staging):
 
 
 if __name__ == "__main__":
-    run_command(main, after_interrupt="The same command goes on; a build on Beam starts over.")
+    run_command(main, after_interrupt="The same command resumes; a build on Beam starts over.")

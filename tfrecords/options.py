@@ -1,4 +1,4 @@
-"""BuildOptions: what `python -m tfrecords.build` can be told, its flags and their checks."""
+"""BuildOptions: the choices of `python -m tfrecords.build`, their flags and checks."""
 
 import argparse
 import re

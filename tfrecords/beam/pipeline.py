@@ -33,7 +33,7 @@ def prepare_with_beam(
     folder: Path,
     flags: list[str],
 ) -> dict[str, Outcome]:
-    """Reads every photo once and says what came of it.
+    """Reads every photo once and returns what came of it.
 
     Args:
         photos: Photos with unique ids.
@@ -130,7 +130,7 @@ def _empty_folder(folder):
 
 
 def _write_listing(path, rows: Iterable[tuple[Photo, int | None]]) -> Path:
-    """Writes a line of JSON per photo: in the pipeline itself a million of them find no room."""
+    """Writes a line of JSON per photo: a pipeline itself is too small for a million of them."""
     with open(path, "w", encoding="utf-8") as file:
         file.writelines(json.dumps([asdict(photo), label]) + "\n" for photo, label in rows)
     return path
@@ -206,7 +206,7 @@ def _explained(flags):
     except Exception as error:
         reason = str(error).strip().rpartition("\n")[2] or repr(error)
         raise UserError(
-            f"The build on Apache Beam failed: {reason}\nWhat the workers said stands above, or in "
+            f"The build on Apache Beam failed: {reason}\nWhat the workers printed is above, or in "
             "the logs of the runner; one that said nothing most likely ran out of memory. The same "
             "command starts again from the beginning."
         ) from error
@@ -214,7 +214,7 @@ def _explained(flags):
 
 @contextmanager
 def _quiet(tfds):
-    """TFDS tells of downloads and of its own folders: both would mislead here."""
+    """TFDS prints of downloads and of its own folders: both would mislead here."""
     verbosity = absl.logging.get_verbosity()
     absl.logging.set_verbosity(absl.logging.ERROR)
     tfds.disable_progress_bar()

@@ -18,7 +18,7 @@ RESTART = "The same command starts again."
 
 
 class UserError(ValueError):
-    """Something the user can mend: the text says what was expected, what came, and what to type."""
+    """A mistake of the user: the text says what was expected, what came, and what to type."""
 
     exit_code = EXIT_USAGE
 
@@ -97,7 +97,7 @@ def _configure_keras(keras):
 def stderr_held_back():
     """Drops what the block writes to standard error; if it fails, all of that is printed.
 
-    Not after Ctrl-C: what libraries say of that tells the user nothing.
+    Not after Ctrl-C: what libraries print then is of no use.
 
     TensorFlow's lines come from C++ before any log level is read, so the file descriptor is what
     must be turned away.

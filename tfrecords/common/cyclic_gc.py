@@ -1,4 +1,4 @@
-"""Python's search for garbage, held off while millions of objects come that are none."""
+"""The cyclic garbage collector, paused while millions of objects are made that are kept."""
 
 import gc
 from collections.abc import Iterator
@@ -6,11 +6,11 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def no_garbage_collection() -> Iterator[None]:
-    """Stops the search for cycles in a block, or in a function that this decorates.
+def cyclic_gc_paused() -> Iterator[None]:
+    """Pauses the collector in a block, or in a function that this decorates.
 
-    The search looks at every photo again and again, and photos are in no cycle: for 4 million it
-    took 11 of 17 seconds to choose among them.
+    It visits every photo again and again, and photos are in no cycle: for 4 million it took 11 of
+    the 17 seconds of choosing among them.
     """
     enabled = gc.isenabled()
     gc.disable()
@@ -18,7 +18,7 @@ def no_garbage_collection() -> Iterator[None]:
         yield
     finally:
         if enabled:
-            # Counts what is new as searched already; the next search would go through all of it.
+            # Moves what is new to the oldest generation; the next collection would visit all of it.
             gc.freeze()
             gc.unfreeze()
             gc.enable()

@@ -100,7 +100,7 @@ def locked(path: Path, message: str, wait: bool = False) -> Iterator[None]:
 
     Args:
         path: Of the lock file; its folder exists.
-        message: What to tell the user where another process holds it.
+        message: Of the error where another process holds it.
         wait: Whether to print that and wait, instead of refusing.
 
     Raises:

@@ -16,7 +16,7 @@ FONTS = (
     "Nirmala UI",
     "Arial Unicode MS",
 )
-MAX_NAME_COLUMNS = 32  # as a terminal counts them; longer names would leave a plot no room
+MAX_NAME_COLUMNS = 32  # as a terminal counts them; longer names would shrink a plot
 
 
 def shorten(name: str) -> str:

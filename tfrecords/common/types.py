@@ -38,7 +38,7 @@ REASONS = {
     "too many bytes": f"it has over {MAX_FILE_BYTES // 1_000_000} MB, or more than --max-bytes",
     "incomplete": "fewer bytes came than the server had announced, every time it was asked",
     "duplicate": "an exact copy of another photo of its landmark, which is kept",
-    "two landmarks": "the same photo, or a copy of it, stands under two landmarks",
+    "two landmarks": "it, or a copy of it, is listed under another landmark",
     "over the limit": "its landmark has more photos than --max-photos",
 }
 
@@ -52,8 +52,8 @@ class Photo:
             slashes; unique.
         landmark_id: The landmark's number in a CSV index, or the name of its folder.
         location: Where its source finds it: a path or a URL; empty where `photo_id` says it.
-        box: (ymin, xmin, ymax, xmax) in [0, 1] where the landmark stands; all zero if unknown.
-        split: The split that a pre-split folder puts it in; empty where it is to be dealt.
+        box: (ymin, xmin, ymax, xmax) in [0, 1] of the landmark; all zero if unknown.
+        split: The split that a pre-split folder puts it in; empty where it is to be assigned.
     """
 
     photo_id: str
@@ -68,7 +68,7 @@ class Skipped:
     """A photo that was left out.
 
     Attributes:
-        photo_id: Its key, or what stands in its place where that is what is wrong.
+        photo_id: Its key, or what was given instead where that is what is wrong.
         reason: A key of `tfrecords.common.types.REASONS`.
         detail: What more is known: a line number, an HTTP status, the other photo.
     """

@@ -53,7 +53,7 @@ def find_near_duplicates(
     Whether two photos are copies depends on them alone, with one exception: of a hundred photos of
     one hash or more, each is compared with one of them only, since all pairs of a camera that takes
     the same picture every minute would take for ever. Pictures without contrast (a black frame,
-    plain sky) are never copies: nothing in them could tell.
+    plain sky) are never copies: nothing in them could be compared.
 
     Args:
         fingerprints: What `fingerprint` gave for each photo.
@@ -90,7 +90,7 @@ class _Clusters:
     """Connected components of the pairs found so far; threads add to them in any order.
 
     All that is asked of it at the end is the same for every order: the components, and who is in a
-    pair of two labels. So a pair that could change neither need not be looked at again.
+    pair of two labels. So a pair that could change neither is skipped.
     """
 
     def __init__(self, labels):
@@ -137,7 +137,7 @@ class _Clusters:
 def _join_buckets(pictures, places, hashes, clusters):
     """Joins photos of one hash where there are many; returns which `places` are left to compare.
 
-    The first photo of a bucket stands for all that correlate with it.
+    The first photo of a bucket represents all that correlate with it.
     """
     left = np.ones(len(places), bool)
     _, inverse, counts = np.unique(hashes, return_inverse=True, return_counts=True)

@@ -1,4 +1,4 @@
-"""The folder that a build works in, and whether it has the room."""
+"""The folder that a build works in, and whether its disk has enough free space."""
 
 import shutil
 from collections.abc import Iterator
@@ -52,7 +52,7 @@ def check_space(photos: int, short_side: int, staging: Path) -> None:
         staging: Folder to work in.
 
     Raises:
-        UserError: the disk has less room than the photos take.
+        UserError: the disk has less free space than the photos take.
     """
     needed = 2 * photos * BYTES_PER_PIXEL * short_side * short_side * 4 / 3 - bytes_below(staging)
     free = shutil.disk_usage(staging).free

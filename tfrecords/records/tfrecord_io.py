@@ -13,7 +13,7 @@ FOOTER = struct.Struct("<I")  # checksum of the data
 
 
 class Frame(NamedTuple):
-    """A record as it stands in its file.
+    """A record as it is stored in its file.
 
     Attributes:
         number: Its place in the file, from 1.
@@ -105,7 +105,7 @@ def read_frames(path: Path) -> Iterator[Frame]:
     """Yields every record of a shard; the last may say why nothing after it can be read.
 
     tf.data stops at the first byte that is wrong, without a file name, and takes a file that ends
-    on the border of two records, or inside a header, for complete. This goes on where it can.
+    between two records, or inside a header, for complete. This continues where it can.
 
     Reference:
     - [TFRecord](https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details)

@@ -66,7 +66,7 @@ def write_shards(
         split_infos=infos,
         version=schema.VERSION,
         filename_template=template,
-        check_data=False,  # it would import a reader to look at one record; check.py looks at all
+        check_data=False,  # it would import a reader to check one record; check.py checks all
         description=schema.DESCRIPTION,
         supervised_keys=schema.SUPERVISED_KEYS,
     )

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import numpy as np
 
 from tfrecords.common.console import UserError
-from tfrecords.common.cyclic_gc import no_garbage_collection
+from tfrecords.common.cyclic_gc import cyclic_gc_paused
 from tfrecords.common.types import Photo, Skipped, one_line
 from tfrecords.sources.csv_table import LONGEST_FIELD, open_table, shown
 from tfrecords.sources.file_csv import lists_files, rows_of_files
@@ -38,7 +38,7 @@ class CsvIndex:
     names_files: bool = False
 
 
-@no_garbage_collection()
+@cyclic_gc_paused()
 def read_index(path: Path, with_urls: bool) -> CsvIndex:
     """Reads a list of photos: `id,landmark_id` or `id,url,landmark_id` or `landmark_id,images`.
 

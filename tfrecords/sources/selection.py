@@ -12,7 +12,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from tfrecords.common.console import UserError
-from tfrecords.common.cyclic_gc import no_garbage_collection
+from tfrecords.common.cyclic_gc import cyclic_gc_paused
 from tfrecords.common.types import Photo, Skipped, landmark_order
 from tfrecords.sources.csv_table import LONGEST_FIELD, open_table, shown
 from tfrecords.splitting.stratified import seeded_hash
@@ -36,7 +36,7 @@ class Choice:
     listed: Counter
 
 
-@no_garbage_collection()
+@cyclic_gc_paused()
 def choose_landmarks(
     photos: Sequence[Photo],
     *,

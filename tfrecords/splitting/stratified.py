@@ -9,14 +9,14 @@ from itertools import chain
 from operator import attrgetter
 
 from tfrecords.common.console import UserError
-from tfrecords.common.cyclic_gc import no_garbage_collection
+from tfrecords.common.cyclic_gc import cyclic_gc_paused
 from tfrecords.common.types import SPLITS, Photo
 
 PERCENTAGES = (70, 15, 15)  # as in the report this project started from
 MIN_FOR_SPLIT = 3  # photos (copies of one counted once) a landmark needs to be in all splits
 
 
-@no_garbage_collection()
+@cyclic_gc_paused()
 def split_photos(
     photos: Sequence[Photo],
     seed: int,
@@ -48,7 +48,7 @@ def split_photos(
     groups = groups or {}
     _check_groups(photos, groups)
     photos = sorted(photos, key=attrgetter("photo_id"))
-    hashes = array("Q")  # arrays: 4 million photos have no room for as many lists and numbers
+    hashes = array("Q")  # an array: 4 million int objects would take 250 MB
     by_landmark = defaultdict(partial(array, "I"))  # places in `photos`
     for place, photo in enumerate(photos):
         hashes.append(seeded_hash(photo.photo_id, seed))

@@ -1,4 +1,4 @@
-"""Prints what a check found, or what it looked at."""
+"""Prints what a check found, or what it covered."""
 
 from pathlib import Path
 

@@ -37,7 +37,7 @@ def entry_modules():
     """The modules that `python -m` runs."""
     for package in PACKAGES:
         for path in (REPOSITORY / package).rglob("*.py"):
-            if '__name__ == "__main__"' in path.read_text(encoding="utf-8"):
+            if '\nif __name__ == "__main__":\n' in path.read_text(encoding="utf-8"):
                 name = ".".join(path.relative_to(REPOSITORY).with_suffix("").parts)
                 yield name.removesuffix(".__main__")
 

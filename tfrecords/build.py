@@ -73,7 +73,7 @@ def open_source(options: BuildOptions) -> Source:
     """
     names = read_names(options.names) if options.names else {}
     if options.csv is None:
-        return folder_source(options.photos, names, options.split, options.follow_links)
+        return folder_source(options.photo_folder, names, options.split, options.follow_links)
     if options.tars or options.archives:
         return archive_source(
             options.csv,

@@ -133,7 +133,7 @@ class BuildOptions:
             out=self.out.absolute(),
             photos=self.photos and self.photos.absolute(),
             tars=self.tars and self.tars.absolute(),
-            beam_flags=tuple(parse_beam_options(self.beam_runner, self.beam_options)),
+            beam_flags=tuple(parse_beam_options(self.beam_runner or "", self.beam_options)),
         )
 
     @property

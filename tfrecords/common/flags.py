@@ -23,9 +23,7 @@ def option(default: Any, help: str, group: str = "", **settings: Any) -> Any:
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def add_flags(
-    parser: argparse.ArgumentParser, options: type, titles: Mapping[str, str] | None = None
-) -> None:
+def add_flags(parser: argparse.ArgumentParser, options: type, titles: Mapping[str, str]) -> None:
     """Adds a flag for each field that `option` made; what is not given is not in the namespace.
 
     Args:

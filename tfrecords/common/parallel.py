@@ -83,7 +83,7 @@ def map_on_cores(
             yield result
         return
     items = iter(items)
-    pending = deque()
+    pending: deque[list] = deque()
     while True:
         try:
             with process_pool(processes, _set_task, (function, settings)) as pool:
@@ -200,7 +200,7 @@ def _end_with_parent():
     os._exit(1)  # killed: nobody is left to read our results
 
 
-_TASK = {}  # what a worker process was started with
+_TASK: dict[str, Any] = {}  # what a worker process was started with
 
 
 def _set_task(function, settings):

@@ -61,8 +61,7 @@ def find_near_duplicates(
         threads: Int, how many work at once; None for one per core.
     """
     pictures = np.frombuffer(b"".join(fingerprints), np.uint8).reshape(-1, SIDE, SIDE)
-    labels = np.zeros(len(pictures), np.int64) if labels is None else np.asarray(labels)
-    clusters = _Clusters(labels)
+    clusters = _Clusters(np.asarray([0] * len(pictures) if labels is None else labels, np.int64))
     places = np.flatnonzero(contrasts(pictures) >= MIN_CONTRAST)
     hashes = np.concatenate(
         [perceptual_hashes(pictures[some], WINDOWS[0]) for some in batches(places)]

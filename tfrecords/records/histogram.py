@@ -40,12 +40,12 @@ def draw_histogram(
     width = min(12.5, max(6.8, 1.5 + 0.3 * len(listed)))
     figure = Figure(figsize=(width, 0.4 + sum(heights)), layout="constrained")
     figure.suptitle(_count_all(kept, listed))
-    bars, *tail = figure.subplots(len(heights), squeeze=False, height_ratios=heights)[:, 0]
-    _draw_bars(bars, kept if has_tail else listed, counts, names)
+    panels = figure.subplots(len(heights), squeeze=False, height_ratios=heights)[:, 0]
+    _draw_bars(panels[0], kept if has_tail else listed, counts, names)
     if has_tail:
         which = "all" if len(kept) <= MAX_BARS else f"the first {MAX_BARS} of"
-        _set_title(bars, f"{which} {len(kept):,} landmarks in the records")
-        _draw_tail(*tail, kept, listed)
+        _set_title(panels[0], f"{which} {len(kept):,} landmarks in the records")
+        _draw_tail(panels[1], kept, listed)
     figure.align_ylabels()
     with lacking_scripts_as_boxes():
         figure.savefig(path, dpi=120, metadata={"Software": None})

@@ -51,7 +51,7 @@ class Assignment:
     @cached_property
     def leaks(self) -> int:
         """Number of photos with a copy in another split: a pre-split folder may have some."""
-        splits = {}  # group -> those of its photos
+        splits: dict[str, set[str]] = {}  # group -> those of its photos
         members = [
             p for photos in self.splits.values() for p in photos if p.photo_id in self.groups
         ]

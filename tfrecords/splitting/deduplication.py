@@ -62,13 +62,14 @@ def find_copies(
         landmark_ids: The landmark of each.
         threads: Int, how many work at once; None for one per core.
     """
-    firsts, repeats = {}, defaultdict(list)  # digest -> its first place; that -> all other places
+    first_places: dict[bytes, int] = {}  # digest -> where it is first
+    repeats = defaultdict(list)  # that -> where else
     for place, image in enumerate(images):
-        first = firsts.setdefault(image.digest, place)
+        first = first_places.setdefault(image.digest, place)
         if first != place:
             repeats[first].append(place)
-    firsts = list(firsts.values())
-    numbers = {}
+    firsts = list(first_places.values())
+    numbers: dict[str, int] = {}
     labels = [numbers.setdefault(landmark_ids[place], len(numbers)) for place in firsts]
     ambiguous = set()  # of `firsts`: one image under several landmarks conflicts with all others
     for number, first in enumerate(firsts):
@@ -102,7 +103,9 @@ def resolve_copies(
         threads: Int, how many work at once; None for one per core.
     """
     copies = find_copies(images, [photo.landmark_id for photo in photos], threads)
-    skipped, groups, conflicts = {}, {}, []
+    skipped: dict[str, Skipped] = {}
+    groups: dict[str, str] = {}
+    conflicts = []
     for group in copies.groups:
         dropped = [photos[place] for place in group if place in copies.conflicting]
         if dropped:

@@ -2,7 +2,7 @@
 
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from hashlib import blake2b
 from itertools import chain
@@ -49,7 +49,7 @@ def split_photos(
     _check_groups(photos, groups)
     photos = sorted(photos, key=attrgetter("photo_id"))
     hashes = array("Q")  # an array: 4 million int objects would take 250 MB
-    by_landmark = defaultdict(partial(array, "I"))  # places in `photos`
+    by_landmark: dict[str, array] = defaultdict(partial(array, "I"))  # places in `photos`
     for place, photo in enumerate(photos):
         hashes.append(seeded_hash(photo.photo_id, seed))
         by_landmark[photo.landmark_id].append(place)
@@ -59,7 +59,7 @@ def split_photos(
         for index, part in enumerate(_split_landmark(shuffled, photos, groups, seed, percentages)):
             for place in part:
                 split_indices[place] = index
-    splits = [], [], []
+    splits: list[list[Photo]] = [[], [], []]
     for photo, index in zip(photos, split_indices, strict=True):  # in order; sorting takes longer
         splits[index].append(photo)
     return dict(zip(SPLITS, splits, strict=True))
@@ -126,7 +126,9 @@ def _split_landmark(places, photos, groups, seed, percentages):
     return [chain.from_iterable(units) for units in assigned]
 
 
-def assign_groups(groups, capacity, preferred_split) -> list[list]:
+def assign_groups(
+    groups: Sequence[list], capacity: Sequence[int], preferred_split: Callable[[list], int]
+) -> list[list[list]]:
     """Assigns the groups of one landmark to splits: greedy bin packing, largest group first.
 
     A group goes to its preferred split; where it does not fit, to the split with the most capacity
@@ -144,7 +146,7 @@ def assign_groups(groups, capacity, preferred_split) -> list[list]:
         For each split, the list of its groups.
     """
     remaining = list(capacity)
-    assigned = [[] for _ in capacity]
+    assigned: list[list[list]] = [[] for _ in capacity]
     for group in sorted((group for group in groups if len(group) > 1), key=len, reverse=True):
         split = preferred_split(group)
         if remaining[split] < len(group):
@@ -153,8 +155,8 @@ def assign_groups(groups, capacity, preferred_split) -> list[list]:
         assigned[split].append(group)
     singles = [group for group in groups if len(group) == 1]
     sizes = _reduce(remaining, len(singles))
-    for split, part in zip(assigned, _slice(singles, sizes), strict=True):
-        split += part
+    for some, part in zip(assigned, _slice(singles, sizes), strict=True):
+        some += part
     _fill_empty_splits(assigned)
     return assigned
 

@@ -43,7 +43,7 @@ def check_metadata(data: Path) -> Metadata:
             f"{data} holds no {MANIFEST}: `python -m tfrecords.build` did not make it, or it was "
             "copied in part. Name the folder that was given to it as --out."
         )
-    findings = []
+    findings: list[Finding] = []
     manifest = _read(data / MANIFEST, Manifest.parse, findings)
     landmarks = _read(data / LANDMARKS, parse_landmarks, findings)
     if manifest:

@@ -10,7 +10,7 @@ from tfrecords.validation.records import Record
 
 def find_repeated_ids(records: Iterable[Record]) -> Iterator[Finding]:
     """Says which records have the photo_id of an earlier one."""
-    firsts = {}
+    firsts: dict[str, Record] = {}
     for record in records:
         first = firsts.setdefault(record.photo_id, record)
         if first is not record:
@@ -22,6 +22,8 @@ def find_wrong_labels(
 ) -> Iterator[Finding]:
     """Says which records have a label that is not that of their landmark."""
     for record in records:
+        if record.label is None:
+            continue  # a finding already
         if not 0 <= record.label < len(landmarks):
             text = f"label {record.label}, expected 0 to {len(landmarks) - 1}"
             yield Finding("label", f"{record}: {text}")

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from tqdm import tqdm
@@ -20,7 +20,7 @@ from glr_keras.inference.photo_inputs import check_sources, photo_paths
 from tfrecords.common.console import UserError, run_command, start_tensorflow
 from tfrecords.common.types import REASONS, one_line
 
-IN_FLIGHT = 3  # batches: while the model looks at one, the next is decoded
+IN_FLIGHT = 3  # batches: while the model computes one, the next is decoded
 EXIT_UNREADABLE = 1  # some photos could not be read; the others are done
 EXIT_CLOSED_PIPE = 141  # 128 + SIGPIPE, as shells report it
 FORMATS = ("table", "csv", "jsonl")
@@ -98,63 +98,87 @@ def predict(model, paths: Iterable[str], args: argparse.Namespace) -> tuple[int,
 
 
 def predict_batches(
-    ask: Callable[[list], list], photos: Iterable, batch_size: int = 32
+    predict_batch: Callable[[list], list], photos: Iterable, batch_size: int = 32
 ) -> Iterator[tuple[list, list]]:
-    """Yields batches of photos and what `ask` says of them, in order, a few of them under way.
+    """Yields batches of photos and their outcomes, in order; a few are computed at once.
 
     Args:
-        ask: From a list of photos to a list of outcomes; called in threads.
+        predict_batch: From a list of photos to a list of outcomes; called in threads.
         photos: Read as far as is needed, so there may be any number.
         batch_size: Int; the last batch may be smaller.
     """
     photos = iter(photos)
     pool = ThreadPoolExecutor(IN_FLIGHT)
-    under_way = deque()
+    in_flight = deque()
     try:
         while batch := list(islice(photos, batch_size)):
-            under_way.append((batch, pool.submit(ask, batch)))
-            if len(under_way) == IN_FLIGHT:
-                batch, outcomes = under_way.popleft()
+            in_flight.append((batch, pool.submit(predict_batch, batch)))
+            if len(in_flight) == IN_FLIGHT:
+                batch, outcomes = in_flight.popleft()
                 yield batch, outcomes.result()
-        for batch, outcomes in under_way:
+        for batch, outcomes in in_flight:
             yield batch, outcomes.result()
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def start_rows(style: str, top: int, out, has_maps: bool) -> Callable:
-    """Returns what writes a row: `write_row(path, outcome, path_of_map)`; a CSV gets its header."""
-    if style == "jsonl":
-        return lambda *row: print(json.dumps(_as_json(*row)), file=out)
-    if style == "table":
-        return lambda *row: print(_as_line(*row), file=out)
-    writer = csv.writer(out, lineterminator="\n")
-    names = [f"{name}_{rank}" for rank in range(1, top + 1) for name in ("landmark", "score")]
-    writer.writerow(["photo", *names, *(["map"] if has_maps else []), "error"])
+    """Returns the function that writes a row; a CSV gets its header.
+
+    Args:
+        style: One of `FORMATS`.
+        top: Int, landmarks per row.
+        out: Text file.
+        has_maps: Bool, whether a CSV has a column for the path of a map.
+
+    Returns:
+        `write_row(path, outcome, drawn)`: path of the photo, its prediction or a key of
+        `types.REASONS`, and the path of its map or "".
+    """
+    if style == "csv":
+        return _start_csv(top, out, has_maps)
+    as_text = {"jsonl": _as_json, "table": _as_line}[style]
 
     def write_row(path, outcome, drawn):
-        values = [""] * len(names)
-        if not isinstance(outcome, str):
-            values = [value for pair in _pairs(outcome) for value in pair]
-        error = outcome if isinstance(outcome, str) else ""
-        writer.writerow([path, *values, *([drawn] if has_maps else []), error])
+        print(as_text(path, outcome, drawn), file=out)
+
+    return write_row
+
+
+def _start_csv(top, out, has_maps):
+    columns = [f"{name}_{rank}" for rank in range(1, top + 1) for name in ("landmark", "score")]
+    names = ["photo", *columns, *(["map"] if has_maps else []), "error"]
+    writer = csv.DictWriter(out, names, restval="", lineterminator="\n")
+    writer.writeheader()
+
+    def write_row(path, outcome, drawn):
+        row = {"photo": path}
+        if isinstance(outcome, str):
+            row["error"] = outcome
+        else:
+            row |= zip(columns, chain.from_iterable(_pairs(outcome)), strict=True)
+        if drawn:
+            row["map"] = drawn
+        writer.writerow(row)
 
     return write_row
 
 
 def _as_json(path, outcome, drawn):
     if isinstance(outcome, str):
-        return {"photo": path, "error": outcome, "detail": REASONS[outcome]}
-    landmarks = [{"landmark": name, "score": score} for name, score in _pairs(outcome)]
-    return {"photo": path, "landmarks": landmarks, **({"map": drawn} if drawn else {})}
+        row = {"photo": path, "error": outcome, "detail": REASONS[outcome]}
+    else:
+        landmarks = [{"landmark": name, "score": score} for name, score in _pairs(outcome)]
+        row = {"photo": path, "landmarks": landmarks, **({"map": drawn} if drawn else {})}
+    return json.dumps(row)
 
 
 def _as_line(path, outcome, _):
     if isinstance(outcome, str):
-        said = f"- {outcome}: {REASONS[outcome]}"
+        text = f"- {outcome}: {REASONS[outcome]}"
     else:
-        said = "   ".join(f"{score:6.1%} {name}" for name, score in _pairs(outcome))
-    return f"{one_line(path):<40} {said}"
+        text = "   ".join(f"{score:6.1%} {name}" for name, score in _pairs(outcome))
+    return f"{one_line(path):<40} {text}"
 
 
 def _pairs(prediction):

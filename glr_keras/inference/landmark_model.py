@@ -61,9 +61,9 @@ class Explanation(Prediction):
 class LandmarkModel:
     """A recogniser of a run or an export: both give the same answers.
 
-    Photos are paths, bytes of files, PIL images or arrays `(height, width, 3)`, RGB in [0, 255];
-    one of them, or any iterable of them, such as a list, a generator, an array of paths or of four
-    axes, which gives a list of answers.
+    Photos are paths, files opened in binary mode, bytes of files, PIL images or arrays `(height,
+    width, 3)`, RGB in [0, 255]; one of them, or any iterable of them, such as a list, a generator,
+    an array of paths or of four axes, which gives a list of answers.
 
     Attributes:
         landmarks: Names in label order.
@@ -122,52 +122,56 @@ class LandmarkModel:
         return self._one_or_many(photos, lambda batch: self.try_explain(batch, top, landmark))
 
     def embed(self, photos) -> np.ndarray:
-        """Returns what the backbone says of each photo, averaged over space; for retrieval.
+        """Returns the features of each photo, averaged over space; for retrieval.
 
         Returns:
             float32 array `(channels,)`, or `(photos, channels)` for many.
         """
 
         def embed_batch(photos):
-            return self._ask("features", photos, lambda answer, row, _: answer["embedding"][row])
+            batch = self._read(photos)
+            if not batch.files:
+                return batch.reasons
+            return batch.with_reasons(self._call("features", batch.files)["embedding"])
 
         embeddings = self._one_or_many(photos, embed_batch)
         if isinstance(embeddings, list) and not embeddings:
-            return self._call("features", [], even_if_empty=True)["embedding"]
+            return self._call("features", [])["embedding"]
         return np.array(embeddings)
 
     def try_predict(self, photos: Sequence, top: int = 5) -> list[Prediction | str]:
-        """Predicts one batch; a photo that can't be read gives a key of `photos.REASONS`."""
-
-        def predict(answer, row, _):
-            return Prediction(**self._describe(answer, row, top))
-
-        return self._ask("scores", photos, predict)
+        """Predicts one batch; a photo that can't be read gives a key of `types.REASONS`."""
+        _check_top(top)
+        batch = self._read(photos)
+        if not batch.files:
+            return batch.reasons
+        return batch.with_reasons(self._predictions(self._call("scores", batch.files), top))
 
     def try_explain(
         self, photos: Sequence, top: int = 5, landmark: str | None = None
     ) -> list[Explanation | str]:
         """Explains one batch; reasons as in `try_predict`."""
-        label = None
+        _check_top(top)
         if landmark is not None:
             label, recognizer = self.label_of(landmark), self.recognizer
-
-        def explain(answer, row, contents):
-            view = self._decode([contents])[0][0].numpy()
-            described = self._describe(answer, row, top)
-            attention_map = answer["attention_map"][row]
-            if label is not None:
-                attention_map = map_of_landmark(recognizer, view[None], [label])[0]
-            return Explanation(**described, attention_map=attention_map, view=view)
-
-        return self._ask("serving_default", photos, explain)
+        batch = self._read(photos)
+        if not batch.files:
+            return batch.reasons
+        answer = self._call("serving_default", batch.files)
+        views, maps = self._views(batch.files), answer["attention_map"]
+        if landmark is not None:
+            maps = map_of_landmark(recognizer, views, [label] * len(views))
+        return batch.with_reasons(
+            Explanation(**vars(prediction), attention_map=attention_map, view=view)
+            for prediction, attention_map, view in zip(
+                self._predictions(answer, top), maps, views, strict=True
+            )
+        )
 
     def try_views(self, photos: Sequence) -> list[np.ndarray | str]:
         """Returns what the model sees of each photo, as in `Explanation.view`, or a reason."""
-        results = list(self._readers.map(self._read, photos))
-        files = [contents for contents in results if not isinstance(contents, str)]
-        views = iter(self._decode(files)[0].numpy() if files else ())
-        return [one if isinstance(one, str) else next(views) for one in results]
+        batch = self._read(photos)
+        return batch.with_reasons(self._views(batch.files))
 
     @property
     def recognizer(self) -> Recognizer:
@@ -197,48 +201,57 @@ class LandmarkModel:
             f"{'similar ones are' if similar else 'some are'}: {', '.join(shown)}"
         )
 
-    def _describe(self, answer, row, top):
-        probabilities = answer["probabilities"][row]
-        best = np.argsort(-probabilities, kind="stable")[:top]
-        return {
-            "landmarks": [self.landmarks[label] for label in best],
-            "scores": probabilities[best],
-            "probabilities": probabilities,
-        }
-
-    def _one_or_many(self, photos, ask):
+    def _one_or_many(self, photos, answer_batch):
         one = _is_one(photos)
         photos = iter([photos] if one else photos)
         results = []
         while batch := list(islice(photos, BATCH)):
-            for place, result in enumerate(ask(batch), len(results)):
+            for place, result in enumerate(answer_batch(batch), len(results)):
                 if isinstance(result, str):
                     raise UserError(f"photos[{place}]: {result}: {REASONS[result]}.")
                 results.append(result)
         return results[0] if one else results
 
-    def _ask(self, endpoint, photos, make):
-        """Sends a batch to an endpoint; returns `make(answer, row, file)` or a reason for each."""
-        results = list(self._readers.map(self._read, photos))
-        answer = self._call(endpoint, results)
-        rows = iter(range(len(results)))
-        return [
-            contents if isinstance(contents, str) else make(answer, next(rows), contents)
-            for contents in results
-        ]
+    def _read(self, photos):
+        def read(photo):
+            try:
+                return read_photo(photo, self.short_side), ""
+            except PhotoError as error:
+                return b"", error.reason
 
-    def _read(self, photo):
-        try:
-            return read_photo(photo, self.short_side)
-        except PhotoError as error:
-            return error.reason
+        pairs = list(self._readers.map(read, photos))
+        return _Batch([file for file, _ in pairs if file], [reason for _, reason in pairs])
 
-    def _call(self, endpoint, results, even_if_empty=False):
-        files = [contents for contents in results if not isinstance(contents, str)]
-        if not files and not even_if_empty:
-            return {}
+    def _call(self, endpoint, files):
         answer = self._endpoints[endpoint](image_bytes=tf.constant(files, tf.string))
         return {name: values.numpy() for name, values in answer.items()}
+
+    def _views(self, files):
+        return self._decode(tf.constant(files, tf.string))[0].numpy()
+
+    def _predictions(self, answer, top):
+        for probabilities in answer["probabilities"]:
+            best = np.argsort(-probabilities, kind="stable")[:top]
+            names = [self.landmarks[label] for label in best]
+            yield Prediction(names, probabilities[best], probabilities)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Batch:
+    """Photos that were read, and why the others were not.
+
+    Attributes:
+        files: Bytes of each photo that was read, as TensorFlow decodes them.
+        reasons: For each photo a key of `types.REASONS`, or "" where it was read.
+    """
+
+    files: list[bytes]
+    reasons: list[str]
+
+    def with_reasons(self, answers: Iterable) -> list:
+        """Returns an answer or a reason for each photo; `answers` has one per file."""
+        answers = iter(answers)
+        return [reason or next(answers) for reason in self.reasons]
 
 
 def load(path) -> LandmarkModel:
@@ -273,10 +286,16 @@ def load(path) -> LandmarkModel:
     return LandmarkModel(endpoints, recognizer.landmarks, image_size, short_side, recognizer, head)
 
 
+def _check_top(top):
+    if top < 1:
+        raise UserError(f"top must be at least 1, got {top}.")
+
+
 def _is_one(photos):
     """Whether it is one photo, and not several of them or an array of paths."""
     if isinstance(photos, np.ndarray):
         return photos.ndim in (2, 3) and photos.dtype.kind not in "OSU"
-    return isinstance(photos, str | bytes | bytearray | memoryview | Image.Image) or not isinstance(
-        photos, Iterable
-    )
+    if hasattr(photos, "read"):  # a file, of which an iteration gives the lines
+        return True
+    kinds = str | bytes | bytearray | memoryview | Image.Image
+    return isinstance(photos, kinds) or not isinstance(photos, Iterable)

@@ -69,8 +69,8 @@ def read_photo(photo: Any, short_side: int) -> bytes:
     knows no orientation outside of a JPEG's EXIF, no colour profile, and few kinds of transparency.
 
     Args:
-        photo: Path; bytes of a file; PIL image; or array `(height, width, 3)`, RGB, or
-            `(height, width)`, grey, in [0, 255].
+        photo: Path; file opened in binary mode; bytes of a file; PIL image; or array `(height,
+            width, 3)`, RGB, or `(height, width)`, grey, in [0, 255].
         short_side: Int, pixels; a short side above is scaled down to it.
 
     Returns:
@@ -89,6 +89,10 @@ def read_photo(photo: Any, short_side: int) -> bytes:
         contents = read_photo_file(photo)
     elif isinstance(photo, bytes | bytearray | memoryview):
         contents = bytes(photo)
+    elif hasattr(photo, "read"):
+        contents = photo.read()
+        if not isinstance(contents, bytes):
+            raise TypeError("expected a file opened in binary mode, and it gives text")
     else:
         raise TypeError(f"expected a path, bytes, an image or an array, got {type(photo).__name__}")
     return _to_bmp(decode_photo(contents, short_side))

@@ -27,6 +27,7 @@ REASONS = {
     "bad row": "a row of the index that can't be understood",
     "unsafe name": "an id that is no plain file name: `..`, a slash, a control character",
     "repeated id": "the index lists it more than once; the first row counts",
+    "folder": "it is a folder, where a photo was expected",
     "missing": "it is listed, and no such file is there",
     "unsafe archive entry": "a link or an entry with `..` or an absolute path in a tar",
     "bad address": "its URL is not http(s), or leads to a private network or an unusual port",

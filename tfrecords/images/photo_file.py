@@ -12,8 +12,8 @@ def read_photo_file(path: str | os.PathLike) -> bytes:
     """Returns the bytes of a photo's file.
 
     Raises:
-        PhotoError: it is missing, no regular file, too large, or the system does not let us read
-            it; its `reason` says which.
+        PhotoError: it is missing, a folder, no regular file, too large, or the system does not let
+            us read it; its `reason` says which.
     """
     try:
         status = os.stat(path)
@@ -23,6 +23,8 @@ def read_photo_file(path: str | os.PathLike) -> bytes:
         raise PhotoError("missing") from error
     except OSError as error:
         raise PhotoError("unreadable", error.strerror or "") from error
+    if stat.S_ISDIR(status.st_mode):
+        raise PhotoError("folder")
     if not stat.S_ISREG(status.st_mode):  # a pipe or a device might never end
         raise PhotoError("unreadable", "no regular file")
     check_size(status.st_size)

@@ -120,6 +120,43 @@ def test_photos_that_cannot_be_read_are_named(exported, demo_photos, tmp_path):
     assert exported.try_predict([b"", b"<html>"]) == ["empty", "not a photo"]
 
 
+def test_a_folder_is_called_a_folder(exported, demo_photos):
+    with pytest.raises(UserError, match=r"photos\[0\]: folder: it is a folder, where a photo was"):
+        exported.predict(demo_photos[0].parent)
+    outcomes = exported.try_predict([str(demo_photos[0].parent), demo_photos[0]])
+    assert [isinstance(outcome, str) for outcome in outcomes] == [True, False]
+
+
+def test_an_open_file_is_one_photo(exported, demo_photos):
+    expected = exported.predict(demo_photos[0]).probabilities
+    with open(demo_photos[0], "rb") as file:
+        np.testing.assert_array_equal(exported.predict(file).probabilities, expected)
+    files = [io.BytesIO(path.read_bytes()) for path in demo_photos[:2]]
+    assert len(exported.predict(files)) == 2
+    with pytest.raises(TypeError, match="expected a file opened in binary mode"):
+        exported.predict(io.StringIO("text"))
+
+
+@pytest.mark.parametrize("top", [0, -1])
+def test_no_landmark_or_fewer_cannot_be_asked_for(exported, demo_photos, top):
+    for ask in (exported.predict, exported.explain):
+        with pytest.raises(UserError, match=f"top must be at least 1, got {top}"):
+            ask(demo_photos[0], top=top)
+
+
+def test_a_batch_is_decoded_once_and_explained_in_its_order(run, demo_photos, monkeypatch):
+    calls = []
+    decode = run._decode
+    monkeypatch.setattr(run, "_decode", lambda files: calls.append(len(files)) or decode(files))
+    explanations = run.try_explain([*demo_photos[:3], b"", demo_photos[3]])
+    assert calls == [4]
+    assert explanations.pop(3) == "empty"
+    for explanation, photo in zip(explanations, demo_photos, strict=False):
+        alone = run.explain(photo)
+        np.testing.assert_allclose(explanation.attention_map, alone.attention_map, atol=1e-5)
+        np.testing.assert_array_equal(explanation.view, alone.view)
+
+
 def test_a_new_model_learns_photos(demo_photos):
     config = glr_keras.FitConfig(
         weights="random",

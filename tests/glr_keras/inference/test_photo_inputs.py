@@ -88,7 +88,7 @@ def test_what_cannot_be_read_has_a_reason(tmp_path):
     damaged = Image.open(io.BytesIO(encode(picture(400, 400), "PNG")[:3000]))
     for photo, reason in [
         (tmp_path / "none.jpg", "missing"),
-        (tmp_path, "unreadable"),
+        (tmp_path, "folder"),
         (tmp_path / "pipe", "unreadable"),
         ("a\0b", "missing"),
         (b"", "empty"),

@@ -66,6 +66,7 @@ class Gallery:
     entries: list[SheetEntry] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     columns: dict[str, list] = field(default_factory=dict)
+    headings: list[str] = field(default_factory=list)
     failed: int = 0
 
     def keep(self, key: str, value) -> None:
@@ -99,7 +100,7 @@ def write_gallery(
             of_models = dict(zip(models, (answer[row] for answer in answers), strict=True))
             _explain_one(photo, of_models, style, folder, number, gallery)
     if gallery.names:
-        title = "Photo, and where the model looked" + (", stretched" if style.stretched else "")
+        title = f"From left to right: the photo; {'; '.join(gallery.headings)}"
         draw_contact_sheets(gallery.entries, title, folder)
         columns = {key: np.array(values) for key, values in gallery.columns.items()}
         with atomic_path(folder / "maps.npz") as temporary:
@@ -175,6 +176,7 @@ def _explain_one(photo, of_models, style, folder, number, gallery):
         f"  is {shorten(photo.landmark)}" if photo.landmark else ""
     )
     draw_explanation(pixels, panels, title, target, style.opacity, style.stretched)
+    gallery.headings = [panel.title.splitlines()[0] for panel in panels]
     gallery.entries.append(_sheet_entry(photo, pixels, panels, of_models, style))
     gallery.names.append(photo.name)
     gallery.keep("square", _fractions(pixels))

@@ -4,6 +4,8 @@ import numpy as np
 
 DRAWS = 1000
 LEVEL = 0.95
+# Of fewer, all on one side of 0 by chance (1 in 16 for five) would look like a difference.
+MIN_PHOTOS = 6
 
 
 def bootstrap_interval(
@@ -18,10 +20,13 @@ def bootstrap_interval(
         values: float `(photos,)`; NaN where a photo was not measured.
         draws: Int, samples of the photos with replacement.
         seed: Int.
+
+    Returns:
+        low, high: Floats; NaN for fewer than `MIN_PHOTOS`, of which no interval can be told.
     """
     values = np.asarray(values, float)
     values = values[~np.isnan(values)]
-    if len(values) < 2:
+    if len(values) < MIN_PHOTOS:
         return (np.nan, np.nan)
     chosen = np.random.default_rng(seed).integers(len(values), size=(draws, len(values)))
     means = values[chosen].mean(1)

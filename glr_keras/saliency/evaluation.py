@@ -112,7 +112,7 @@ def faithfulness(
         "baselines": list(baselines),
         "mean": settings.mean.tolist() if settings.mean.size <= 4 else "given",
         "road_fractions": list(measures.ROAD_FRACTIONS),
-        "seconds": seconds,
+        "seconds": None if seconds is None else round(seconds, 1),
         "seed": seed,
     }
     fractions = measures.step_counts(grid[0] * grid[1], steps) / (grid[0] * grid[1])

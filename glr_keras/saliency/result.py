@@ -91,29 +91,34 @@ class Faithfulness:
         return sorted(self.scores, key=lambda name: sign * self.mean(name, measure))
 
     def as_dict(self) -> dict:
-        """Returns parameters, means with intervals and, against the first map, all differences."""
+        """Returns parameters, means with intervals and, against the first map, all differences.
+
+        For JSON, which has no NaN: what could not be measured is None.
+        """
         first, *others = self.scores
-        return {
-            "parameters": self.parameters,
-            "maps": {
-                name: {
-                    measure: {
-                        "mean": self.mean(name, measure),
-                        "interval": list(self.interval(name, measure)),
+        return _without_nan(
+            {
+                "parameters": self.parameters,
+                "maps": {
+                    name: {
+                        measure: {
+                            "mean": self.mean(name, measure),
+                            "interval": list(self.interval(name, measure)),
+                        }
+                        for measure in self.measures
                     }
-                    for measure in self.measures
-                }
-                for name in self.scores
-            },
-            "differences": {
-                f"{first} - {other}": {
-                    measure: dataclasses.asdict(self.difference(measure, first, other))
-                    for measure in self.measures
-                }
-                for other in others
-            },
-            **self._about_boxes(),
-        }
+                    for name in self.scores
+                },
+                "differences": {
+                    f"{first} - {other}": {
+                        measure: dataclasses.asdict(self.difference(measure, first, other))
+                        for measure in self.measures
+                    }
+                    for other in others
+                },
+                **self._about_boxes(),
+            }
+        )
 
     def _about_boxes(self):
         areas = next(iter(self.scores.values())).get("box_area")
@@ -160,3 +165,11 @@ class Faithfulness:
             ]
             lines.append(f"{first} against {other}: {'; '.join(parts)}.")
         return "\n".join(lines)
+
+
+def _without_nan(value):
+    if isinstance(value, dict):
+        return {name: _without_nan(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(one) for one in value]
+    return None if isinstance(value, float) and np.isnan(value) else value

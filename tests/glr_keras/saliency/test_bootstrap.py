@@ -24,6 +24,10 @@ def test_pairs_are_compared_photo_by_photo():
 
 
 def test_photos_that_were_not_measured_are_left_out():
-    values = np.array([1.0, 2.0, np.nan, 4.0])
-    assert bootstrap_interval(values) == bootstrap_interval(values[[0, 1, 3]])
-    assert np.isnan(bootstrap_interval(np.array([1.0, np.nan]))).all()
+    values = np.array([1.0, 2.0, np.nan, 4.0, 3.0, 5.0, 9.0])
+    assert bootstrap_interval(values) == bootstrap_interval(values[~np.isnan(values)])
+
+
+def test_five_photos_have_no_interval():
+    assert np.isnan(bootstrap_interval(np.arange(5.0))).all()
+    assert not np.isnan(bootstrap_interval(np.arange(6.0))).any()

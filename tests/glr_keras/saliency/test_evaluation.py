@@ -1,5 +1,7 @@
 """faithfulness(): a planted model that looks at one cell, the time budget, and what is refused."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -98,6 +100,8 @@ def test_a_keras_model_is_measured_and_the_table_names_all():
     assert "map against random: " in shown
     as_dict = result.as_dict()
     assert set(as_dict) == {"parameters", "maps", "differences"}
+    json.dumps(as_dict, allow_nan=False)  # three photos have no interval
+    assert as_dict["maps"]["map"]["road"]["interval"] == [None, None]
     assert list(as_dict["differences"]) == ["map - centre", "map - random"]
     clean = model.predict(some_photos(3), verbose=0)
     np.testing.assert_allclose(result.curves["map"]["deletion_mean"][:, 0], clean.max(1), rtol=1e-5)

@@ -129,12 +129,16 @@ def plan_search(args: argparse.Namespace, flags: dict) -> tuple[SearchPlan, int 
     base = _base_config(args.config, flags)
     tuner, limit = args.tuner, args.max_trials
     if args.alpha_beta_grid:
-        _check_grid(args, base)
+        _check_grid(args, base, flags)
         seeds = range(base.seed, base.seed + (args.seeds or GRID_SEEDS))
         dimensions, tuner = alpha_beta_grid(seeds), "grid"
         whole = len(seeds) * len(dimensions[1].values) * len(dimensions[2].values)
         limit = min(limit or whole, whole)
     else:
+        if args.seeds is not None:
+            raise UserError(
+                "--seeds is of --alpha-beta-grid. Elsewhere, name them in --space-file."
+            )
         names = None if args.space is None else [name.strip() for name in args.space.split(",")]
         dimensions = choose_space(names, args.space_file, base, flags)
         limit = limit or MAX_TRIALS
@@ -197,9 +201,13 @@ def _base_config(path, flags):
     return dataclasses.replace(base, data_dir=base.data_dir or str(DEMO_DATA), run_dir="")
 
 
-def _check_grid(args, base):
+def _check_grid(args, base, flags):
     if args.space is not None or args.space_file or args.tuner != "random":
         raise UserError("--alpha-beta-grid is a space and a tuner: leave out --space and --tuner.")
+    if typed := [name for name in ("alpha", "beta") if name in flags]:
+        raise UserError(
+            f"--alpha-beta-grid searches {' and '.join(typed)}: leave --{typed[0]} out."
+        )
     if base.head != "abn":
         raise UserError("--alpha-beta-grid needs --head abn: a dropout head has one loss only.")
 

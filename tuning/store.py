@@ -60,7 +60,17 @@ class SearchDir:
         return folder / f"{name}.png"
 
     def read_plan(self) -> dict:
-        return json.loads(self.plan.read_text(encoding="utf-8"))
+        """Returns what `bind` wrote.
+
+        Raises:
+            UserError: it is damaged.
+        """
+        try:
+            return json.loads(self.plan.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UserError(
+                f"{self.plan} is damaged ({error}). Name another --out, or delete this one."
+            ) from error
 
     def check(self, plan: SearchPlan, inputs: dict | None = None) -> None:
         """Finds whether a search of `plan` can start or resume here; writes nothing.
@@ -78,6 +88,8 @@ class SearchDir:
                     f"{self.path} holds another search: {'; '.join(changed)}. Name another --out, "
                     "or delete this one."
                 )
+        elif self.path.exists() and not self.path.is_dir():
+            raise UserError(f"{self.path} is a file. Name another --out: a folder.")
         elif self.path.exists() and (others := _unexpected_files(self.path)):
             raise UserError(
                 f"{self.path} is not empty and holds no search ({', '.join(others[:3])}...). "

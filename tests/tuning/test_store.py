@@ -72,6 +72,18 @@ def test_a_folder_that_cannot_be_written_is_one_message(tmp_path):
         pass
 
 
+def test_a_file_is_no_search(tmp_path):
+    (tmp_path / "out").touch()
+    with pytest.raises(UserError, match="out is a file"):
+        SearchDir(tmp_path / "out").check(PLAN)
+
+
+def test_a_damaged_search_is_one_message(tmp_path):
+    (tmp_path / "search.json").write_text('{"tuner": ')
+    with pytest.raises(UserError, match=r"search.json is damaged .* Name another --out"):
+        SearchDir(tmp_path).check(PLAN)
+
+
 def test_records_may_be_moved(tmp_path):
     search = SearchDir(tmp_path)
     plan = PLAN.to_json() | INPUTS

@@ -61,7 +61,6 @@ def confirm_best(
     photos: StoredPhotos,
     trials: Sequence[Trial],
     num_seeds: int,
-    is_demo: bool,
 ) -> bool:
     """Trains the best few again with `num_seeds` new seeds; tests the one of the best mean.
 
@@ -75,7 +74,6 @@ def confirm_best(
         photos: StoredPhotos.
         trials: Trials, of which one at least is completed.
         num_seeds: Int, above 0.
-        is_demo: Whether the photos are the built-in demo's.
 
     Returns:
         Whether there is a winner: one at least was trained to the end with each seed.
@@ -104,7 +102,7 @@ def confirm_best(
     _write_table(search, plan, found, seeds)
     pick = max if plan.direction == "max" else min
     winner = pick(found, key=lambda one: one.mean)
-    _test_winner(search, winner.trial, is_demo)
+    _test_winner(search, winner.trial)
     return True
 
 
@@ -154,7 +152,7 @@ def _write_table(search, plan, found, seeds):
     write_atomically(search.path / "confirm.csv", out.getvalue())
 
 
-def _test_winner(search, trial, is_demo):
+def _test_winner(search, trial):
     """Makes a complete run of the winner, which measures it on the test photos."""
     config = dataclasses.replace(trial.config, run_dir=str(search.winner))
     _keep_earlier_winner(search, config)

@@ -39,13 +39,11 @@ class Settings:
     Attributes:
         limit: Largest number of trials, None for no limit.
         confirm: Seeds with which the best trials are trained again; 0: none.
-        is_demo: Whether the photos are the built-in demo's.
         address: "HOST:PORT" of the chief; empty where one process does everything.
     """
 
     limit: int | None
     confirm: int = 0
-    is_demo: bool = False
     address: str = ""
 
 
@@ -68,7 +66,7 @@ def run_search(search: SearchDir, plan: SearchPlan, settings: Settings) -> int:
             server = OracleServer(settings.address)
             stack.callback(server.close)
             print(f"Chief of the search at {settings.address}.", flush=True)
-        photos, resolved = open_photos(search, plan, records, settings.is_demo)
+        photos, resolved = open_photos(search, plan, records)
         if reason := find_refused(plan.dimensions, plan.base):
             print(f"Combinations that can't be trained are left out, as here: {reason}")
         oracle = make_oracle(resolved, search, settings.limit)
@@ -105,8 +103,7 @@ def run_worker(search: SearchDir, plan: SearchPlan, tuner_id: str, address: str)
     if not search.plan.exists():
         print(f"{tuner_id} waits for the chief, which computes the features.", flush=True)
     wait_for_chief(search, address)
-    is_demo = search.read_plan()["is_demo"]
-    photos, resolved = open_photos(search, plan, records, is_demo)
+    photos, resolved = open_photos(search, plan, records)
     oracle = make_oracle(resolved, search, None)
 
     def report(text):
@@ -141,7 +138,7 @@ def resolve(plan: SearchPlan, precision: str) -> SearchPlan:
 
 
 def open_photos(
-    search: SearchDir, plan: SearchPlan, records: Records, is_demo: bool
+    search: SearchDir, plan: SearchPlan, records: Records
 ) -> tuple[StoredPhotos, SearchPlan]:
     """Opens the stored features, computing what is missing; claims the directory for the search.
 
@@ -156,13 +153,12 @@ def open_photos(
     else:
         precision = choose_precision(plan.base, plan.base.features_path).precision
     resolved = resolve(plan, precision)
-    backbone, _ = load_backbone(resolved.base, fall_back=is_demo)
+    backbone, _ = load_backbone(resolved.base, fall_back=records.is_demo)
     weights_hash = hash_weights(backbone)
     inputs = {
         "records": records.fingerprint,
         "backbone_weights": weights_hash,
         "precision": precision,
-        "is_demo": is_demo,
     }
     search.check(plan, inputs)
     views = feature_views(records, backbone, weights_hash, resolved.base, SEARCHED_SPLITS)
@@ -239,7 +235,7 @@ def finish(
     if set(plan.names) == GRID:
         print_effects(alpha_effects(best), plan.objective)
     if settings.confirm and not is_stopped:
-        has_winner = confirm_best(search, plan, photos, best, settings.confirm, settings.is_demo)
+        has_winner = confirm_best(search, plan, photos, best, settings.confirm)
         return 0 if has_winner else 1
     return 1 if is_stopped else 0
 

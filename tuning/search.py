@@ -48,7 +48,7 @@ def main() -> int:
 
     if is_worker:
         return run_worker(search, plan, role, address)
-    settings = Settings(limit, args.confirm, is_demo, address)
+    settings = Settings(limit, args.confirm, address)
     return run_search(search, plan, settings)
 
 

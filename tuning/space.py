@@ -6,7 +6,7 @@ import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from glr_keras.config import FitConfig
+from glr_keras.config import LOCATIONS, FitConfig
 from tfrecords.common.console import UserError
 
 DIGITS = 6  # of searched numbers: readable, and the same after they went through float32
@@ -15,7 +15,8 @@ NO_UNITS = "none"  # how a head without hidden layers is written
 # Fields that decide where things lie, which features are stored, or how a run proceeds: all trials
 # of a search have them in common. Every other field can be searched.
 COMMON = {
-    *("data_dir", "run_dir", "live", "finetune_from", "trainable_blocks", "distribute"),
+    *LOCATIONS,
+    *("live", "finetune_from", "trainable_blocks", "distribute"),
     *("backbone", "weights", "cut_layer", "image_size", "precision", "views", "feature_seed"),
     *("rotation", "min_crop_area", "brightness", "flip"),
 }

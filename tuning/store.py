@@ -1,6 +1,5 @@
 """SearchDir and TrialDir: where everything of a search lies; what a search is, so it can resume."""
 
-import dataclasses
 import json
 import shutil
 from collections.abc import Iterator
@@ -123,8 +122,7 @@ class SearchDir:
 
         Args:
             plan: SearchPlan.
-            inputs: "records" and "backbone_weights", hashes; "precision" of the backbone;
-                "is_demo".
+            inputs: "records" and "backbone_weights", hashes; "precision" of the backbone.
         """
         if not self.plan.exists():
             self.write_json(self.plan, plan.to_json() | inputs)
@@ -204,10 +202,7 @@ class TrialDir(RunDir):
 
 
 def _differences(before, now):
-    """Yields a text for each difference of two plans, as `SearchPlan.to_json` and `bind` write.
-
-    Where the records lie is none: their fingerprint is among the inputs.
-    """
+    """Yields a text for each difference of two plans, as `SearchPlan.to_json` and `bind` write."""
     for name in ("tuner", "objective"):
         if before[name] != now[name]:
             yield f"{name} was {before[name]}, now {now[name]}"
@@ -215,10 +210,7 @@ def _differences(before, now):
         old, new = before["space"].get(name), now["space"].get(name)
         if old != new:
             yield f"space of {name} was {_show(old)}, now {_show(new)}"
-    bases = [
-        dataclasses.replace(config_file.from_flags(plan["base"], FitConfig()), data_dir="")
-        for plan in (before, now)
-    ]
+    bases = [config_file.from_flags(plan["base"], FitConfig()) for plan in (before, now)]
     yield from config_file.differences(*bases)
     for name in ("records", "backbone_weights", "precision"):
         if name in now and before[name] != now[name]:

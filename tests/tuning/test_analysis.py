@@ -87,7 +87,7 @@ def confirm(search, plan, trials, scores, monkeypatch):
     asked = []
     monkeypatch.setattr(analysis, "train_head", train_head)
     monkeypatch.setattr(analysis, "train", train)
-    has_winner = confirm_best(search, plan, None, trials, 2, is_demo=False)
+    has_winner = confirm_best(search, plan, None, trials, 2)
     return has_winner, asked
 
 

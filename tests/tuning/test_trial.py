@@ -29,7 +29,7 @@ def photos(demo_data, tmp_path_factory):
     flags = ("--data-dir", str(demo_data), *SMALL, "--space", "alpha,beta,learning_rate")
     plan, _ = plan_search(*parse_flags(flags))
     search = SearchDir(tmp_path_factory.mktemp("search"))
-    return open_photos(search, plan, open_records(demo_data), is_demo=False)
+    return open_photos(search, plan, open_records(demo_data))
 
 
 def test_a_trial_model_has_its_loss_weights(photos):

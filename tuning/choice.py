@@ -12,10 +12,11 @@ from tuning.space import (
     COMMON,
     DEFAULT,
     DIMENSIONS,
-    NEEDS,
     Dimension,
+    dependency,
     encode,
     inclusive_range,
+    possible_values,
     type_of,
     why_refused,
 )
@@ -48,14 +49,16 @@ def choose_space(
     known |= given
     if names is None and not given:
         chosen = [name for name in chosen if name not in typed]
-        chosen = [name for name in chosen if _makes_difference(known, name, chosen, base)]
+        selected = {name: known[name] for name in chosen}
+        chosen = [name for name in chosen if _makes_difference(name, selected, base)]
     elif twice := [name for name in chosen if name in typed]:
         raise UserError(f"{', '.join(twice)}: set and searched at once. Leave one of them out.")
+    selected = {name: known[name] for name in chosen}
     for name in chosen:
         if known[name].is_open:
             raise UserError(f"{name} has no range of its own. Give it one with --space-file FILE.")
-        if not _makes_difference(known, name, chosen, base):
-            parent = NEEDS[name][0]
+        if not _makes_difference(name, selected, base):
+            parent, _ = dependency(name, selected, base)
             raise UserError(
                 f"{name} changes nothing while {parent} is {getattr(base, parent)!r}. Add {parent} "
                 "to --space, or set another."
@@ -104,12 +107,9 @@ def _check_names(names):
             raise UserError(f"{name} {why}. These can be searched: {', '.join(DIMENSIONS)}.")
 
 
-def _makes_difference(known, name, chosen, base):
-    parent, matters = NEEDS.get(name, (None, None))
-    if parent is None:
-        return True
-    candidates = known[parent].values if parent in chosen else (getattr(base, parent),)
-    return any(map(matters, candidates))
+def _makes_difference(name, selected, base):
+    parent, matters = dependency(name, selected, base)
+    return parent is None or any(map(matters, possible_values(parent, selected, base)))
 
 
 def _parse_dimension(path, name, entry):
@@ -178,14 +178,15 @@ def _sample(dimensions, base, fixed=None) -> Iterator[dict]:
             one.name: one.ends[-1] if number == 0 else draw.choice(one.ends) for one in dimensions
         }
         values |= fixed or {}
-        yield {name: encode(value) for name, value in _active(values, base).items()}
+        active = _active(values, {one.name: one for one in dimensions}, base)
+        yield {name: encode(value) for name, value in active.items()}
 
 
-def _active(values, base):
+def _active(values, selected, base):
     """Leaves out what changes nothing beside the other values: a tuner does not draw it."""
     kept = {}
     for name, value in values.items():
-        parent, matters = NEEDS.get(name, (None, None))
+        parent, matters = dependency(name, selected, base)
         if parent is None or matters(values.get(parent, getattr(base, parent))):
             kept[name] = value
     return kept

@@ -17,7 +17,8 @@ NO_UNITS = "none"  # how a head without hidden layers is written
 COMMON = {
     *LOCATIONS,
     *("live", "finetune_from", "trainable_blocks", "distribute"),
-    *("backbone", "weights", "cut_layer", "image_size", "precision", "views", "feature_seed"),
+    *("backbone", "weights", "cut_layer", "feature_layers", "image_size", "precision"),
+    *("views", "feature_seed"),
     *("rotation", "min_crop_area", "brightness", "flip"),
 }
 
@@ -110,8 +111,11 @@ DIMENSIONS = _find_dimensions()
 DEFAULT = ("optimizer", "head_units", "alpha", "beta", "dropout", "learning_rate", "momentum")
 # Hyperparameter -> the field it depends on, and the values of that at which it changes anything.
 NEEDS = {
-    "alpha": ("head", lambda head: head == "abn"),
-    "attention_channels": ("head", lambda head: head == "abn"),
+    **dict.fromkeys(
+        ("alpha", "answer", "attention_channels", "attention_start"),
+        ("head", lambda head: head == "abn"),
+    ),
+    "head_units": ("head", lambda head: head != "linear"),
     "dropout": ("head_units", bool),
     "momentum": ("optimizer", lambda optimizer: optimizer == "sgd"),
     "step_epochs": ("schedule", lambda schedule: schedule == "step"),
@@ -179,6 +183,34 @@ def type_of(name: str):
     return typing.get_type_hints(FitConfig)[name]
 
 
+def possible_values(name: str, chosen: Mapping[str, Dimension], base: FitConfig) -> tuple:
+    """Returns the values that a field has in the trials of a search.
+
+    Args:
+        name: A field of `FitConfig`.
+        chosen: Name -> dimension of all that is searched.
+        base: FitConfig that holds the rest.
+    """
+    return chosen[name].ends if name in chosen else (getattr(base, name),)
+
+
+def dependency(name: str, chosen: Mapping[str, Dimension], base: FitConfig):
+    """Returns the field on which a hyperparameter depends, and a predicate of that field's values.
+
+    Where the predicate is false, the hyperparameter changes nothing. Both are None where it always
+    changes something: dropout does with "root" pooling, with hidden layers or without.
+
+    Args:
+        name, chosen, base: As `possible_values` takes them.
+    """
+    if name == "dropout":
+        if "root" in possible_values("pooling", chosen, base):
+            return None, None
+        if set(possible_values("head", chosen, base)) == {"linear"}:
+            return "pooling", lambda pooling: pooling == "root"
+    return NEEDS.get(name, (None, None))
+
+
 def declare(hyperparameters, dimensions: Sequence[Dimension], base: FitConfig) -> None:
     """Adds the dimensions to KerasTuner's `HyperParameters`; some are active under a condition.
 
@@ -186,7 +218,7 @@ def declare(hyperparameters, dimensions: Sequence[Dimension], base: FitConfig) -
     """
     by_name = {dimension.name: dimension for dimension in dimensions}
     for dimension in dimensions:
-        parent, matters = NEEDS.get(dimension.name, (None, None))
+        parent, matters = dependency(dimension.name, by_name, base)
         if parent in by_name:
             active = [encode(value) for value in by_name[parent].values if matters(value)]
             with hyperparameters.conditional_scope(parent, active):

@@ -173,7 +173,7 @@ def test_two_processes_do_not_search_in_one_place(done, demo_data):
 
 def test_an_objective_that_a_head_does_not_report_is_refused(demo_data, tmp_path):
     flags = ("--space", "head,alpha", "--objective", "val_attention_accuracy")
-    message = "Expected one of val_accuracy, val_perception_loss, val_perception_top5"
+    message = "'val_attention_accuracy'. Expected one of val_accuracy, val_cross_entropy, val_perc"
     with pytest.raises(UserError, match=message):
         search(demo_data, tmp_path / "out", 1, *flags)
     assert not (tmp_path / "out").exists()

@@ -9,13 +9,16 @@ import pytest
 
 from glr_keras.config import FitConfig
 from glr_keras.features.extraction import features_key
+from glr_keras.models.heads import HEADS
 from tuning.choice import choose_space
 from tuning.space import (
     COMMON,
     DIMENSIONS,
+    NEEDS,
     alpha_beta_grid,
     config_of,
     declare,
+    dependency,
     encode,
     inclusive_range,
 )
@@ -60,7 +63,7 @@ def test_the_features_of_all_trials_are_the_same(name):
 
 
 def test_a_field_that_is_not_curated_has_the_choices_of_its_flag():
-    assert DIMENSIONS["pooling"].values == ("flatten", "average")
+    assert DIMENSIONS["pooling"].values == ("flatten", "average", "root")
     assert DIMENSIONS["normalize"].values == (False, True)
     assert DIMENSIONS["patience"].is_open
 
@@ -100,6 +103,8 @@ def test_parents_stand_before_what_depends_on_them():
         ("head_units", "none", "dropout", False),
         ("head", "dropout", "alpha", False),
         ("head", "abn", "alpha", True),
+        ("head", "linear", "head_units", False),
+        ("head", "dropout", "answer", False),
     ],
 )
 def test_a_conditional_one_is_active_only_where_it_matters(parent, value, child, is_active):
@@ -107,6 +112,33 @@ def test_a_conditional_one_is_active_only_where_it_matters(parent, value, child,
     space.values = {parent: value}
     space.ensure_active_values()
     assert (child in space.values) == is_active
+
+
+@pytest.mark.parametrize(
+    "name", sorted({n for one in HEADS.values() for n in one.settings_of_config})
+)
+def test_a_setting_of_some_heads_is_active_with_these_only(name):
+    with_it = {head for head, one in HEADS.items() if name in one.settings_of_config}
+    parent, matters = NEEDS.get(name, (None, None))
+    if with_it != set(HEADS):
+        assert parent == "head"
+        assert {head for head in HEADS if matters(head)} == with_it
+
+
+@pytest.mark.parametrize(
+    ("base", "others", "expected"),
+    [
+        (FitConfig(), ["head_units"], ("head_units", (), False)),
+        (FitConfig(pooling="root"), ["head_units"], (None, None, True)),
+        (FitConfig(), ["head_units", "pooling"], (None, None, True)),
+        (FitConfig(head="linear"), [], ("pooling", "flatten", False)),
+    ],
+)
+def test_dropout_matters_behind_hidden_layers_and_root_pooling(base, others, expected):
+    parent, matters = dependency("dropout", {name: DIMENSIONS[name] for name in others}, base)
+    expected_parent, value, is_active = expected
+    assert parent == expected_parent
+    assert (matters is None or matters(value)) == is_active
 
 
 def test_what_is_not_active_stays_as_in_the_base():

@@ -210,8 +210,11 @@ def _differences(before, now):
         old, new = before["space"].get(name), now["space"].get(name)
         if old != new:
             yield f"space of {name} was {_show(old)}, now {_show(new)}"
-    bases = [config_file.from_flags(plan["base"], FitConfig()) for plan in (before, now)]
-    yield from config_file.differences(*bases)
+    old, new = (
+        config_file.from_flags(config_file.EARLIER_VALUES | plan["base"], FitConfig())
+        for plan in (before, now)
+    )
+    yield from config_file.differences(old, new)
     for name in ("records", "backbone_weights", "precision"):
         if name in now and before[name] != now[name]:
             yield f"{name.replace('_', ' ')} were {before[name][:12]}, now {now[name][:12]}"

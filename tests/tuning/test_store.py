@@ -84,6 +84,15 @@ def test_a_damaged_search_is_one_message(tmp_path):
         SearchDir(tmp_path).check(PLAN)
 
 
+def test_a_search_of_an_earlier_version_is_not_continued_with_new_defaults(tmp_path):
+    search = SearchDir(tmp_path)
+    plan = PLAN.to_json() | INPUTS
+    del plan["base"]["answer"]
+    search.plan.write_text(json.dumps(plan))
+    with pytest.raises(UserError, match="another search: answer was 'perception', now 'combined'"):
+        search.check(PLAN)
+
+
 def test_records_may_be_moved(tmp_path):
     search = SearchDir(tmp_path)
     plan = PLAN.to_json() | INPUTS

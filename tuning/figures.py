@@ -23,12 +23,17 @@ MAP = "cividis"
 
 
 def draw_search(search: SearchDir, plan: SearchPlan, trials: Sequence[Trial]) -> None:
-    """Writes best_so_far, parallel_coordinates and, where both are searched, alpha_beta."""
+    """Writes best_so_far, parallel_coordinates and, where both are searched, alpha_beta.
+
+    Args:
+        search: SearchDir.
+        plan: SearchPlan.
+        trials: All that have ended, in the order of their starts; one at least has a score.
+    """
     draw_best_so_far(trials, plan, search.figure("best_so_far"))
     scored = best_first(list(trials), plan.direction)
-    names = [one.name for one in plan.dimensions]
-    draw_parallel_coordinates(scored, names, plan, search.figure("parallel_coordinates"))
-    if {"alpha", "beta"} <= set(names):
+    draw_parallel_coordinates(scored, plan.names, plan, search.figure("parallel_coordinates"))
+    if {"alpha", "beta"} <= set(plan.names):
         with_both = [one for one in scored if {"alpha", "beta"} <= set(one.values)]
         if with_both:
             draw_alpha_beta(with_both, plan, search.figure("alpha_beta"))
@@ -134,7 +139,7 @@ def draw_alpha_beta(scored: Sequence[Trial], plan: SearchPlan, path: Path) -> No
         axes.text(column, row, _cell_text(scores, plan), ha="center", va="center", color=colour)
     axes.set_xticks(range(len(alphas)), [_bin_name(one) for one in alphas])
     axes.set_yticks(range(len(betas)), [_bin_name(one) for one in betas])
-    others = {name for one in plan.dimensions if (name := one.name) not in ("alpha", "beta")}
+    others = set(plan.names) - {"alpha", "beta"}
     varied = "the seed" if others == {"seed"} else "all else that was searched"
     axes.set(
         xlabel="alpha, weight of the attention branch's loss",

@@ -10,10 +10,12 @@ from pathlib import Path
 
 from glr_keras.config import (
     DEMO,
+    PRESETS,
     FitConfig,
     add_flags,
     check_same_model,
     from_flags,
+    preset_config,
     read_json,
 )
 from glr_keras.data.manifest import fingerprint, is_demo, read_manifest
@@ -52,15 +54,26 @@ def parse_config(argv=None) -> FitConfig:
         + ", ".join(f"{name} {_show(value)}" for name, value in DEMO.items()),
     )
     parser.add_argument("--config", type=Path, help="config.json of a run; flags go over it")
+    parser.add_argument(
+        "--preset",
+        choices=PRESETS,
+        help="default; report (the student report's settings, to the letter); fast; flags go over "
+        "it",
+    )
     add_flags(parser)
     flags = vars(parser.parse_args(argv))
-    path = flags.pop("config")
+    path, preset = flags.pop("config"), flags.pop("preset")
+    if preset and (path or "finetune_from" in flags):
+        raise UserError(
+            "--preset is for a new run: --config and --finetune-from bring all settings along. "
+            "Leave one of them out."
+        )
     if "finetune_from" in flags:
         return finetuning_config(flags, path)
     if path is not None:
         return from_flags(flags, read_json(path))
-    defaults = DEMO if names_demo(flags.get("data_dir", "")) else {}
-    return from_flags(flags, from_flags(defaults, FitConfig()))
+    is_demo = names_demo(flags.get("data_dir", ""))
+    return from_flags(flags, preset_config(preset or "default", is_demo))
 
 
 def names_demo(data_dir: str) -> bool:

@@ -37,6 +37,7 @@ class ABN(AnswerMetrics, keras.Model):
     """
 
     branches = ("attention", "perception")
+    solver = "gradient descent"
     map_name = "attention map"
     settings_of_config = (
         "attention_channels",

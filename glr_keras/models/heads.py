@@ -4,13 +4,16 @@ from types import MappingProxyType
 
 from glr_keras.config import FitConfig
 from glr_keras.models.abn import ABN
-from glr_keras.models.plain_heads import DropoutHead, LinearHead
+from glr_keras.models.plain_heads import DropoutHead, LinearHead, LogisticHead
 from glr_keras.models.seeding import seeded_layers
 
 # A head is a `keras.Model` class on features with these: `branches` (names of its outputs),
-# `answer` (see `answer.AnswerMetrics`), `map_name` and `settings_of_config` (the fields of
+# `answer` (see `answer.AnswerMetrics`), `map_name`, `solver` ("gradient descent" or "l-bfgs", see
+# `training.logistic`) and `settings_of_config` (the fields of
 # `FitConfig` that its constructor takes). One with a map of its own has `explain(features)`.
-HEADS = MappingProxyType({"abn": ABN, "dropout": DropoutHead, "linear": LinearHead})
+HEADS = MappingProxyType(
+    {"abn": ABN, "dropout": DropoutHead, "linear": LinearHead, "logistic": LogisticHead}
+)
 
 
 def build_head(config: FitConfig, num_landmarks: int, feature_shape: tuple[int, int, int]):

@@ -1,6 +1,7 @@
 """Heads without attention: DropoutHead, the report's first model, and LinearHead."""
 
 import keras
+from keras import ops
 
 from glr_keras.models.answer import AnswerMetrics
 from glr_keras.models.layers import PACKAGE, classifier, feature_normalization
@@ -29,6 +30,7 @@ class DropoutHead(AnswerMetrics, keras.Model):
 
     branches = ("perception",)
     answer = "perception"
+    solver = "gradient descent"
     map_name = "Grad-CAM"
     settings_of_config = ("head_units", "dropout", "pooling", "normalize", "seed")
 
@@ -78,3 +80,25 @@ class LinearHead(DropoutHead):
         if head_units:
             raise ValueError(f"LinearHead has no hidden layers, got head_units {head_units}")
         super().__init__(num_landmarks, head_units=(), **kwargs)
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class LogisticHead(LinearHead):
+    """Logistic regression on pooled features: a `LinearHead` that L-BFGS fits to convergence.
+
+    See `training.logistic`. It is the simplest way there is, which other heads are compared with.
+    """
+
+    settings_of_config = ("pooling", "seed")
+    solver = "l-bfgs"
+
+    def pool(self, features):
+        """Returns the features that are classified, float32 array `(batch, channels)`.
+
+        Args:
+            features: Array `(batch, height, width, channels)`.
+        """
+        features = ops.cast(features, "float32")
+        for layer in self.branch.layers[:-1]:
+            features = layer(features, training=False)
+        return ops.convert_to_numpy(features)

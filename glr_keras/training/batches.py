@@ -182,6 +182,21 @@ class StoredFeatures(UserErrorRelay):
         numbers = tf.data.Dataset.range(steps_per_epoch(len(views), EVAL_BATCH))
         return self._read_batches(numbers, read, views.shape, None)
 
+    def train_views(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yields features and labels of all training photos in the first view, then the next."""
+        yield from self._read_in_order("train")
+
+    def validation_views(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yields features and labels of all validation photos."""
+        yield from self._read_in_order("validation")
+
+    def _read_in_order(self, split):
+        views = self._views[split]
+        for file in views.files.values():
+            for start in range(0, len(views), EVAL_BATCH):
+                rows = np.arange(start, min(start + EVAL_BATCH, len(views)))
+                yield file.rows(rows), views.labels[rows]
+
     def _read_batches(self, numbers, read, shape, weights):
         def load(step):
             features, labels = tf.numpy_function(self._relay(read), [step], [tf.float16, tf.int64])

@@ -12,6 +12,7 @@ from glr_keras.runs.run_dir import RunDir, TrainingState
 from glr_keras.training.batches import Source
 from glr_keras.training.checkpoint import Checkpoint
 from glr_keras.training.distribution import OneDeviceValidation, mirror
+from glr_keras.training.logistic import fit_logistic
 
 
 def fit_recognizer(
@@ -37,6 +38,8 @@ def fit_recognizer(
     Raises:
         UserError: training diverged, stored features are damaged, or the checkpoint is.
     """
+    if recognizer.head.solver == "l-bfgs":
+        return fit_logistic(recognizer.head, source, config, run)
     model = recognizer if config.is_live else recognizer.head
     if strategy.num_replicas_in_sync > 1:
         return _fit_mirrored(model, _input_shape(recognizer, config), source, strategy, config, run)

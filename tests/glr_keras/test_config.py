@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 import glr_keras
-from glr_keras import config as config_file
 from glr_keras.config import (
     BACKBONES,
     DEMO,
@@ -21,6 +20,7 @@ from glr_keras.config import (
     read_json,
     to_json,
 )
+from glr_keras.config.fit_config import RANGES
 from glr_keras.fit import parse_config
 from tfrecords.common.console import UserError
 
@@ -46,10 +46,10 @@ TYPED = {
     "attention_start": ("random", "random"),
     "alpha": ("0", 0.0),
     "beta": ("2", 2.0),
-    "optimizer": ("adam", "adam"),
+    "optimizer": ("sgd", "sgd"),
     "learning_rate": ("1e-2", 0.01),
-    "schedule": ("cosine", "cosine"),
-    "warmup_epochs": ("0.5", 0.5),
+    "schedule": ("constant", "constant"),
+    "warmup_epochs": ("1", 1.0),
     "step_epochs": ("2", 2),
     "step_factor": ("0.5", 0.5),
     "momentum": ("0", 0.0),
@@ -68,7 +68,7 @@ TYPED = {
     "finetune_from": ("runs/base", "runs/base"),
     "trainable_blocks": ("2", 2),
     "distribute": ("mirrored", "mirrored"),
-    "rotation": ("10", 10.0),
+    "rotation": ("45", 45.0),
     "min_crop_area": ("0.8", 0.8),
     "brightness": ("0.1", 0.1),
     "flip": (None, False),
@@ -120,11 +120,23 @@ def test_backbones_are_those_of_the_table():
             "--feature-layers and --cut-layer exclude each other",
         ),
         ({"feature_layers": "a,b", "pooling": "flatten"}, "needs --pooling average or root"),
+        ({"head": "logistic", "live": True}, "--head logistic is fitted to stored features"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(settings, message):
     with pytest.raises(UserError, match=message):
         FitConfig(**settings)
+
+
+def test_presets_are_what_flags_go_over(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    report = parse_config(["--data-dir", "data/mine", "--preset", "report", "--epochs", "2"])
+    assert (report.head_units, report.answer, report.epochs) == ((4096, 4096), "perception", 2)
+    assert (report.optimizer, report.learning_rate, report.momentum) == ("sgd", 1e-3, 0.9)
+    assert (report.normalize, report.pooling, report.rotation) == (False, "flatten", 45)
+    assert parse_config(["--data-dir", "data/mine"]) == FitConfig(data_dir="data/mine")
+    with pytest.raises(UserError, match="--preset is for a new run"):
+        parse_config(["--preset", "fast", "--config", "config.json"])
 
 
 def test_a_config_of_an_earlier_version_keeps_its_answer(tmp_path):
@@ -147,7 +159,7 @@ def test_each_field_has_a_flag_that_tells_its_help_and_default(field):
     action = actions[field.name]
     assert flag_of(field.name) in action.option_strings
     assert action.help.startswith(field.metadata["help"])
-    default = " ".join(map(str, field.default)) if field.name == "head_units" else field.default
+    default = "none" if field.name == "head_units" else field.default
     if default == "":  # an empty text would tell nothing: the help says what happens instead
         assert "default: " in action.help or "without it" in action.help
     else:
@@ -177,7 +189,7 @@ def test_head_units_without_a_number_are_none():
 
 
 def test_a_view_per_epoch_unless_views_are_named():
-    assert FitConfig(epochs=4).num_views == 4
+    assert FitConfig(epochs=4, views=0).num_views == 4
     assert FitConfig(epochs=4, views=2).num_views == 2
 
 
@@ -243,7 +255,7 @@ def test_a_whole_number_does_for_a_fraction(tmp_path):
         ('{"head_units": [64, 1.5]}', r"must be a list of whole numbers, got \[64, 1\.5\]\."),
         ('{"head_units": [true]}', r"must be a list of whole numbers, got \[True\]\."),
         ('{"alpha": NaN}', r"--alpha must be between 0 and 1000, got nan\."),
-        ('{"head": "vgg"}', r"--head must be one of abn, dropout, linear, got vgg\."),
+        ('{"head": "vgg"}', r"--head must be one of abn, dropout, linear, logistic, got vgg\."),
         ("seed: 3", r"config\.json can't be read as JSON"),
         ("", r"config\.json can't be read as JSON"),
         ("[1, 2]", r"config\.json: expected an object of settings, got list\."),
@@ -270,10 +282,10 @@ def test_a_folder_or_bytes_in_place_of_a_file_are_refused(tmp_path):
 
 def test_every_number_has_a_range():
     numbers = {field.name for field in FIELDS if type(field.default) in (int, float)}
-    assert {name for name, _, _ in config_file._RANGES} == numbers
+    assert {name for name, _, _ in RANGES} == numbers
 
 
-@pytest.mark.parametrize(("name", "low", "high"), config_file._RANGES)
+@pytest.mark.parametrize(("name", "low", "high"), RANGES)
 def test_numbers_out_of_their_range_are_refused(name, low, high):
     if isinstance(getattr(FitConfig(), name), int):
         outside = [low - 1, high + 1]
@@ -284,7 +296,7 @@ def test_numbers_out_of_their_range_are_refused(name, low, high):
             FitConfig(**{name: value})
 
 
-@pytest.mark.parametrize(("name", "low", "high"), config_file._RANGES)
+@pytest.mark.parametrize(("name", "low", "high"), RANGES)
 def test_both_ends_of_a_range_are_allowed(name, low, high):
     others = NEEDED.get(name, {})
     low = 1 if name == "trainable_blocks" else low  # 0 is for runs that are not fine-tuned
@@ -314,7 +326,10 @@ def test_beta_0_is_refused_where_nothing_else_learns():
     ("settings", "message"),
     [
         ({"optimizer": "adamw"}, "adamw is adam until --weight-decay is set, e.g. to 0.01"),
-        ({"warmup_epochs": 3.5}, "--warmup-epochs must be at most --epochs 3, got 3.5"),
+        (
+            {"warmup_epochs": 3.5, "epochs": 3},
+            "at most --epochs 3, got 3.5",
+        ),
         ({"trainable_blocks": 1}, "--trainable-blocks needs --finetune-from RUN"),
         ({"finetune_from": "runs/base"}, "--trainable-blocks must be 1 or more with --finetune-fr"),
     ],
@@ -390,7 +405,7 @@ def test_differences_name_the_field_and_both_values():
     assert differences(config, config) == []
     other = dataclasses.replace(config, head_units=(8,), seed=1)
     assert differences(config, other) == [
-        "head_units was (4096, 4096), now (8,)",
+        "head_units was (), now (8,)",
         "seed was 0, now 1",
     ]
 

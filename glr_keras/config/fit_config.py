@@ -1,11 +1,6 @@
 """FitConfig: every choice of a run, once, with its default, its unit and its reason."""
 
-import argparse
 import dataclasses
-import json
-import types
-import typing
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +36,8 @@ def option(default, help, choices=None):
 
 @dataclass(frozen=True)
 class FitConfig:
-    """All that a run depends on besides the photos. Defaults are the report's where it has one.
+    """All that a run depends on besides the photos. Defaults are the best that was measured
+    (docs/results.md); the report's are in `presets.REPORT`.
 
     Raises:
         UserError: a value is out of its range.
@@ -69,7 +65,9 @@ class FitConfig:
     )
 
     head: str = option(
-        "abn", "what learns: abn, dropout or linear", choices=("abn", "dropout", "linear")
+        "abn",
+        "what learns: abn, dropout, linear, or logistic (regression, by L-BFGS)",
+        choices=("abn", "dropout", "linear", "logistic"),
     )
     answer: str = option(
         "combined",
@@ -78,7 +76,7 @@ class FitConfig:
         choices=("combined", "attention", "perception"),
     )
     pooling: str = option(
-        "flatten",
+        "root",
         "before the head's first layer: flatten (the report), average (a hundredth of the size) or "
         "root (square root of the averages, batch norm)",
         choices=("flatten", "average", "root"),
@@ -86,11 +84,9 @@ class FitConfig:
     # The report had none, on features whose scale suited its rate. On MobileNetV2's, test accuracy
     # on 27 real landmarks rose from 78 to 83 % (dropout head) and from 71 to 82 % (ABN) with it.
     normalize: bool = option(True, "batch norm on the features, before the head")
-    head_units: tuple[int, ...] = option(
-        (4096, 4096), "units of the head's hidden layers; no number: none"
-    )
+    head_units: tuple[int, ...] = option((), "units of the head's hidden layers; no number: none")
     dropout: float = option(0.5, "share of hidden units dropped, in [0, 1)")
-    attention_channels: int = option(512, "channels of the attention branch (abn only)")
+    attention_channels: int = option(128, "channels of the attention branch (abn only)")
     attention_start: str = option(
         "constant",
         "of the map's 1x1 convolution (abn only): constant (the map starts as the sum of the "
@@ -101,15 +97,15 @@ class FitConfig:
     beta: float = option(1.0, "weight of the perception branch's loss")
 
     optimizer: str = option(
-        "sgd", "sgd (with momentum), adam or adamw", choices=("sgd", "adam", "adamw")
+        "adam", "sgd (with momentum), adam or adamw", choices=("sgd", "adam", "adamw")
     )
     learning_rate: float = option(1e-3, "rate, or the highest one of a schedule")
     schedule: str = option(
-        "constant",
+        "cosine",
         "of the rate: constant; cosine (down to 0 at the end); step (see --step-epochs)",
         choices=("constant", "cosine", "step"),
     )
-    warmup_epochs: float = option(0.0, "epochs in which the rate rises from 0, e.g. 0.5")
+    warmup_epochs: float = option(0.5, "epochs in which the rate rises from 0, e.g. 0.5")
     step_epochs: int = option(1, "epochs after which a step schedule lowers the rate")
     step_factor: float = option(0.1, "what a step schedule multiplies the rate by")
     momentum: float = option(0.9, "of sgd, in [0, 1)")
@@ -126,8 +122,8 @@ class FitConfig:
     )
     patience: int = option(0, "epochs without a better one after which training stops; 0: never")
     batch_size: int = option(32, "photos per training step")
-    epochs: int = option(3, "passes over the training photos")
-    views: int = option(0, "augmented views of each photo, used in turn; 0: one per epoch")
+    epochs: int = option(10, "passes over the training photos")
+    views: int = option(3, "augmented views of each photo, used in turn; 0: one per epoch")
     seed: int = option(0, "of weights, views, order and dropout")
     feature_seed: int = option(
         -1, "of views and random backbone weights where it differs from --seed; -1: the same"
@@ -145,13 +141,13 @@ class FitConfig:
         choices=("none", "mirrored"),
     )
 
-    rotation: float = option(45.0, "largest rotation of a training view, in degrees")
+    rotation: float = option(10.0, "largest rotation of a training view, in degrees")
     min_crop_area: float = option(0.5, "smallest share of the photo's area in a view, in (0, 1]")
     brightness: float = option(0.25, "largest relative change of brightness, in [0, 1)")
     flip: bool = option(True, "mirror half of the views left to right")
 
     def __post_init__(self):
-        for name, low, high in _RANGES:
+        for name, low, high in RANGES:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise _out_of_range(name, f"between {low} and {high}", value)
@@ -172,6 +168,11 @@ class FitConfig:
             )
         if self.finetune_from and not self.trainable_blocks:
             raise _out_of_range("trainable_blocks", "1 or more with --finetune-from", 0)
+        if self.head == "logistic" and (self.is_live or self.distribute != "none"):
+            raise UserError(
+                "--head logistic is fitted to stored features, on one device: leave out --live, "
+                "--finetune-from and --distribute."
+            )
         if self.feature_layers and self.cut_layer:
             raise UserError(
                 "--feature-layers and --cut-layer exclude each other: name layers once."
@@ -211,7 +212,7 @@ class FitConfig:
 
 
 # Smallest and largest value of each number; the upper ends only catch slips of the keyboard.
-_RANGES = (
+RANGES = (
     ("image_size", 32, 2048),
     ("dropout", 0, 0.99),
     ("attention_channels", 1, 65536),
@@ -238,151 +239,6 @@ _RANGES = (
     ("min_crop_area", 0.01, 1),
     ("brightness", 0, 0.99),
 )
-
-# What a second stage takes over from its base run: the network, its features and its head.
-MODEL_FIELDS = (
-    "backbone",
-    "weights",
-    "cut_layer",
-    "image_size",
-    "head",
-    "pooling",
-    "normalize",
-    "head_units",
-    "dropout",
-    "attention_channels",
-    "attention_start",
-)
-LOCATIONS = ("data_dir", "run_dir", "features_dir")  # where a run, and what it reads, lies
-# What versions did that had no such setting yet; their config.json holds all others.
-EARLIER_VALUES = {"feature_layers": "", "answer": "perception", "attention_start": "random"}
-
-# What the built-in demo sets otherwise, so that 3 epochs on 300 photos take minutes on a laptop and
-# work even on random weights: small photos, a small head, more steps, two views, and gentle ones,
-# since the demo's cameras never tilt far.
-DEMO = {
-    "image_size": 128,
-    "head_units": (1024,),
-    "attention_channels": 128,
-    "alpha": 1.0,
-    "batch_size": 8,
-    "views": 2,
-    "rotation": 15.0,
-    "min_crop_area": 0.7,
-}
-
-
-def add_flags(parser: argparse.ArgumentParser, leave_out: Collection[str] = ()) -> None:
-    """Gives `parser` one flag per field; a flag that is not typed leaves no trace in the result."""
-    for field in dataclasses.fields(FitConfig):
-        if field.name in leave_out:
-            continue
-        default = field.default
-        shown = " ".join(map(str, default)) if isinstance(default, tuple) else str(default)
-        text = field.metadata["help"] + (f" (default: {shown})" if shown else "")
-        settings = {"help": text, "default": argparse.SUPPRESS}
-        if isinstance(default, bool):
-            settings["action"] = argparse.BooleanOptionalAction
-        elif isinstance(default, tuple):
-            settings |= {"type": int, "nargs": "*", "metavar": "N"}
-        else:
-            settings |= {"type": type(default), "choices": field.metadata["choices"]}
-            if not settings["choices"]:
-                settings["metavar"] = {int: "N", float: "X", str: "TEXT"}[type(default)]
-        parser.add_argument("--" + field.name.replace("_", "-"), **settings)
-
-
-def from_flags(flags: dict, base: FitConfig) -> FitConfig:
-    """Returns `base` with the typed `flags` (as `add_flags` parsed them) in place of its values."""
-    values = {name: tuple(v) if isinstance(v, list) else v for name, v in flags.items()}
-    return dataclasses.replace(base, **values)
-
-
-def to_json(config: FitConfig) -> str:
-    """Writes every field, so that the file tells the run even after defaults change."""
-    return json.dumps(dataclasses.asdict(config), indent=2) + "\n"
-
-
-def read_json(path: Path) -> FitConfig:
-    """Reads what `to_json` wrote; fields that are missing take their default.
-
-    Raises:
-        UserError: no such file, no JSON, an unknown field or a value of the wrong type.
-    """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"No file {path}. Expected a config.json of an earlier run.") from error
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} can't be read as JSON: {error}.") from error
-    if not isinstance(values, dict):
-        raise UserError(f"{path}: expected an object of settings, got {type(values).__name__}.")
-    hints = typing.get_type_hints(FitConfig)
-    if unknown := sorted(set(values) - set(hints)):
-        raise UserError(
-            f"{path}: unknown settings {', '.join(unknown)}. Known are: {', '.join(hints)}."
-        )
-    typed = {name: _typed(path, name, value, hints[name]) for name, value in values.items()}
-    if hints.keys() - EARLIER_VALUES.keys() <= typed.keys():  # a whole config of an earlier version
-        typed = EARLIER_VALUES | typed
-    return FitConfig(**typed)
-
-
-def differences(config: FitConfig, other: FitConfig) -> list[str]:
-    """Names the fields in which two configs differ, with both values.
-
-    Where something lies is no difference, since a run can be moved: what lies there is compared by
-    its hash (see `RunDir.bind`). Nor is a precision that is not resolved yet.
-    """
-    pairs = [
-        (f.name, getattr(config, f.name), getattr(other, f.name))
-        for f in dataclasses.fields(config)
-        if f.name not in LOCATIONS
-    ]
-    return [
-        f"{name} was {old!r}, now {new!r}"
-        for name, old, new in pairs
-        if _compared(name, old) != _compared(name, new)
-        and not (name == "precision" and "auto" in (old, new))
-    ]
-
-
-def check_same_model(base: FitConfig, config: FitConfig) -> None:
-    """Finds whether `config` keeps the model of a run with `base`, for a second stage on it.
-
-    Raises:
-        UserError: it asks for another model.
-    """
-    changed = [
-        name
-        for name in MODEL_FIELDS
-        if _compared(name, getattr(base, name)) != _compared(name, getattr(config, name))
-    ]
-    if changed:
-        shown = [f"{name} is {getattr(base, name)!r}" for name in changed]
-        got = [repr(getattr(config, name)) for name in changed]
-        raise UserError(
-            f"--finetune-from keeps the model of {config.finetune_from}: {', '.join(shown)} there, "
-            f"got {', '.join(got)}. Leave that out, or train a new run without --finetune-from."
-        )
-
-
-def _compared(name, value):
-    if name == "finetune_from":
-        return bool(value)
-    if name == "weights" and value not in ("imagenet", "random"):
-        return "a file"
-    return value
-
-
-def _typed(path, name, value, hint):
-    if isinstance(hint, types.GenericAlias):
-        if isinstance(value, list) and all(type(item) is int for item in value):
-            return tuple(value)
-    elif type(value) is hint or (hint is float and type(value) is int):
-        return hint(value)
-    wanted = "a list of whole numbers" if isinstance(hint, types.GenericAlias) else hint.__name__
-    raise UserError(f"{path}: {name} must be {wanted}, got {value!r}.")
 
 
 def _out_of_range(name, wanted, value):

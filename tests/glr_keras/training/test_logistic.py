@@ -1,0 +1,74 @@
+"""Logistic regression on stored features."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from glr_keras.config import FitConfig
+from glr_keras.models.heads import build_head
+from glr_keras.runs.run_dir import RunDir
+from glr_keras.training import logistic
+from glr_keras.training.logistic import fit_logistic
+
+LANDMARKS, CHANNELS = 3, 5
+
+
+class Views:
+    """Feature maps of 2 x 2 cells around a mean for each landmark, in place of stored ones."""
+
+    def __init__(self, seed=0, spread=1.5):
+        random = np.random.default_rng(seed)
+        means = random.uniform(0, 2, (LANDMARKS, CHANNELS))
+        self.train, self.validation = (
+            self._draw(random, means, spread, count) for count in (90, 60)
+        )
+
+    def _draw(self, random, means, spread, count):
+        labels = np.arange(count) % LANDMARKS
+        noise = random.normal(0, spread, (count, 2, 2, CHANNELS))
+        return (means[labels][:, None, None] + noise).astype("float16"), labels
+
+    def train_views(self):
+        features, labels = self.train
+        yield features[:50], labels[:50]
+        yield features[50:], labels[50:]
+
+    def validation_views(self):
+        yield self.validation
+
+
+def fit(folder, **settings):
+    config = FitConfig(head="logistic", **settings)
+    head = build_head(config, LANDMARKS, (2, 2, CHANNELS))
+    folder.mkdir(parents=True, exist_ok=True)
+    return head, fit_logistic(head, Views(), config, RunDir(folder))
+
+
+@pytest.mark.parametrize("pooling", ["average", "root"])
+def test_it_is_what_scikit_learn_finds_with_the_same_penalty(tmp_path, monkeypatch, pooling):
+    l2 = 0.01
+    monkeypatch.setattr(logistic, "L2", np.array([l2]))
+    head, _ = fit(tmp_path, pooling=pooling)
+    features, labels = Views().train
+    pooled = head.pool(features)
+    scaled = (pooled - pooled.mean(0)) / pooled.std(0)
+    expected = LogisticRegression(C=1 / (l2 * len(labels)), tol=1e-8, max_iter=1000)
+    expected.fit(scaled, labels)
+    found = np.asarray(head.probabilities(features))
+    np.testing.assert_allclose(found, expected.predict_proba(scaled), atol=2e-3)
+
+
+def test_the_penalty_of_the_highest_validation_accuracy_is_kept(tmp_path):
+    head, state = fit(tmp_path)
+    assert [row["l2"] for row in state.history] == list(logistic.L2)
+    accuracies = [row["val_accuracy"] for row in state.history]
+    assert accuracies[state.best_epoch] == max(accuracies)
+    features, labels = Views().validation
+    reached = (np.asarray(head.probabilities(features)).argmax(1) == labels).mean()
+    assert reached == pytest.approx(max(accuracies))
+
+
+def test_the_same_photos_give_the_same_weights(tmp_path):
+    first, second = (fit(tmp_path / name, seed=seed)[0] for name, seed in (("a", 0), ("b", 1)))
+    for one, other in zip(first.get_weights(), second.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)

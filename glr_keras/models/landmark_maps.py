@@ -69,16 +69,8 @@ def name_of_landmark_maps(head: keras.Model) -> str:
 
 def class_activations(head: ABN, features: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     """Class activation maps of the attention branch, `(batch, rows, columns)` in [0, 1]."""
-    maps = tf.gather(class_maps(head, features), labels, axis=3, batch_dims=1)
+    maps = tf.gather(head.class_maps(features), labels, axis=3, batch_dims=1)
     return _scale(maps)
-
-
-def class_maps(head: ABN, features: tf.Tensor) -> tf.Tensor:
-    """What each cell adds to each landmark's score: `(batch, rows, columns, landmarks)`."""
-    if hasattr(head, "class_maps"):
-        return head.class_maps(features)
-    activations = head.activations(head.normalization(features, training=False), training=False)
-    return head.scores.layers[0](activations)
 
 
 def grad_cam(head: keras.Model, features: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:

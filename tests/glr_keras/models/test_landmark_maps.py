@@ -6,7 +6,7 @@ import pytest
 
 from glr_keras.models.attention import answer
 from glr_keras.models.heads import ABN, DropoutHead
-from glr_keras.models.landmark_maps import class_maps, landmark_maps, map_names
+from glr_keras.models.landmark_maps import landmark_maps, map_names
 from glr_keras.saliency.grids import blur_maps
 
 CHANNELS = 4
@@ -42,19 +42,11 @@ def test_a_head_shows_its_own_map_first():
     assert map_names(linear_head()[0]) == ("grad-cam",)
 
 
-def test_class_maps_average_to_the_attention_branch_s_scores():
-    head = abn()
-    scores = head(features())["attention"]
-    np.testing.assert_allclose(
-        np.mean(class_maps(head, features()), (1, 2)), scores, rtol=1e-4, atol=1e-5
-    )
-
-
 @pytest.mark.parametrize("labels", [None, [0, 1, 2, 0, 1]])
 def test_the_class_map_is_that_of_the_answer_or_of_the_landmark_asked_for(labels):
     head = abn()
     about = np.asarray(answer(head, features())).argmax(1) if labels is None else labels
-    expected = scaled(np.asarray(class_maps(head, features()))[np.arange(5), :, :, about])
+    expected = scaled(np.asarray(head.class_maps(features()))[np.arange(5), :, :, about])
     maps = landmark_maps(head, features(), "class", labels)
     np.testing.assert_allclose(maps, expected, rtol=1e-4, atol=1e-6)
 

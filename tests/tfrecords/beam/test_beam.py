@@ -13,7 +13,7 @@ from tfrecords.beam.pipeline import prepare_with_beam, write_with_beam
 from tfrecords.build import build
 from tfrecords.common.console import UserError
 from tfrecords.common.types import Photo
-from tfrecords.images.prepared import Prepared, prepare
+from tfrecords.images.prepared import Rejected, prepare
 from tfrecords.options import BuildOptions
 from tfrecords.records.writer import write_shards
 from tfrecords.sources.source import FileReader
@@ -27,7 +27,12 @@ TWO_PROCESSES = ("DirectRunner", "direct_num_workers=2,direct_running_mode=multi
 NAMES = ["Big Ben", "Mole Antonelliana", "Petra"]
 LABELS = {"7": 0, "19": 1, "3": 2}
 READ = FileReader().read
-BAD = {"cut": "damaged", "empty": "empty", "no": "missing", "page": "not a photo"}
+BAD = {
+    "cut": Rejected("damaged", "OSError"),
+    "empty": Rejected("empty"),
+    "no": Rejected("missing"),
+    "page": Rejected("not a photo"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +66,7 @@ def photo_file(number):
 
 def outcome(photo):
     result = prepare(photo, READ, SHORT_SIDE)
-    return result if isinstance(result, str) else Prepared(*result[1:])
+    return result if isinstance(result, Rejected) else result[1]
 
 
 def write_on_one_machine(folder, splits):

@@ -82,7 +82,7 @@ def _uniforms(photo_id, view, config):
 
 def _train_view(photo: np.ndarray, uniforms: np.ndarray, config: FitConfig) -> np.ndarray:
     *where, light = uniforms.tolist()
-    center, crop, angle, direction = _draw_window(*where, *photo.shape[:2], config)
+    center, crop, angle, direction = _draw_window(where, photo.shape[:2], config)
     size = config.image_size
     factor = min(max(round(max(crop) / size), 1), MAX_OVERSAMPLING)
     samples = factor * size
@@ -104,8 +104,10 @@ def _train_view(photo: np.ndarray, uniforms: np.ndarray, config: FitConfig) -> n
     return np.minimum(square, 255, out=square)
 
 
-def _draw_window(area, ratio, across, down, turn, mirror, height, width, config):
-    """Turns numbers in [0, 1) into a window: its centre and sides (x, y), angle and direction."""
+def _draw_window(uniforms, photo_size, config):
+    """Turns six numbers in [0, 1) into a window: centre and sides (x, y), angle and direction."""
+    area, ratio, across, down, turn, mirror = uniforms
+    height, width = photo_size
     area = (config.min_crop_area + area * (1 - config.min_crop_area)) * height * width
     # Only shapes of that area that fit into the photo are drawn; cutting others off would make
     # crops smaller than promised. A panorama has none, and there the crop is smaller.

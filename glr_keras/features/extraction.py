@@ -231,11 +231,11 @@ def _photos_of_blocks(split, missing, records, config):
 def _passes(missing: list[_Missing]) -> Iterator[tuple[list[int], list[_Missing]]]:
     """Yields runs of successive blocks with the views that miss all of them."""
     for start in range(0, len(missing), VIEWS_AT_ONCE):
-        views_of_block = {}
+        views_of_block: dict[int, list[_Missing]] = {}
         for one in missing[start : start + VIEWS_AT_ONCE]:
             for block in one.blocks:
                 views_of_block.setdefault(block, []).append(one)
-        run = []
+        run: list[int] = []
         for block in sorted(views_of_block):
             if run and (block > run[-1] + 1 or views_of_block[block] != views_of_block[run[-1]]):
                 yield run, views_of_block[run[-1]]

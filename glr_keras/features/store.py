@@ -36,7 +36,8 @@ class FeatureViews:
     @property
     def shape(self) -> tuple[int, int, int]:
         """(height, width, channels) of one photo's features."""
-        return next(iter(self.files.values())).shape[1:]
+        _, height, width, channels = next(iter(self.files.values())).shape
+        return height, width, channels
 
     def __len__(self):
         return len(self.labels)

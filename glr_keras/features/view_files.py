@@ -81,9 +81,10 @@ class ViewFile:
             return list(range(self.num_blocks)), []
         if not self.checksums.exists():
             return list(range(self.num_blocks)), list(range(self.num_blocks))
-        damaged = [block for block in np.flatnonzero(stored) if not self._fits(block, stored, bar)]
+        done = np.flatnonzero(stored).tolist()
+        damaged = [block for block in done if not self._fits(block, stored, bar)]
         if self._has_wrong_header():
-            damaged = np.flatnonzero(stored).tolist()
+            damaged = done
         missing = np.flatnonzero(stored == 0).tolist()
         if not (missing or damaged):
             self._keep_verified()
@@ -129,7 +130,7 @@ class ViewFile:
             with open(self.path, "rb", buffering=0) as file:
                 for row, number in zip(data, numbers, strict=True):
                     file.seek(len(self._header) + int(number) * self._row_bytes)
-                    if file.readinto(row) != self._row_bytes:
+                    if file.readinto(row.data) != self._row_bytes:
                         raise OSError(f"photo {number} is not there")
         except OSError as error:
             raise UserError(

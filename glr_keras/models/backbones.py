@@ -103,7 +103,8 @@ def hash_weights(model: keras.Model) -> str:
     """Returns a hash of all the weights of `model`, whichever file or seed they came from."""
     digest = hashlib.sha256()
     for variable in model.weights:
-        digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(variable)))
+        values = np.ascontiguousarray(keras.ops.convert_to_numpy(variable))
+        digest.update(values.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 

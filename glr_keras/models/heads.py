@@ -1,6 +1,8 @@
 """The table of heads: what can learn on the features of a backbone."""
 
+from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 from glr_keras.config import FitConfig
 from glr_keras.models.abn import ABN
@@ -11,7 +13,7 @@ from glr_keras.models.seeding import seeded_layers
 # `answer` (see `answer.AnswerMetrics`), `map_name`, `solver` ("gradient descent" or "l-bfgs", see
 # `training.logistic`) and `settings_of_config` (the fields of
 # `FitConfig` that its constructor takes). One with a map of its own has `explain(features)`.
-HEADS = MappingProxyType(
+HEADS: Mapping[str, Any] = MappingProxyType(
     {"abn": ABN, "dropout": DropoutHead, "linear": LinearHead, "logistic": LogisticHead}
 )
 

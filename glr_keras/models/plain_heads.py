@@ -32,7 +32,7 @@ class DropoutHead(AnswerMetrics, keras.Model):
     answer = "perception"
     solver = "gradient descent"
     map_name = "Grad-CAM"
-    settings_of_config = ("head_units", "dropout", "pooling", "normalize", "seed")
+    settings_of_config: tuple[str, ...] = ("head_units", "dropout", "pooling", "normalize", "seed")
 
     def __init__(
         self,

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -52,7 +53,7 @@ def draw_training_curves(history: Sequence[dict], best_epoch: int, path: Path) -
                 axes.plot(epochs, values, style, color=colour, marker="o", ms=4, label=name)
         axes.axvline(best_epoch + 1, color="0.8", linewidth=6, zorder=0, label="best epoch")
         axes.set(xlabel="epoch", title=measure)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.locator_params(axis="x", integer=True)
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     figure.axes[0].set_title("cross-entropy loss (nats)")
@@ -82,8 +83,8 @@ def draw_confusion_matrix(matrix: np.ndarray, names: Sequence[str], title: str, 
     axes.set(title=title, xlabel="predicted", ylabel="shown")
     if size <= MAX_NAMES:
         labels = [shorten(name) for name in names]
-        text = {"family": find_fonts(), "parse_math": False}
-        slanted = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+        text: dict[str, Any] = {"family": find_fonts(), "parse_math": False}
+        slanted: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
         axes.set_xticks(range(size), labels, **text, **slanted)
         axes.set_yticks(range(size), labels, **text)
         axes.tick_params(labelsize=9 if size <= 15 else 7.5)
@@ -105,11 +106,11 @@ def draw_most_confused(pairs: Sequence[dict], title: str, path: Path) -> None:
     axes = figure.add_subplot()
     labels = [f"{shorten(one['landmark'])} → {shorten(one['predicted'])}" for one in pairs]
     axes.barh(range(len(pairs)), [one["photos"] for one in pairs], color=PERCEPTION)
-    text = {"family": find_fonts(), "parse_math": False, "fontsize": 8}
+    text: dict[str, Any] = {"family": find_fonts(), "parse_math": False, "fontsize": 8}
     axes.set_yticks(range(len(pairs)), labels, **text)
     axes.invert_yaxis()
     axes.set(title=title, xlabel="photos of the first landmark taken for the second")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="x", integer=True)
     axes.spines[["top", "right"]].set_visible(False)
     save_figure(figure, path)
 

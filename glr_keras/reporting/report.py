@@ -64,7 +64,8 @@ def explain_test_photos(context: RunContext, count: int = GRID_PHOTOS) -> list[A
     """
     names = context.records.landmarks
     limit = math.ceil(count / len(names))
-    seen, examples = Counter(), []
+    seen: Counter[int] = Counter()
+    examples: list[AttentionExample] = []
     for batch in photo_batches(context.records, "test", None, context.config, GRID_PHOTOS):
         photos, labels = batch["photo"].numpy(), batch["label"].numpy()
         keep = []

@@ -1,6 +1,7 @@
 """What is measured on a split, from logits: numbers a reader can check by hand."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -59,7 +60,7 @@ class SplitMetrics:
             any; and "most_confused", from `most_confused`.
         """
         labels = self.labels
-        result = {"photos": len(labels)}
+        result: dict[str, Any] = {"photos": len(labels)}
         for output in sorted(self._outputs):
             prefix = f"{output}_" if output else ""
             correct = self.predicted(output) == labels
@@ -129,7 +130,7 @@ def accuracy_per_landmark(
             "accuracy": float(correct[label] / photos[label]),
             "photos": int(photos[label]),
         }
-        for label in np.flatnonzero(photos)
+        for label in np.flatnonzero(photos).tolist()
     }
 
 

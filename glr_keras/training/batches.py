@@ -229,7 +229,7 @@ class LivePhotos(UserErrorRelay):
         self._records, self._outputs, self._config = records, outputs, config
         self._num_landmarks = num_landmarks
         self._order = EpochShuffler(records.num_photos("train"), config, devices)
-        self._indices = {}
+        self._indices: dict[str, tuple[np.ndarray, list[str]]] = {}
 
     @property
     def steps_per_epoch(self):

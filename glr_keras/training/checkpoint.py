@@ -149,7 +149,8 @@ class AveragedWeights:
 
     def __init__(self, model: keras.Model):
         self._trained, self._optimizer = model.trainable_variables, model.optimizer
-        self._weights = []  # that the average stood in for at the last measurement
+        # Those that the average stood in for at the last measurement.
+        self._weights: list[np.ndarray] = []
 
     def swap_in(self) -> None:
         if self._optimizer.use_ema:

@@ -94,7 +94,8 @@ def blocks_of(network: keras.Model) -> dict[str, list[keras.layers.Layer]]:
 
     What comes before the first block is the "stem"; what comes after the last belongs to it.
     """
-    blocks, current = {}, "stem"
+    blocks: dict[str, list[keras.Layer]] = {}
+    current = "stem"
     for layer in network.layers:
         if match := re.match(r"block_?\d+", layer.name):
             current = match.group()

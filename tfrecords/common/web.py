@@ -30,7 +30,7 @@ def proxy_for(url: URL, proxies: Mapping[str, str]) -> URL | None:
         UserError: it is no HTTP proxy.
     """
     proxy = proxies.get(url.scheme) or proxies.get("all")
-    if not proxy or urllib.request.proxy_bypass(url.host_port_subcomponent):
+    if not proxy or urllib.request.proxy_bypass(url.host_port_subcomponent or ""):
         return None
     proxy = proxy if "://" in proxy else f"http://{proxy}"
     if not proxy.lower().startswith("http://"):

@@ -128,8 +128,8 @@ class _Download:
         self._plan = plan
         self._hosts = {name: Host(name, queue, options) for name, queue in plan.waiting.items()}
         self._workers = asyncio.Semaphore(options.workers)
-        self._under_way = set()  # numbers
-        self._missing = {}  # (reason, detail) -> numbers
+        self._under_way: set[int] = set()  # numbers
+        self._missing: dict[tuple[str, str], array] = {}  # (reason, detail) -> numbers
         self._unanswered = 0  # photos in a row
         self._bytes = self._failed = 0
 

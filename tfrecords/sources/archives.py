@@ -25,7 +25,7 @@ def parse_archives(text: str) -> list[int]:
     Raises:
         UserError: it is something else, or a number is above 499.
     """
-    numbers = set()
+    numbers: set[int] = set()
     for part in text.split(","):
         match = re.fullmatch(r"\s*([0-9]{1,9})\s*(?:-\s*([0-9]{1,9})\s*)?", part)
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)

@@ -82,7 +82,8 @@ def read_names(path: Path) -> dict[str, str]:
     Raises:
         UserError: as for `read_index`, and for any row that can't be used.
     """
-    names, lines = {}, {}
+    names: dict[str, str] = {}
+    lines: dict[str, int] = {}
 
     def refuse(line, problem):
         raise UserError(f"{path}, line {line}: {problem}. Correct or delete that line.")

@@ -10,10 +10,14 @@ from tfrecords.common.console import UserError
 from tfrecords.common.types import one_line
 
 # Names of columns in the wild, the clearest first; in small letters.
-FILE_COLUMNS = ("filename", "file_name", "filepath", "file_path", "file", "path", "image_path")
-FILE_COLUMNS += ("image_name", "image", "img", "photo", "id")
-LABEL_COLUMNS = ("label", "class", "class_name", "landmark", "landmark_name", "landmark_id")
-LABEL_COLUMNS += ("category",)
+FILE_COLUMNS = (
+    *("filename", "file_name", "filepath", "file_path", "file", "path"),
+    *("image_path", "image_name", "image", "img", "photo", "id"),
+)
+LABEL_COLUMNS = (
+    *("label", "class", "class_name"),
+    *("landmark", "landmark_name", "landmark_id", "category"),
+)
 COLUMNS = {"url", "images", *FILE_COLUMNS, *LABEL_COLUMNS}  # others are ignored
 LONGEST_FIELD = 10_000  # characters; servers give up on shorter URLs
 LONGEST_SHOWN = 100  # characters of a wrong field that messages and skipped.csv repeat

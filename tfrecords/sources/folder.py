@@ -67,7 +67,7 @@ def list_folder(folder: Path, follow_links: bool = False) -> Listing:
         else:
             skipped.append(Skipped(_photo_id(path, folder), reason))
 
-    others = Counter()  # folders beside the splits -> their files
+    others: Counter[str] = Counter()  # folders beside the splits -> their files
     for path in files_below(folder, follow_links, report):
         photo_id = _photo_id(path, folder)
         parts = photo_id.split("/")

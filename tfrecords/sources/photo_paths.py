@@ -11,8 +11,10 @@ HEX_ID = re.compile("[0-9a-fA-F]{16}")  # an id of Google Landmarks
 WINDOWS_DEVICE = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", re.IGNORECASE)
 NOT_IN_NAMES = frozenset('/\\:*?"<>|')
 # Endings of photos' names, the most likely first. What a file is, its content says.
-PHOTO_SUFFIXES = ("jpg", "JPG", "jpeg", "JPEG", "png", "PNG", "webp", "avif", "gif", "tif", "tiff")
-PHOTO_SUFFIXES += ("bmp", "heic", "HEIC", "jp2")
+PHOTO_SUFFIXES = (
+    *("jpg", "JPG", "jpeg", "JPEG", "png", "PNG", "webp", "avif"),
+    *("gif", "tif", "tiff", "bmp", "heic", "HEIC", "jp2"),
+)
 
 
 def is_safe_name(photo_id: str) -> bool:

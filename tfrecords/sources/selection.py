@@ -7,6 +7,7 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from itertools import compress
 from operator import attrgetter
 from pathlib import Path
@@ -71,18 +72,19 @@ def choose_landmarks(
     listed = Counter(map(attrgetter("landmark_id"), photos))
     if landmarks is None:
         ranked = sorted(listed, key=lambda one: (-listed[one], landmark_order(one)))
-        taken = ranked[skip_top : None if top is None else skip_top + top]
+        asked = ranked[skip_top : None if top is None else skip_top + top]
     else:
         _check_listed(landmarks, listed)
-        taken = landmarks
-    taken = {landmark_id for landmark_id in taken if listed[landmark_id] >= min_photos}
+        asked = list(landmarks)
+    taken = {landmark_id for landmark_id in asked if listed[landmark_id] >= min_photos}
     if len(taken) < 2:
         text = _describe_few(taken, listed, top, skip_top, landmarks, min_photos)
         raise UserError(text + _describe_skipped(skipped))
     if len(taken) < len(listed):
         photos = [photo for photo in photos if photo.landmark_id in taken]
     photos = sorted(photos, key=attrgetter("photo_id"))
-    return Choice(*_limit(photos, listed, max_photos, seed), listed)
+    kept, over_limit = _limit(photos, listed, max_photos, seed)
+    return Choice(kept, over_limit, listed)
 
 
 def read_landmarks_file(path: str | Path, listed: Container[str] = ()) -> list[str]:
@@ -101,8 +103,8 @@ def read_landmarks_file(path: str | Path, listed: Container[str] = ()) -> list[s
     Raises:
         UserError: no such file, another encoding, no landmark in it.
     """
-    source = Path(path)
-    if str(path) == REPORT27 and not source.exists():
+    source: Traversable = Path(path)
+    if str(path) == REPORT27 and not Path(path).exists():
         source = files("tfrecords.sources") / "report27.txt"
     lines = _read_lines(source, listed)
     columns = [name.strip() for name in lines[0].split(",")] if lines else []

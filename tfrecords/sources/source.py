@@ -108,7 +108,8 @@ def index_source(csv: Path, folder: Path, names: dict[str, str], with_urls: bool
             f"No folder {folder}. Expected the photos of {csv} in it: DIR/ID.jpg, "
             "DIR/a/b/c/ID.jpg, or the paths that it lists."
         )
-    photos, collisions = index.photos, []
+    photos = index.photos
+    collisions: list[Skipped] = []
     if _ignores_case(folder):
         photos, collisions = _drop_case_collisions(photos)
     photos, notes = add_boxes(photos, folder / BOXES_FILE)
@@ -158,7 +159,8 @@ def _ignores_case(folder):
 
 def _drop_case_collisions(photos: Sequence[Photo]) -> tuple[list[Photo], list[Skipped]]:
     """Drops photos whose ids differ only in case from an earlier one's: they share its file."""
-    kept, skipped, first = [], [], {}
+    kept, skipped = [], []
+    first: dict[str, str] = {}  # id in small letters -> the first one
     for photo in photos:
         other = first.setdefault(photo.photo_id.casefold(), photo.photo_id)
         if other == photo.photo_id:

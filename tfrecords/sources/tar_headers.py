@@ -48,7 +48,7 @@ def read_members(path: Path, file: BinaryIO) -> Iterator[tarfile.TarInfo]:
             raise _damaged(path, end, f"an entry of {member.size:,} bytes")
         end = tar.offset
         yield member
-        tar.members.clear()  # tarfile would keep all of them, 1 KB each
+        vars(tar)["members"].clear()  # tarfile would keep all of them, 1 KB each
     _check_end(path, file, end, size)
 
 

@@ -110,7 +110,8 @@ def open_tars(source: Path | Iterable[Path]) -> TarPhotos:
             or no photo in any.
     """
     paths = _list_tars(source)
-    tars, parts, skipped = [], [], []
+    tars: list[Tar] = []
+    parts, skipped = [], []
     scans = map_on_cores(_scan, paths, None if len(paths) >= MANY_TARS else 1)
     for tar, entries in tqdm(scans, "Listing tar files", len(paths), unit=" files"):
         parts.append(entries.columns(len(tars)))

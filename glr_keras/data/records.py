@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shlex
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +27,7 @@ class Records:
     Attributes:
         data_dir: The directory.
         builder: TFDS builder that reads it.
-        manifest: What `tfrecords.build` noted of its shards.
+        manifest: What `manifest.json` says of them.
     """
 
     data_dir: Path
@@ -62,7 +63,7 @@ def open_records(data_dir: Path) -> Records:
         UserError: no records there, or a shard is missing, of another size or has other counts.
     """
     out = "DATA" if data_dir.exists() else data_dir  # the builder takes no folder that is in use
-    build = f"python -m tfrecords.build --photos PHOTOS --out {out}"
+    build = shlex.join(["python", "-m", "tfrecords.build", "--photos", "PHOTOS", "--out", str(out)])
     try:
         manifest = json.loads((data_dir / "manifest.json").read_text(encoding="utf-8"))
         shards = [(data_dir / shard["file"], shard["bytes"]) for shard in manifest["shards"]]
@@ -212,5 +213,5 @@ def _check_counts(manifest, info, data_dir):
         raise UserError(
             f"{data_dir} contradicts itself: manifest.json counts {counted} photos and {in_shards} "
             f"in its shards, dataset_info.json {in_info}. See what is wrong with: "
-            f"python -m tfrecords.check {data_dir}"
+            + shlex.join(["python", "-m", "tfrecords.check", str(data_dir)])
         )

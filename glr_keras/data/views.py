@@ -8,6 +8,8 @@ eval views by TensorFlow, because an exported model makes them as well.
 
 import functools
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -15,13 +17,8 @@ import tensorflow as tf
 
 from glr_keras.config import FitConfig
 
-VIEW_SHARE = (
-    224 / 256
-)  # the report cuts a 224-pixel view out of a short side of 256; exact in binary
-ASPECT_RATIOS = (
-    3 / 4,
-    4 / 3,
-)  # of a random crop, before it is resized to a square (as torchvision)
+VIEW_FRACTION = 224 / 256  # of the short side, as in ImageNet's evaluation; exact in binary
+ASPECT_RATIOS = (3 / 4, 4 / 3)  # of a crop, before it is resized to a square (as torchvision)
 MAX_OVERSAMPLING = 8  # times per side; a 2,000-pixel crop in a 224-pixel view needs 9
 
 
@@ -37,7 +34,7 @@ def eval_view(photo: tf.Tensor, image_size: int) -> tf.Tensor:
         256 and `image_size` 224, these are the photo's own pixels.
     """
     photo = tf.ensure_shape(photo, [None, None, 3])
-    side = tf.cast(tf.reduce_min(tf.shape(photo)[:2]), tf.float32) * VIEW_SHARE
+    side = tf.cast(tf.reduce_min(tf.shape(photo)[:2]), tf.float32) * VIEW_FRACTION
     view = tf.cond(
         side == image_size,
         lambda: _crop(photo, image_size),
@@ -52,8 +49,8 @@ def train_view(
     """Makes augmented view number `view`: random crop, rotation, flip, then brightness.
 
     The crop lies inside the photo; when the window is then turned about its centre, corners that
-    fall outside are filled with the photo's mirror image. (Black corners would tell the angle and
-    are no part of any photo; a crop small enough to need no filling would lose the landmark.)
+    fall outside are filled with the photo's mirror image. (Black corners would give the angle away
+    and are no part of any photo; a crop small enough to need no filling would lose the landmark.)
 
     Args:
         photo: uint8 Tensor `(height, width, 3)`, RGB.
@@ -73,6 +70,40 @@ def train_view(
     return tf.ensure_shape(square, [config.image_size, config.image_size, 3])
 
 
+@dataclass(frozen=True)
+class Window:
+    """What a training view shows of a photo: a rectangle, turned about its centre.
+
+    Attributes:
+        center: (x, y) in pixels of the photo, from its upper left corner.
+        size: (width, height) in pixels of the photo.
+        angle: In radians; positive turns the window clockwise.
+        is_mirrored: Whether left and right are exchanged.
+    """
+
+    center: tuple[float, float]
+    size: tuple[float, float]
+    angle: float
+    is_mirrored: bool
+
+    def matrix(self, samples: int) -> np.ndarray:
+        """Returns the affine map from samples of the view to pixels of the photo.
+
+        A square of `samples` x `samples` spans the window: with steps d = (d_x, d_y) between
+        samples and the rotation R, sample (i, j) lies at center + R ((i, j) + 1/2 - samples / 2) d.
+        OpenCV counts from the centre of the first pixel, hence another 1/2.
+
+        Returns:
+            float64 `(2, 3)`, as `cv2.warpAffine` takes it with `WARP_INVERSE_MAP`.
+        """
+        direction = -1 if self.is_mirrored else 1
+        step_x, step_y = direction * self.size[0] / samples, self.size[1] / samples
+        cos, sin = math.cos(self.angle), math.sin(self.angle)
+        linear = np.array([[cos * step_x, -sin * step_y], [sin * step_x, cos * step_y]])
+        offset = np.array(self.center) - 0.5 - linear.sum(1) * (samples - 1) / 2
+        return np.column_stack([linear, offset])
+
+
 def _uniforms(photo_id, view, config):
     """Seven numbers in [0, 1) that depend on the photo, the view and the seed alone."""
     photo_key = tf.strings.to_hash_bucket_fast(photo_id, 2**63 - 1)
@@ -81,19 +112,14 @@ def _uniforms(photo_id, view, config):
 
 
 def _train_view(photo: np.ndarray, uniforms: np.ndarray, config: FitConfig) -> np.ndarray:
-    *where, light = uniforms.tolist()
-    center, crop, angle, direction = _draw_window(where, photo.shape[:2], config)
+    *of_window, light = uniforms.tolist()
+    window = draw_window(of_window, *photo.shape[:2], config)
     size = config.image_size
-    factor = min(max(round(max(crop) / size), 1), MAX_OVERSAMPLING)
+    factor = min(max(round(max(window.size) / size), 1), MAX_OVERSAMPLING)
     samples = factor * size
-    step_x, step_y = direction * crop[0] / samples, crop[1] / samples
-    cos, sin = math.cos(angle), math.sin(angle)
-    turned = np.array([[cos * step_x, -sin * step_y], [sin * step_x, cos * step_y]])
-    # Sample (i, j) has its centre at i + 1/2; the window's centre is sample number samples / 2.
-    offset = np.array(center) - 0.5 - turned.sum(1) * (samples - 1) / 2
     square = cv2.warpAffine(
         photo.astype(np.float32),
-        np.column_stack([turned, offset]),
+        window.matrix(samples),
         (samples, samples),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REFLECT,
@@ -104,22 +130,28 @@ def _train_view(photo: np.ndarray, uniforms: np.ndarray, config: FitConfig) -> n
     return np.minimum(square, 255, out=square)
 
 
-def _draw_window(uniforms, photo_size, config):
-    """Turns six numbers in [0, 1) into a window: centre and sides (x, y), angle and direction."""
-    area, ratio, across, down, turn, mirror = uniforms
-    height, width = photo_size
-    area = (config.min_crop_area + area * (1 - config.min_crop_area)) * height * width
+def draw_window(uniforms: Sequence[float], height: int, width: int, config: FitConfig) -> Window:
+    """Draws the window of a view.
+
+    Args:
+        uniforms: Six numbers in [0, 1): for area, aspect ratio, place across and down, angle and
+            mirroring.
+        height, width: Of the photo, in pixels.
+        config: FitConfig; its min_crop_area, rotation and flip.
+    """
+    of_area, of_ratio, across, down, of_angle, of_mirror = uniforms
+    area = (config.min_crop_area + of_area * (1 - config.min_crop_area)) * height * width
     # Only shapes of that area that fit into the photo are drawn; cutting others off would make
     # crops smaller than promised. A panorama has none, and there the crop is smaller.
     low, high = np.clip([area / height**2, width**2 / area], *ASPECT_RATIOS).tolist()
-    ratio = low * (high / low) ** ratio  # log-uniform, as torchvision's
+    ratio = low * (high / low) ** of_ratio  # log-uniform, as torchvision's
     crop_width = min(math.sqrt(area * ratio), width)
     crop_height = min(math.sqrt(area / ratio), height)
     center_x = crop_width / 2 + across * (width - crop_width)
     center_y = crop_height / 2 + down * (height - crop_height)
-    angle = (2 * turn - 1) * math.radians(config.rotation)
-    direction = -1 if config.flip and mirror < 0.5 else 1
-    return (center_x, center_y), (crop_width, crop_height), angle, direction
+    angle = (2 * of_angle - 1) * math.radians(config.rotation)
+    is_mirrored = config.flip and of_mirror < 0.5
+    return Window((center_x, center_y), (crop_width, crop_height), angle, is_mirrored)
 
 
 def _crop(photo, image_size):

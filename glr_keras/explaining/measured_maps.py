@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from glr_keras.data.records import Records, raw_records
-from glr_keras.data.views import VIEW_SHARE
+from glr_keras.data.views import VIEW_FRACTION
 from glr_keras.models.attention import answer
 from glr_keras.models.landmark_maps import (
     BLURRED,
@@ -87,6 +87,6 @@ def boxes_in_views(records: Records, split: str) -> np.ndarray:
 
 def view_square(height: int, width: int) -> np.ndarray:
     """Returns where in a photo its eval view lies: (ymin, xmin, ymax, xmax) in [0, 1]."""
-    side = VIEW_SHARE * min(height, width)
+    side = VIEW_FRACTION * min(height, width)
     top, left = np.floor((height - side) / 2), np.floor((width - side) / 2)
     return np.array([top / height, left / width, (top + side) / height, (left + side) / width])

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
+from tfrecords.common.files import atomic_path
 from tfrecords.common.fonts import find_fonts, lacking_scripts_as_boxes, shorten
 
 ATTENTION, PERCEPTION = "#d55e00", "#0072b2"  # vermilion and blue of Okabe and Ito
@@ -161,7 +162,5 @@ def overlay_heatmap(photo: np.ndarray, attention_map: np.ndarray) -> np.ndarray:
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Writes a PNG atomically; the same figure gives the same bytes."""
-    temporary = path.with_name(f"{path.stem}.tmp.png")
-    with lacking_scripts_as_boxes():
+    with atomic_path(path) as temporary, lacking_scripts_as_boxes():
         figure.savefig(temporary, dpi=DPI, metadata={"Software": None})
-    temporary.replace(path)

@@ -1,4 +1,4 @@
-"""Tells complete runs and exports from what is neither. No TensorFlow here."""
+"""Recognises complete runs and exports by their files. No TensorFlow here."""
 
 import shlex
 from pathlib import Path
@@ -11,7 +11,7 @@ DESCRIPTION, LABELS = "glr_keras.json", "labels.txt"  # in there
 
 
 def check_model(path: Path) -> None:
-    """Finds whether `path` can be loaded: a complete run or a SavedModel.
+    """Checks that `path` can be loaded: that it is a complete run or an export.
 
     Raises:
         UserError: it is neither; the message says how to finish an incomplete run.
@@ -33,7 +33,7 @@ def check_model(path: Path) -> None:
 
 
 def check_run(path: Path) -> None:
-    """Finds whether a complete run is there.
+    """Checks that `path` is a complete run.
 
     Raises:
         UserError: there is none; the message says how to finish an incomplete one.
@@ -57,7 +57,7 @@ def check_run(path: Path) -> None:
 
 
 def is_our_export(path: Path) -> bool:
-    """Tells an export of this project from other SavedModels, and from what is none."""
+    """Whether `path` is an export of this project, or one version of it."""
     folder = find_saved_model(path)
     return folder is not None and (folder / EXTRA / DESCRIPTION).is_file()
 

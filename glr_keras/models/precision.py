@@ -15,7 +15,7 @@ from tfrecords.common.files import READ_ONLY, locked, warn_corrupted, write_atom
 from tfrecords.common.processor import BFLOAT16, cpu_flags, cpu_name
 
 FILE, LOCK = "precision.json", ".precision.lock"
-PHOTOS = 8  # in a measured batch: a second of VGG16 on two cores
+BATCH_SIZE = 8  # photos in a timed batch: a second of VGG16 on two cores
 MIN_SPEEDUP = 1.1  # of bfloat16 over float32: it rounds more
 
 
@@ -23,17 +23,17 @@ def choose_precision(config: FitConfig, features: Path | None = None) -> FitConf
     """Returns `config` with a precision in place of "auto", and prints which.
 
     A processor without bfloat16 instructions emulates them, which takes many times as long, and
-    some that have them are slower with them all the same. Where neither is sure, one batch is
-    measured in each; the choice is kept beside the features, so that later runs find these again.
-    Where that folder can't be written, it is kept in the run's config only.
+    some that have them are slower with them all the same. Where the hardware does not decide, one
+    batch is timed in each; the choice is stored beside the features, so that later runs find these
+    again. Where that folder can't be written, it is stored in the run's config only.
 
     Args:
         config: FitConfig.
-        features: Folder to keep the choice in; None for nowhere.
+        features: Folder to store the choice in; None for nowhere.
     """
     if config.precision != "auto":
         return config
-    if known := _known_precision():
+    if known := _precision_of_hardware():
         return dataclasses.replace(config, precision=known)
     if features is None:
         return dataclasses.replace(config, precision=_measure(config))
@@ -65,7 +65,7 @@ def _measure(config):
     seconds = measure_precisions(config)
     faster = seconds["bfloat16"] * MIN_SPEEDUP < seconds["float32"]
     chosen = "bfloat16" if faster else "float32"
-    shown = ", ".join(f"{name} {PHOTOS / s:.1f} photos/s" for name, s in seconds.items())
+    shown = ", ".join(f"{name} {BATCH_SIZE / s:.1f} photos/s" for name, s in seconds.items())
     print(f"Precision of the backbone: {chosen} (measured here: {shown}).")
     return chosen
 
@@ -90,7 +90,7 @@ def measure_precisions(config: FitConfig) -> dict[str, float]:
     Where a single photo in bfloat16 takes longer than the batch in float32, that is all that is
     measured of it: with emulation the batch would take minutes.
     """
-    photos = np.random.default_rng(0).uniform(0, 255, (PHOTOS, *[config.image_size] * 2, 3))
+    photos = np.random.default_rng(0).uniform(0, 255, (BATCH_SIZE, *[config.image_size] * 2, 3))
     photos = photos.astype(np.float32)
     seconds: dict[str, float] = {}
     for precision in ("float32", "bfloat16"):
@@ -100,7 +100,7 @@ def measure_precisions(config: FitConfig) -> dict[str, float]:
         backbone.predict_on_batch(photos[:1])  # traces
         one = _time(backbone, photos[:1])
         too_slow = precision == "bfloat16" and one > seconds["float32"]
-        seconds[precision] = one * PHOTOS if too_slow else _time(backbone, photos)
+        seconds[precision] = one * BATCH_SIZE if too_slow else _time(backbone, photos)
     return seconds
 
 
@@ -110,7 +110,7 @@ def _time(backbone: keras.Model, photos) -> float:
     return time.perf_counter() - started
 
 
-def _known_precision():
+def _precision_of_hardware():
     """Returns the better precision where the hardware leaves no doubt, else an empty text."""
     if keras.config.backend() == "tensorflow":
         import tensorflow as tf

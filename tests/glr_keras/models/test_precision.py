@@ -2,6 +2,7 @@
 
 import errno
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,16 @@ def test_a_folder_that_cannot_be_written_keeps_no_choice(tmp_path, measured, mon
         assert choose_precision(CONFIG, tmp_path / "features").precision == "bfloat16"
     assert len(configs) == 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_runs_that_start_together_measure_once(tmp_path, measured):
+    configs = measured(1, 0.5)
+    sizes = [FitConfig(image_size=size) for size in (32, 32, 48, 64)]
+    with ThreadPoolExecutor(4) as threads:  # each with a lock of its own, as processes have
+        chosen = list(threads.map(lambda config: choose_precision(config, tmp_path), sizes))
+    assert {config.precision for config in chosen} == {"bfloat16"}
+    assert sorted(config.image_size for config in configs) == [32, 48, 64]
+    assert len(json.loads((tmp_path / "precision.json").read_text())) == 3  # none was lost
 
 
 def test_a_processor_without_bfloat16_is_not_measured(tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ import sys
 import warnings
 
 from glr_keras.explaining.options import COUNT, check_arguments, is_intervention, parse_arguments
-from tfrecords.common.console import UserError, run_command, start_tensorflow
+from tfrecords.common.console import UserError, print_any_path, run_command, start_tensorflow
 
 EXIT_UNREADABLE = 1  # some photos could not be read; the others are done
 
@@ -14,7 +14,7 @@ def main() -> None:
     args = parse_arguments()
     check_arguments(args)
     warnings.simplefilter("ignore")  # Pillow's, of odd metadata: the picture is what counts
-    sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # paths may be any bytes
+    print_any_path()
     start_tensorflow()
     failed = run(args)
     if failed:
@@ -49,7 +49,7 @@ def draw(args: argparse.Namespace) -> int:
         photos = named_photos(args.photos)
     else:
         records = records_of(args.models[0], args.data_dir)
-        photos = split_photos(records, args.split or "test", args.count or COUNT)
+        photos = iter(split_photos(records, args.split or "test", args.count or COUNT))
     names = model_names(args.models)
     models = {name: load(path) for name, path in zip(names, args.models, strict=True)}
     style = Style(args.landmark, tuple(args.beside), args.opacity, args.stretched)

@@ -7,8 +7,8 @@ import os
 import sys
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from itertools import chain, islice
 from pathlib import Path
@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from glr_keras.inference.model_dir import check_model
 from glr_keras.inference.photo_inputs import check_sources, photo_paths
-from tfrecords.common.console import UserError, run_command, start_tensorflow
+from tfrecords.common.console import UserError, print_any_path, run_command, start_tensorflow
 from tfrecords.common.types import REASONS, one_line
 
 IN_FLIGHT = 3  # batches: while the model computes one, the next is decoded
@@ -33,7 +33,7 @@ def main() -> None:
     if args.maps:
         _check_maps(args.maps)
     warnings.simplefilter("ignore")  # Pillow's, of odd metadata: the picture is what counts
-    sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # paths may be any bytes
+    print_any_path()
     start_tensorflow()
     from glr_keras.inference.landmark_model import load
 
@@ -99,7 +99,7 @@ def predict(model, paths: Iterable[str], args: argparse.Namespace) -> tuple[int,
 
 def predict_batches(
     predict_batch: Callable[[list], list], photos: Iterable, batch_size: int = 32
-) -> Iterator[tuple[list, list]]:
+) -> Generator[tuple[list, list], None, None]:
     """Yields batches of photos and their outcomes, in order; a few are computed at once.
 
     Args:
@@ -109,7 +109,7 @@ def predict_batches(
     """
     photos = iter(photos)
     pool = ThreadPoolExecutor(IN_FLIGHT)
-    in_flight = deque()
+    in_flight: deque[tuple[list, Future]] = deque()
     try:
         while batch := list(islice(photos, batch_size)):
             in_flight.append((batch, pool.submit(predict_batch, batch)))

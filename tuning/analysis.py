@@ -205,8 +205,12 @@ def alpha_effects(trials: Sequence[Trial]) -> list[Effect]:
     Args:
         trials: Completed trials of an alpha-beta grid.
     """
-    scores = {(one.config.seed, one.config.alpha, one.config.beta): one.score for one in trials}
-    differences = {}
+    scores = {
+        (one.config.seed, one.config.alpha, one.config.beta): one.score
+        for one in trials
+        if one.config is not None and one.score is not None
+    }
+    differences: dict[float, dict[int, list[float]]] = {}  # alpha -> seed -> one per beta
     for (seed, alpha, beta), score in scores.items():
         if alpha and (seed, 0.0, beta) in scores:
             by_seed = differences.setdefault(alpha, {})

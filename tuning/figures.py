@@ -54,7 +54,7 @@ def draw_best_so_far(trials: Sequence[Trial], plan: SearchPlan, path: Path) -> N
         low = min(scores) - 0.05 * (max(scores) - min(scores) or 1)
         axes.plot(failed, [low] * len(failed), "x", ms=7, color=FAILED, label="failed")
     axes.set(xlabel="trial", ylabel=_readable(plan.objective), title=f"{len(trials)} trials")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="x", integer=True)
     if plan.direction == "max":
         axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.grid(alpha=0.3)
@@ -119,8 +119,10 @@ def draw_alpha_beta(scored: Sequence[Trial], plan: SearchPlan, path: Path) -> No
     everything else, too, and the title says so.
     """
     alphas, betas = (_bins(scored, plan, name) for name in ("alpha", "beta"))
-    cells = {}
+    cells: dict[tuple[int, int], list[float]] = {}
     for one in scored:
+        if one.score is None:
+            continue
         place = _bin_of(one.values["beta"], betas), _bin_of(one.values["alpha"], alphas)
         cells.setdefault(place, []).append(one.score)
     means = np.full((len(betas), len(alphas)), np.nan)

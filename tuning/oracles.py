@@ -41,6 +41,8 @@ class ResumableOracleMixin:
         failures: Failed trials in a row, in this session.
     """
 
+    max_trials: int | None  # of KerasTuner's Oracle, like the next
+    verbose: int
     limit: int | None = None
     is_accepted: Callable[[dict], bool]
     on_end: Callable | None = None

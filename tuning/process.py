@@ -186,14 +186,14 @@ class Recorder:
         self._checkpoints = CheckpointKeeper(search, plan)
         for trial in self.table.trials:
             self._checkpoints.add(trial)
-        if self.table.best:  # a kill may have come between a trial's end and this
-            write_best(search, self.table.best.config)
+        if (best := self.table.best) and best.config:
+            write_best(search, best.config)  # a kill may have come between a trial's end and this
         oracle.on_end = self.record
 
     def record(self, ended) -> None:
         """Takes note of a trial of KerasTuner that has ended, and prints its line."""
         trial = self.table.add(ended.trial_id)
-        if self.table.best is trial:
+        if self.table.best is trial and trial.config:
             write_best(self._search, trial.config)
         running = self._oracle.ongoing_trials.values()
         parents = [one.hyperparameters.values.get("tuner/trial_id") for one in running]
@@ -242,7 +242,7 @@ def finish(
 
 def print_result(search: SearchDir, plan: SearchPlan, trials: Sequence[Trial], best: Trial) -> None:
     """Prints which trial is best and what to type next."""
-    parts = {}
+    parts: dict[str, float] = {}  # of a trial -> seconds in all trials
     for trial in trials:
         for part, seconds in trial.result.get("seconds", {}).items():
             parts[part] = parts.get(part, 0) + seconds

@@ -66,6 +66,8 @@ def read_trials(search: SearchDir, plan: SearchPlan) -> list[Trial]:
 
 def rank(trial: Trial, direction: str) -> tuple[float, int]:
     """Returns a key that sorts completed trials: the best first, of equals the earlier one."""
+    if trial.score is None:
+        raise ValueError(f"trial {trial.trial_id} has no score: it is not completed")
     return (-trial.score if direction == "max" else trial.score), trial.number
 
 
@@ -142,8 +144,9 @@ class CheckpointKeeper:
 
     def __init__(self, search: SearchDir, plan: SearchPlan):
         self._search, self._plan = search, plan
-        self._ranked = collections.defaultdict(list)  # epochs -> trials with a checkpoint
-        self._completed = collections.Counter()
+        # Epochs -> trials with a checkpoint, and how many were completed.
+        self._ranked: dict[int, list[Trial]] = collections.defaultdict(list)
+        self._completed: collections.Counter[int] = collections.Counter()
 
     def add(self, trial: Trial, in_use: Collection[str] = ()) -> None:
         """Takes a trial that has ended into account.
@@ -152,7 +155,7 @@ class CheckpointKeeper:
             trial: Trial.
             in_use: Ids of trials whose checkpoints are being read.
         """
-        if trial.status != "completed":
+        if trial.status != "completed" or trial.config is None:
             return
         epochs = trial.config.epochs
         self._completed[epochs] += 1

@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 from collections.abc import Collection
+from typing import Any
 
 from glr_keras.config.fit_config import FitConfig
 
@@ -29,5 +30,7 @@ def add_flags(parser: argparse.ArgumentParser, leave_out: Collection[str] = ()) 
 
 def from_flags(flags: dict, base: FitConfig) -> FitConfig:
     """Returns `base` with the typed `flags` (as `add_flags` parsed them) in place of its values."""
-    values = {name: tuple(v) if isinstance(v, list) else v for name, v in flags.items()}
+    values: dict[str, Any] = {
+        name: tuple(v) if isinstance(v, list) else v for name, v in flags.items()
+    }
     return dataclasses.replace(base, **values)

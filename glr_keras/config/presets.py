@@ -1,6 +1,8 @@
 """Presets: named sets of values that flags go over, and what differs for the demo."""
 
+from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 from glr_keras.config.fit_config import FitConfig
 from glr_keras.config.flags import from_flags
@@ -27,7 +29,9 @@ REPORT = {
     "rotation": 45.0,
     "brightness": 0.25,
 }
-PRESETS = MappingProxyType({"default": {}, "report": REPORT, "fast": {"head": "logistic"}})
+PRESETS: Mapping[str, dict[str, Any]] = MappingProxyType(
+    {"default": {}, "report": REPORT, "fast": {"head": "logistic"}}
+)
 
 # What the built-in demo sets otherwise, so that 3 epochs on 300 photos take minutes on a laptop and
 # work even on random weights: small photos, a small head, more steps, two views, and gentle ones,

@@ -25,7 +25,8 @@ def compare_runs(args: argparse.Namespace) -> int:
     """Does what `--stability` asks for; returns how many photos could not be read."""
     models = [load(path) for path in args.models]
     photos = _photos(args, STABILITY_COUNT)
-    failed, kept, maps = 0, {}, {}
+    failed, kept = 0, {}
+    maps: dict[str, list[np.ndarray]] = {}  # name -> of each model
     names = [set(map_names(model.recognizer.head)) for model in models]
     common = [
         name for name in map_names(models[0].recognizer.head) if name in set.intersection(*names)
@@ -89,7 +90,7 @@ def randomization_stages(recognizer: Recognizer) -> list[tuple[str, list]]:
     The backbone's layers are taken together by block, as their names begin alike.
     """
     parts = [(layer.name, layer.weights) for layer in reversed(recognizer.head.layers)]
-    blocks = {}
+    blocks: dict[str, list] = {}
     for layer in _layers_below(recognizer.backbone):
         stem, _, rest = layer.name.partition("_")
         block = f"block {rest.split('_')[0]}" if stem == "block" else stem

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -102,7 +103,7 @@ def write_gallery(
     if gallery.names:
         title = f"From left to right: the photo; {'; '.join(gallery.headings)}"
         draw_contact_sheets(gallery.entries, title, folder)
-        columns = {key: np.array(values) for key, values in gallery.columns.items()}
+        columns: dict[str, Any] = {key: np.array(values) for key, values in gallery.columns.items()}
         with atomic_path(folder / "maps.npz") as temporary:
             np.savez_compressed(temporary, photos=np.array(gallery.names), **columns)
     return gallery

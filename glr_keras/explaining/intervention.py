@@ -86,7 +86,7 @@ def map_maker(args: argparse.Namespace, photos: list[NamedPhoto]) -> Callable:
         return lambda shape, grid: _fitting(values, grid, args.map)
     mask = read_mask(args.mask)
     for photo in photos:
-        size = upright_size(Path(photo.source))
+        size = upright_size(Path(photo.name))
         if size is not None and size != mask.shape[::-1]:
             raise UserError(
                 f"--mask {args.mask}: expected {size[0]} x {size[1]} pixels, the size of "
@@ -108,7 +108,7 @@ def map_of_box(box, shape: tuple[int, int], grid: tuple[int, int]) -> np.ndarray
         raise UserError(
             f"--keep-box {','.join(map(str, box))} lies outside of what the model sees: {shown}"
         )
-    return box_to_grid(moved, *grid)
+    return box_to_grid(moved.tolist(), *grid)
 
 
 def map_of_mask(mask: np.ndarray, grid: tuple[int, int]) -> np.ndarray:

@@ -96,10 +96,12 @@ def _add_modes(parser):
 def split_inputs(inputs: list[str]) -> tuple[list[Path], list[str]]:
     """Tells models from photos: the first input is a model, and so is every other folder of one."""
     models = [Path(inputs[0])]
-    photos = []
+    photos: list[str] = []
     for one in inputs[1:]:
-        is_model = Path(one).is_dir() and not photos and _is_model(Path(one))
-        (models if is_model else photos).append(Path(one) if is_model else one)
+        if Path(one).is_dir() and not photos and _is_model(Path(one)):
+            models.append(Path(one))
+        else:
+            photos.append(one)
     return models, photos
 
 

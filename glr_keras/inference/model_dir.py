@@ -49,10 +49,10 @@ def check_run(path: Path) -> None:
     run = RunDir(path)
     if not (run.is_complete and run.model.exists()):
         missing = run.model.name if run.is_complete else run.metrics.name
-        command = ["python", "-m", "glr_keras.fit", "--config", str(config), "--run-dir", str(path)]
+        finish = ["python", "-m", "glr_keras.fit", "--config", str(config), "--run-dir", str(path)]
         raise UserError(
             f"The run {path} is not complete: it has no {missing}. Finish it with: "
-            f"{shlex.join(command)}"
+            f"{shlex.join(finish)}"
         )
 
 
@@ -68,7 +68,7 @@ def find_saved_model(path: Path) -> Path | None:
         return path
     folders = [file.parent for file in path.glob("*/saved_model.pb")]
     versions = [folder for folder in folders if version_number(folder) is not None]
-    return max(versions, key=version_number, default=None)
+    return max(versions, key=lambda folder: int(folder.name), default=None)
 
 
 def version_number(folder: Path) -> int | None:

@@ -139,7 +139,7 @@ def open_export(path: Path) -> Export:
             exported with.
     """
     check_model(path)
-    folder = find_saved_model(path)
+    folder = find_saved_model(path) or path
     try:
         text = (folder / EXTRA / DESCRIPTION).read_text(encoding="utf-8")
         description = Description(**json.loads(text))

@@ -74,7 +74,7 @@ class DropoutHead(AnswerMetrics, keras.Model):
 class LinearHead(DropoutHead):
     """A `DropoutHead` without hidden layers: pooling, dropout where it is "root", one Dense."""
 
-    settings_of_config = ("dropout", "pooling", "normalize", "seed")
+    settings_of_config: tuple[str, ...] = ("dropout", "pooling", "normalize", "seed")
 
     def __init__(self, num_landmarks, head_units=(), **kwargs):
         if head_units:

@@ -88,20 +88,20 @@ def faithfulness(
             or time too short for a single photo.
     """
     photos = np.asarray(photos, np.float32)
-    maps = _checked_maps(maps, photos)
+    named = _checked_maps(maps, photos)
     if boxes is not None and np.shape(boxes) != (len(photos), 4):
         raise ValueError(f"expected boxes ({len(photos)}, 4), got {np.shape(boxes)}")
     _check_names("groups", groups, measures.GROUPS)
     _check_names("baselines", baselines, measures.BASELINES)
-    grid = grid or tuple(min(one.shape[axis] for one in maps.values()) for axis in (1, 2))
+    grid = grid or tuple(min(one.shape[axis] for one in named.values()) for axis in (1, 2))
     if controls:
-        maps |= control_maps(len(photos), grid, seed)
+        named |= control_maps(len(photos), grid, seed)
     settings = _Settings(steps, groups, baselines, np.asarray(mean), batch_size, seed)
-    on_grid = {name: to_grid(one, *grid) for name, one in maps.items()}
+    on_grid = {name: to_grid(one, *grid) for name, one in named.items()}
     measured, curves = _measure_photos(_probabilities_of(model), photos, on_grid, seconds, settings)
     scores = {name: _columns(rows, len(photos)) for name, rows in measured.items()}
     if boxes is not None:
-        for name, one in maps.items():
+        for name, one in named.items():
             rows = [localization.localization(*pair) for pair in zip(one, boxes, strict=True)]
             scores[name] |= _columns(rows, len(photos))
     parameters = {
@@ -208,7 +208,7 @@ def _probabilities_of(model) -> Callable[[np.ndarray], np.ndarray]:
     return ask
 
 
-def _checked_maps(maps, photos):
+def _checked_maps(maps, photos) -> dict[str, np.ndarray]:
     if photos.ndim != 4 or not len(photos):
         raise ValueError(f"expected photos (n, height, width, channels), got {photos.shape}")
     maps = dict(maps) if isinstance(maps, Mapping) else {"map": maps}

@@ -103,9 +103,9 @@ class PerturbedPhoto:
         self._photo = np.asarray(photo, np.float32)
         self._mean = mean
         self._random = random
-        self._baselines = {}
-        self._versions = {}  # (way, bytes of the grid) -> number
-        self._grids = []
+        self._baselines: dict[str, np.ndarray] = {}
+        self._versions: dict[tuple[str, bytes], int] = {}  # (way, bytes of the grid) -> number
+        self._grids: list[tuple[str, np.ndarray]] = []
 
     def __len__(self):
         return len(self._grids)

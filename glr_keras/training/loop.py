@@ -1,6 +1,7 @@
 """Trains a model from where its run stands."""
 
 import functools
+from typing import cast
 
 import keras
 import tensorflow as tf
@@ -9,7 +10,7 @@ from glr_keras.config import FitConfig
 from glr_keras.models.objective import compile_model
 from glr_keras.models.recognizer import Recognizer
 from glr_keras.runs.run_dir import RunDir, TrainingState
-from glr_keras.training.batches import Source
+from glr_keras.training.batches import Source, StoredFeatures
 from glr_keras.training.checkpoint import Checkpoint
 from glr_keras.training.distribution import OneDeviceValidation, mirror
 from glr_keras.training.logistic import fit_logistic
@@ -39,7 +40,8 @@ def fit_recognizer(
         UserError: training diverged, stored features are damaged, or the checkpoint is.
     """
     if recognizer.head.solver == "l-bfgs":
-        return fit_logistic(recognizer.head, source, config, run)
+        stored = cast(StoredFeatures, source)  # FitConfig refuses anything else
+        return fit_logistic(recognizer.head, stored, config, run)
     model = recognizer if config.is_live else recognizer.head
     if strategy.num_replicas_in_sync > 1:
         return _fit_mirrored(model, _input_shape(recognizer, config), source, strategy, config, run)

@@ -1,6 +1,7 @@
 """What all commands share: how they fail, are interrupted, and start TensorFlow."""
 
 import errno
+import io
 import os
 import sqlite3
 import sys
@@ -62,6 +63,12 @@ def _is_full_disk(error):
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def print_any_path() -> None:
+    """Makes standard output UTF-8 that paths of any bytes can be printed on."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
 
 
 def start_tensorflow() -> None:

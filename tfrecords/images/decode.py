@@ -126,9 +126,9 @@ def convert_photo(photo: Image.Image, short_side: int) -> Image.Image:
     mode, transform = color_transform(photo)
     size = _scaled_size(photo.size, short_side)
     # The first step of scaling by six and more, as `Image.resize` takes it with a reducing gap.
-    factors = [max(int(old / new / 3), 1) for old, new in zip(photo.size, size, strict=True)]
-    box = (0, 0, photo.width / factors[0], photo.height / factors[1])
-    photo = reduced_rgb(photo, tuple(factors), mode).resize(size, Image.Resampling.LANCZOS, box)
+    across, down = (max(int(old / new / 3), 1) for old, new in zip(photo.size, size, strict=True))
+    box = (0, 0, photo.width / across, photo.height / down)
+    photo = reduced_rgb(photo, (across, down), mode).resize(size, Image.Resampling.LANCZOS, box)
     photo = transform(photo) if transform else photo
     photo.info.clear()  # Pillow would write a comment found here into a JPEG
     return photo

@@ -237,6 +237,7 @@ def test_a_profile_of_srgb_changes_nothing():
 @pytest.mark.parametrize(
     "profile",
     [b"junk" * 50, SRGB[:100], DISPLAY_P3[:200], DISPLAY_P3[:16] + b"CMYK" + DISPLAY_P3[20:]],
+    ids=["junk", "short", "shorter than its tags", "other space"],  # SRGB holds the time it is made
 )
 def test_a_broken_profile_is_ignored(profile):
     assert not is_srgb(profile)

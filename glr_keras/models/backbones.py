@@ -1,6 +1,7 @@
 """Frozen networks: photos in [0, 255] -> feature maps; their weights and the checks on them."""
 
 import hashlib
+import re
 import socket
 import warnings
 from contextlib import contextmanager
@@ -97,6 +98,25 @@ def build_backbone(config: FitConfig) -> keras.Model:
     model = keras.Model(photos, features, name=config.backbone)
     model.trainable = False
     return model
+
+
+def blocks_of(network: keras.Model, pattern: str) -> dict[str, list[keras.layers.Layer]]:
+    """Groups the layers that have weights by their block.
+
+    What comes before the first block is the "stem"; what comes after the last belongs to it.
+
+    Args:
+        network: Of keras.applications.
+        pattern: Its `Backbone.block`.
+    """
+    blocks: dict[str, list[keras.Layer]] = {}
+    current = "stem"
+    for layer in network.layers:
+        if match := re.match(pattern, layer.name):
+            current = match.group()
+        if layer.weights:
+            blocks.setdefault(current, []).append(layer)
+    return blocks
 
 
 def hash_weights(model: keras.Model) -> str:

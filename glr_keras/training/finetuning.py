@@ -2,13 +2,12 @@
 
 import dataclasses
 import json
-import re
 from pathlib import Path
 
 import keras
 
 from glr_keras.config import FitConfig, check_same_model, read_json
-from glr_keras.models.backbones import build_backbone
+from glr_keras.models.backbones import BACKBONES, blocks_of, build_backbone
 from glr_keras.models.recognizer import Recognizer
 from glr_keras.models.saving import read_recognizer
 from glr_keras.runs.run_dir import RunDir
@@ -76,7 +75,7 @@ def unfreeze(backbone: keras.Model, num_blocks: int) -> None:
         UserError: it has fewer blocks.
     """
     network = next(layer for layer in backbone.layers if isinstance(layer, keras.Model))
-    blocks = blocks_of(network)
+    blocks = blocks_of(network, BACKBONES[backbone.name].block)
     if num_blocks > len(blocks):
         raise UserError(
             f"--trainable-blocks {num_blocks}: {network.name} has {len(blocks)} "
@@ -87,18 +86,3 @@ def unfreeze(backbone: keras.Model, num_blocks: int) -> None:
     for layer in network.layers:
         is_norm = isinstance(layer, keras.layers.BatchNormalization)
         layer.trainable = layer.name in names and not is_norm
-
-
-def blocks_of(network: keras.Model) -> dict[str, list[keras.layers.Layer]]:
-    """Groups the layers that have weights by the block that keras.applications names them after.
-
-    What comes before the first block is the "stem"; what comes after the last belongs to it.
-    """
-    blocks: dict[str, list[keras.Layer]] = {}
-    current = "stem"
-    for layer in network.layers:
-        if match := re.match(r"block_?\d+", layer.name):
-            current = match.group()
-        if layer.weights:
-            blocks.setdefault(current, []).append(layer)
-    return blocks

@@ -11,14 +11,14 @@ import tensorflow as tf
 
 from glr_keras.config import FitConfig, to_json
 from glr_keras.fit import parse_config
-from glr_keras.models.backbones import build_backbone
+from glr_keras.models.backbones import BACKBONES, blocks_of, build_backbone
 from glr_keras.models.heads import build_head
 from glr_keras.models.recognizer import Recognizer
 from glr_keras.runs.run_dir import RunDir
 from glr_keras.training import checkpoint
 from glr_keras.training.batches import LivePhotos
 from glr_keras.training.checkpoint import Checkpoint
-from glr_keras.training.finetuning import blocks_of, load_base, unfreeze
+from glr_keras.training.finetuning import load_base, unfreeze
 from glr_keras.training.loop import fit_recognizer
 from glr_keras.training.variables import values
 from tfrecords.common.console import UserError
@@ -79,7 +79,7 @@ def mobilenet_v2():
 
 
 def test_vgg16_has_five_blocks(vgg16):
-    blocks = blocks_of(vgg16.get_layer("vgg16"))
+    blocks = blocks_of(vgg16.get_layer("vgg16"), BACKBONES["vgg16"].block)
     assert list(blocks) == [f"block{number}" for number in range(1, 6)]
     assert [layer.name for layer in blocks["block2"]] == ["block2_conv1", "block2_conv2"]
     assert [len(layers) for layers in blocks.values()] == [2, 2, 3, 3, 3]
@@ -87,7 +87,7 @@ def test_vgg16_has_five_blocks(vgg16):
 
 def test_mobilenet_v2_has_a_stem_and_sixteen_blocks_with_its_last_layers_in_the_last(mobilenet_v2):
     network = next(one for one in mobilenet_v2.layers if isinstance(one, keras.Model))
-    blocks = blocks_of(network)
+    blocks = blocks_of(network, BACKBONES["mobilenet_v2"].block)
     assert list(blocks) == ["stem", *[f"block_{number}" for number in range(1, 17)]]
     assert blocks["stem"][0].name == "Conv1"
     assert [layer.name for layer in blocks["block_16"]][-2:] == ["Conv_1", "Conv_1_bn"]

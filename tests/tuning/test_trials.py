@@ -77,7 +77,7 @@ def test_the_table_leaves_empty_what_a_trial_does_not_have(tmp_path):
 def test_a_table_has_every_accuracy_of_every_epoch(tmp_path):
     search = SearchDir(tmp_path)
     history = [
-        {"epoch": epoch, OBJECTIVE: 0.1 * epoch, "val_accuracy": 0.5, "val_perception_loss": 9.0}
+        {"epoch": epoch, OBJECTIVE: 0.1 * epoch, "val_attention_accuracy": 0.5, "val_loss": 9.0}
         for epoch in (1, 2)
     ]
     write_trial(search, dataclasses.replace(trial_of(0, 0.2, epochs=2), history=history))
@@ -86,8 +86,8 @@ def test_a_table_has_every_accuracy_of_every_epoch(tmp_path):
     shown = {name: row[name] for name in row if name.startswith("val_")}
     assert shown == {
         OBJECTIVE: "0.2",
-        "val_accuracy_1": "0.5",
-        "val_accuracy_2": "0.5",
+        "val_attention_accuracy_1": "0.5",
+        "val_attention_accuracy_2": "0.5",
         f"{OBJECTIVE}_1": "0.1",
         f"{OBJECTIVE}_2": "0.2",
     }

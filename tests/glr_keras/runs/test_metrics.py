@@ -101,6 +101,7 @@ def test_measure_by_hand():
         "perception": logits([0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.5, 0.25, 0.25]),
         "attention": logits([0.1, 0.8, 0.1], [0.2, 0.7, 0.1], [0.5, 0.4, 0.1]),
     }
+    outputs[""] = outputs["perception"]  # the answer
     labels = np.array([0, 1, 0])
     metrics = SplitMetrics()
     for batch in (slice(0, 2), slice(2, 3)):
@@ -116,6 +117,11 @@ def test_measure_by_hand():
     assert result == pytest.approx(
         {
             "photos": 3,
+            "accuracy": 2 / 3,
+            "top5_accuracy": 1.0,
+            "loss": -math.log(0.7 * 0.3 * 0.5) / 3,
+            # By score .7 correct, .6 wrong, .5 correct.
+            "global_average_precision": (1 + 2 / 3) / 3,
             "attention_accuracy": 2 / 3,
             "attention_top5_accuracy": 1.0,
             "attention_loss": -math.log(0.1 * 0.7 * 0.5) / 3,
@@ -124,7 +130,6 @@ def test_measure_by_hand():
             "perception_accuracy": 2 / 3,
             "perception_top5_accuracy": 1.0,
             "perception_loss": -math.log(0.7 * 0.3 * 0.5) / 3,
-            # By score .7 correct, .6 wrong, .5 correct.
             "perception_global_average_precision": (1 + 2 / 3) / 3,
         },
         rel=1e-6,
@@ -134,16 +139,15 @@ def test_measure_by_hand():
 def test_measure_of_a_head_with_one_output():
     logits = np.array([[0.0, 1.0, 0.5, 0.2, 0.1, -1.0]], np.float32)
     metrics = SplitMetrics()
-    metrics.update({"perception": logits}, np.array([5]))
+    metrics.update({"": logits, "perception": logits}, np.array([5]))
     result = metrics.result(["a"], list("abcdef"))
     assert set(result) == {
         "photos",
-        "perception_accuracy",
-        "perception_top5_accuracy",
-        "perception_loss",
-        "perception_global_average_precision",
         "per_landmark",
         "most_confused",
+        *("accuracy", "top5_accuracy", "loss", "global_average_precision"),
+        *("perception_accuracy", "perception_top5_accuracy", "perception_loss"),
+        "perception_global_average_precision",
     }
-    assert result["perception_top5_accuracy"] == 0.0
-    assert result["perception_global_average_precision"] == 0.0
+    assert result["top5_accuracy"] == 0.0
+    assert result["global_average_precision"] == 0.0

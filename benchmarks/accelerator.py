@@ -17,9 +17,9 @@ import jax
 import jax.numpy as jnp
 import keras
 import numpy as np
+from settings import base_config
 from show import print_context, show
 
-from glr_keras.config import FitConfig
 from glr_keras.models.backbones import build_backbone
 from glr_keras.models.heads import build_head
 from glr_keras.models.objective import compile_model
@@ -41,7 +41,7 @@ def main():
     peak = product_flops(args.matrix, args.steps)
     print(f"plain bfloat16 product of {args.matrix}: {peak / 1e12:.3g} TFLOP/s", flush=True)
     scale = (args.image_size / 224) ** 2
-    config = FitConfig(
+    config = base_config(
         weights="random", precision="bfloat16", image_size=args.image_size, head_units=(512,)
     )
     backbone = build_backbone(config)

@@ -11,9 +11,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from settings import base_config
 from show import print_context, show
 
-from glr_keras.config import FitConfig
 from tfrecords.common.console import start_tensorflow
 
 HEADS = {
@@ -53,7 +53,7 @@ def measure(folder, args):
     write_photos(folder / "photos", photos_per_landmark=14)
     build(BuildOptions(photos=folder / "photos", out=folder / "data"))
     records = open_records(folder / "data")
-    base = FitConfig(weights="random", views=1, epochs=10_000)
+    base = base_config(weights="random", views=1, epochs=10_000)
     base = choose_precision(base, folder / "data" / "features")
     backbone = build_backbone(base)
     views = feature_views(records, backbone, "none", base, ["train"])

@@ -12,9 +12,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from settings import base_config
 from show import print_context, show
 
-from glr_keras.config import FitConfig
 from tfrecords.common.console import start_tensorflow
 
 PHOTOS_PER_LANDMARK = {"vgg16": 5, "mobilenet_v2": 70}  # of 10 demo landmarks; 70 % are extracted
@@ -51,7 +51,7 @@ def measure(folder, backbone_name, rounds):
     write_photos(folder / "photos", photos_per_landmark=PHOTOS_PER_LANDMARK[backbone_name])
     build(BuildOptions(photos=folder / "photos", out=folder / "data"))
     records = open_records(folder / "data")
-    config = FitConfig(backbone=backbone_name, weights="random", views=VIEWS)
+    config = base_config(backbone=backbone_name, weights="random", views=VIEWS)
     config = choose_precision(config, folder / "data" / "features")
     backbone = build_backbone(config)
     num_photos = records.num_photos("train")

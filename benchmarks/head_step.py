@@ -61,14 +61,14 @@ def measure(steps, pool=True, keras_sgd=False, affine_norm=False, jit=False, bat
     import keras
     import numpy as np
     import tensorflow as tf
+    from settings import base_config
 
-    from glr_keras.config import FitConfig
     from glr_keras.models.heads import build_head
     from glr_keras.models.objective import compile_model
 
     if threads:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
-    config = FitConfig(head="dropout")
+    config = base_config(head="dropout")
     head = build_head(replace(config, normalize=not affine_norm), 27, (7, 7, 512))
     model = keras.Sequential([keras.layers.BatchNormalization(), head.branch])
     if not affine_norm:

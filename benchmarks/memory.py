@@ -13,9 +13,9 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from settings import base_config
 from show import print_context, show
 
-from glr_keras.config import FitConfig
 from tfrecords.common.console import start_tensorflow
 
 LANDMARKS = 27
@@ -53,7 +53,7 @@ def train(folder, photos):
     from glr_keras.training.batches import StoredFeatures
     from glr_keras.training.checkpoint import Checkpoint
 
-    config = FitConfig(head="dropout", weights="random", precision="float32", views=1)
+    config = base_config(head="dropout", weights="random", precision="float32", views=1)
     backbone = build_backbone(config)
     block = backbone.predict_on_batch(np.zeros((BLOCK, 224, 224, 3), np.float32))
     views = {s: make_views(folder, s, n, block) for s, n in split(photos).items()}

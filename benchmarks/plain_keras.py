@@ -12,9 +12,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from settings import FLAGS, base_config
 from show import print_context, show
 
-from glr_keras.config import FitConfig
 from tfrecords.common.console import start_tensorflow
 
 EPOCHS = 3
@@ -41,7 +41,7 @@ def main():
         build(BuildOptions(photos=Path(folder) / "photos", out=data))
         for alpha in ALPHAS:
             plain = [__file__, "--child", data, alpha]
-            ours = ["-m", "glr_keras.fit", "--data-dir", data, "--weights", "random"]
+            ours = ["-m", "glr_keras.fit", *FLAGS, "--data-dir", data, "--weights", "random"]
             ours += ["--run-dir", f"{folder}/run-{alpha}", "--alpha", alpha, "--views", args.views]
             ours += ["--head-units", 512]
             for way, command in (("plain", plain), ("ours", ours)):
@@ -75,7 +75,7 @@ def train_plainly(data, alpha):
     from glr_keras.models.objective import compile_model
     from glr_keras.models.recognizer import Recognizer
 
-    config = FitConfig(
+    config = base_config(
         weights="random", precision="float32", alpha=alpha, head_units=(512,), epochs=EPOCHS
     )
     records = open_records(data)

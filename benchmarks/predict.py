@@ -11,9 +11,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from settings import base_config
 from show import print_context
 
-from glr_keras.config import FitConfig
 from glr_keras.predict import predict_batches, start_rows
 from tfrecords.common.console import start_tensorflow
 
@@ -48,7 +48,7 @@ def measure(args, folder):
     from glr_keras.models.recognizer import build_model
     from tfrecords.sources.walk import files_below
 
-    config = FitConfig(
+    config = base_config(
         backbone=args.backbone, head=args.head, weights="random", precision="float32"
     )
     recognizer = build_model(config, 27)

@@ -19,9 +19,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from settings import base_config
 from show import print_context
 
-from glr_keras.config import FitConfig
 from tfrecords.common.console import start_tensorflow
 
 
@@ -70,6 +70,7 @@ def compare(args, folder):
     search = [
         *("-m", "tuning.search", *shared, "--max-trials", args.trials),
         *("--head-units", 512, "--attention-channels", 128, "--space", "alpha,beta,learning_rate"),
+        *("--optimizer", "sgd", "--schedule", "constant", "--warmup-epochs", 0),
     ]
     found, found_work = run([*search, "--data-dir", data, "--out", folder / "search"])
     print(f"{args.backbone}, {args.trials} trials of {args.epochs} epochs, {os.cpu_count()} cores")
@@ -122,7 +123,7 @@ def search_plainly(args):
     from glr_keras.training.batches import LivePhotos, steps_per_epoch
 
     records = open_records(args.data_dir)
-    config = FitConfig(
+    config = base_config(
         backbone=args.backbone,
         weights=args.weights,
         image_size=args.image_size,

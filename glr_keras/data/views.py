@@ -113,7 +113,8 @@ def _uniforms(photo_id, view, config):
 
 def _train_view(photo: np.ndarray, uniforms: np.ndarray, config: FitConfig) -> np.ndarray:
     *of_window, light = uniforms.tolist()
-    window = draw_window(of_window, *photo.shape[:2], config)
+    height, width = photo.shape[:2]
+    window = draw_window(of_window, height, width, config)
     size = config.image_size
     factor = min(max(round(max(window.size) / size), 1), MAX_OVERSAMPLING)
     samples = factor * size

@@ -73,7 +73,8 @@ def read_boxes(path: Path) -> dict[str, Box]:
     rows = csv.DictReader(io.StringIO(text, newline=""))
     for row in rows:
         try:
-            box = tuple(float(row[side]) for side in ("ymin", "xmin", "ymax", "xmax"))
+            ymin, xmin, ymax, xmax = (float(row[s]) for s in ("ymin", "xmin", "ymax", "xmax"))
+            box = (ymin, xmin, ymax, xmax)
             if not is_box(*box):
                 raise ValueError(f"{box} is no box in [0, 1]")
             boxes[row["photo"]] = box

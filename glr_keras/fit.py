@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import json
 import shlex
 import sys
 import time
@@ -129,7 +128,7 @@ def read_complete(run: RunDir, config: FitConfig) -> dict:
     if manifest := read_manifest(Path(config.data_dir)):
         run.check_inputs({"records": fingerprint(manifest)})
     run.delete_checkpoint()  # where the process was killed between metrics.json and this
-    return json.loads(run.metrics.read_text(encoding="utf-8"))
+    return run.read_metrics()
 
 
 def build_demo(data_dir: Path) -> None:

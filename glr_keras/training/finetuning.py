@@ -1,7 +1,6 @@
 """The second stage: a complete run's model, trained on with the last blocks of its backbone."""
 
 import dataclasses
-import json
 from pathlib import Path
 
 import keras
@@ -35,7 +34,7 @@ def load_base(config: FitConfig, landmarks: list[str]) -> tuple[Recognizer, str]
             "Make or finish it with: python -m glr_keras.fit --run-dir RUN ..."
         )
     check_same_model(read_json(base.path / "config.json"), config)
-    metrics = json.loads(base.metrics.read_text(encoding="utf-8"))
+    metrics = base.read_metrics()
     saved = read_recognizer(base.model)
     if saved.landmarks != landmarks:
         raise UserError(

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from glr_keras.config import FitConfig, to_json
+from glr_keras.config import MODEL_FIELDS, FitConfig, to_json
 from glr_keras.fit import parse_config
 from glr_keras.models.backbones import BACKBONES, blocks_of, build_backbone
-from glr_keras.models.heads import build_head
+from glr_keras.models.heads import HEADS, build_head
 from glr_keras.models.recognizer import Recognizer
 from glr_keras.runs.run_dir import RunDir
 from glr_keras.training import checkpoint
@@ -278,6 +278,11 @@ def test_flags_that_ask_for_another_model_are_refused(flags, message, base, tmp_
         parse_config(["--finetune-from", str(base.path), "--config", str(other)])
     with pytest.raises(UserError, match="image_size is 32 there, got 64"):
         load_base(second_stage(base, image_size=64), LANDMARKS)
+
+
+def test_all_that_a_head_is_made_of_stays():
+    settings = {name for head in HEADS.values() for name in head.settings_of_config}
+    assert settings - {"seed"} <= set(MODEL_FIELDS)  # that of the order and the views may change
 
 
 def test_what_the_base_run_has_may_be_typed(base):

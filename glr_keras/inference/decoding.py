@@ -1,7 +1,8 @@
 """Bytes of photos -> the views that a model sees, in TensorFlow alone, so that an export holds it.
 
-A file is treated as `tfrecords.build` treats it: turned upright by its EXIF, made RGB, scaled down
-to the records' short side, with the same filter. What is left out is the JPEG compression between.
+A file is treated as `tfrecords.images.decode` treats it, to the last bit: made RGB, turned upright,
+scaled down to the records' short side. Files of which TensorFlow would make something else are
+refused. What is left out is the JPEG compression of records.
 """
 
 from functools import partial
@@ -9,13 +10,9 @@ from functools import partial
 import tensorflow as tf
 
 from glr_keras.data.views import eval_view
+from glr_keras.inference.accepted_files import inspect
+from glr_keras.inference.resampling import shrink
 
-# A JPEG keeps its EXIF among its first segments. Segments of 64 KB may stand before it; more than
-# one of them is rare.
-EXIF_WITHIN = 2**17  # bytes
-APP0, APP1, COMMENT = 0xFFE0, 0xFFE1, 0xFFFE  # how segments start; all metadata lies between
-EX, IF = 0x4578, 0x6966  # "Exif"
-ORIENTATION = 0x0112  # the tag
 SCALES = (1, 2, 4, 8)  # by which libjpeg shrinks a photo while it decodes
 
 
@@ -24,10 +21,11 @@ def decode_views(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Decodes a batch of files on all cores and cuts the eval view out of each.
 
-    A file that does not decode is left out, so that one of them does not cost the others.
+    A file that does not decode, or is refused, is left out, so that it does not cost the others.
 
     Args:
-        image_bytes: string Tensor `(batch,)`: JPEG, PNG, WebP, BMP, or GIF (the first frame).
+        image_bytes: string Tensor `(batch,)`: JPEG, PNG, WebP, BMP, or GIF (the first frame), of a
+            kind that `glr_keras.inference.accepted_files` accepts.
         image_size: Int, side of a view in pixels.
         short_side: Int, pixels; of the records that the model has learned from.
 
@@ -53,28 +51,20 @@ def decode_views(
 
 
 def decode_view(contents: tf.Tensor, image_size: int, short_side: int) -> tf.Tensor:
-    """Decodes one file and cuts its eval view: float32 `(image_size, image_size, 3)`."""
-    photo, orientation = tf.cond(
-        tf.io.is_jpeg(contents),
-        lambda: (_decode_jpeg(contents, short_side), exif_orientation(contents)),
-        lambda: (_decode_other(contents), 1),
+    """Decodes one file and cuts its eval view: float32 `(image_size, image_size, 3)`.
+
+    Raises:
+        tf.errors.InvalidArgumentError: at run time, where it does not decode, or is of a kind that
+            TensorFlow decodes otherwise than the build: see `glr_keras.inference.accepted_files`.
+    """
+    is_accepted, orientation, is_jpeg = inspect(contents)
+    check = tf.debugging.Assert(is_accepted, ["a file that TensorFlow would decode otherwise"])
+    with tf.control_dependencies([check]):
+        contents = tf.identity(contents)
+    photo = tf.cond(
+        is_jpeg, lambda: _decode_jpeg(contents, short_side), lambda: _decode_other(contents)
     )
-    return eval_view(turn_upright(shrink(photo, short_side), orientation), image_size)
-
-
-def shrink(photo: tf.Tensor, short_side: int) -> tf.Tensor:
-    """Scales a uint8 photo down to `short_side` pixels; a smaller one keeps its size."""
-    sides = tf.shape(photo)[:2]
-
-    def scale():
-        factor = short_side / tf.reduce_min(sides)
-        size = tf.maximum(
-            short_side, tf.cast(tf.round(tf.cast(sides, factor.dtype) * factor), "int32")
-        )
-        smaller = tf.image.resize(photo, size, "lanczos3", antialias=True)
-        return tf.cast(tf.clip_by_value(tf.round(smaller), 0, 255), tf.uint8)
-
-    return tf.cond(tf.reduce_min(sides) > short_side, scale, lambda: photo)
+    return eval_view(shrink(turn_upright(photo, orientation), short_side), image_size)
 
 
 def turn_upright(photo: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
@@ -88,58 +78,9 @@ def turn_upright(photo: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     return where([3, 4, 7, 8], partial(tf.reverse, axis=[0]), photo)
 
 
-def exif_orientation(contents: tf.Tensor) -> tf.Tensor:
-    """Reads the orientation from the EXIF of a JPEG.
-
-    Args:
-        contents: string Tensor, scalar: the file.
-
-    Returns:
-        int32 Tensor, scalar, 1 to 8; 1 (upright) where the file tells none that can be read.
-
-    Reference:
-    - [Exif 2.32](https://www.cipa.jp/std/documents/e/DC-X008-Translation-2019-E.pdf), 4.5 and 4.6
-    """
-    head = tf.io.decode_raw(tf.strings.substr(contents, 0, EXIF_WITHIN), tf.uint8)
-    size = tf.size(head)
-
-    def byte(place):  # beyond the end, where a damaged file may point to, the last one answers
-        return tf.cast(tf.gather(head, tf.clip_by_value(place, 0, size - 1)), tf.int32)
-
-    def big_endian(place):
-        return byte(place) * 256 + byte(place + 1)
-
-    def is_exif(place):
-        is_inside = (place + 18 < size) & (big_endian(place) == APP1)
-        return is_inside & (big_endian(place + 4) == EX) & (big_endian(place + 6) == IF)
-
-    def is_other_metadata(place):
-        is_metadata = (big_endian(place) >= APP0) & (big_endian(place) <= COMMENT)
-        return (place + 18 < size) & is_metadata & ~is_exif(place)
-
-    place = tf.while_loop(is_other_metadata, lambda at: [at + 2 + big_endian(at + 2)], [2])[0]
-    return tf.cond(is_exif(place), lambda: _find_orientation(byte, place + 10), lambda: 1)
-
-
-def _find_orientation(byte, tiff):
-    """Looks through the first table of the TIFF structure that starts at `tiff`."""
-    is_little = byte(tiff) == ord("I")
-
-    def number(place):
-        first, second = byte(place), byte(place + 1)
-        return tf.where(is_little, first + second * 256, first * 256 + second)
-
-    # Offsets above 64 KB fit into no segment: of the four bytes, the two that count are read.
-    table = tiff + number(tf.where(is_little, tiff + 4, tiff + 6))
-    entries = table + 2 + 12 * tf.range(number(table))
-    found = tf.where(number(entries) == ORIENTATION, number(entries + 8), 0)
-    orientation = tf.reduce_max(tf.concat([found, [0]], 0))
-    return tf.where((orientation >= 1) & (orientation <= 8), orientation, 1)
-
-
 def _decode_jpeg(contents, short_side):
     height, width, _ = tf.unstack(tf.io.extract_jpeg_shape(contents), 3)
-    # As Pillow's draft mode in `tfrecords.images.convert`: twice the short side is left for the
+    # As Pillow's draft mode in `tfrecords.images.decode`: twice the short side is left for the
     # filter.
     spare = tf.minimum(height, width) // (2 * short_side)
     scale = tf.reduce_sum(tf.cast(spare >= SCALES[1:], tf.int32))
@@ -161,6 +102,8 @@ def _decode_other(contents):
 
 
 def _on_white(color, alpha):
-    """What is transparent becomes white, as in the records."""
-    color, alpha = tf.cast(color, tf.float32), tf.cast(alpha, tf.float32)
-    return tf.cast(tf.round(255 + (color - 255) * alpha / 255), tf.uint8)
+    """What is transparent becomes white, rounded as by Pillow's `alpha_composite`."""
+    color, alpha = tf.cast(color, tf.int32), tf.cast(alpha, tf.int32)
+    values = (color * alpha + 255 * (255 - alpha)) * 128 + 0x4000
+    shift = tf.bitwise.right_shift
+    return tf.cast(shift(shift(shift(values, 8) + values, 8), 7), tf.uint8)

@@ -6,7 +6,8 @@ from contextlib import AbstractContextManager, nullcontext
 import tensorflow as tf
 
 from glr_keras.data.views import eval_view
-from glr_keras.inference.decoding import decode_views, shrink
+from glr_keras.inference.decoding import decode_views
+from glr_keras.inference.resampling import shrink
 from glr_keras.models.attention import answer, answer_with_map
 from glr_keras.models.recognizer import Recognizer
 
@@ -125,7 +126,8 @@ def _decode_all(image_bytes, image_size, short_side):
         tf.size(failed) == 0,
         [
             "image_bytes: these photos of the batch, counted from 0, do not decode as JPEG, PNG, "
-            "WebP, GIF or BMP:",
+            "WebP, GIF or BMP, or are of a kind that TensorFlow shows otherwise than the records "
+            "(an animation, CMYK, a colour profile other than sRGB); glr_keras.predict reads them:",
             failed,
         ],
         summarize=100,

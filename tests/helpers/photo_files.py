@@ -86,12 +86,12 @@ def png_header(width, height, depth=8, color=2, pixels=b""):
     return b"\x89PNG\r\n\x1a\n" + header + body
 
 
-def color_profile(primaries, gamma):
-    """A colour profile (ICC, version 2) of three primaries and one gamma; `Image.save` embeds it.
+def color_profile(primaries, gamma=None, table=()):
+    """A colour profile (ICC, version 2) of three primaries and one curve; `Image.save` embeds it.
 
     Args:
         primaries: X, Y, Z of red, green and blue for the D50 white.
-        gamma: Float.
+        gamma: Float; or `table` is the curve, integers up to 65,535.
     """
 
     def fixed(*numbers):
@@ -100,7 +100,8 @@ def color_profile(primaries, gamma):
     def xyz(*numbers):
         return b"XYZ \0\0\0\0" + fixed(*numbers)
 
-    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + b"\0\0"
+    table = [round(gamma * 256)] if gamma else table
+    curve = b"curv\0\0\0\0" + struct.pack(f">I{len(table)}H", len(table), *table)
     tags = [
         (b"desc", b"desc\0\0\0\0" + struct.pack(">I", 5) + b"wide\0" + bytes(87)),
         (b"cprt", b"text\0\0\0\0none\0"),

@@ -329,6 +329,7 @@ def test_summary_says_what_was_kept_and_what_was_left_out(built):
         "  1 x no landmark folder: the photo lies beside the landmarks' folders, not inside one\n"
         "  1 x not a photo: no decoder knows the file: a text, a web page, another kind of file\n"
         "  1 x too small: its short side has fewer than 32 pixels\n"
+        "2 photos have a box (boxes.csv).\n"
         "1 hidden or system files and folders were passed over: Thumbs.db.\n"
         "warning: no good photo, so no landmark: empty landmark\n"
         f"Records are in {records}, what was left out in {records}/skipped.csv.\n"

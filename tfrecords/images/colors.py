@@ -18,6 +18,7 @@ PRIMARIES = {
     b"gXYZ": (0.38515, 0.71687, 0.09708),
     b"bXYZ": (0.14307, 0.06061, 0.71410),
 }
+MAX_TAGS = 99  # of a profile; more is no real one
 CURVES = (b"rTRC", b"gTRC", b"bTRC")
 PARAMETERS = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)  # of the curve of sRGB
 FIXED = 65536  # a profile's numbers are in units of 1/65536
@@ -74,16 +75,18 @@ def is_srgb(profile: bytes) -> bool:
     """Whether a colour profile (ICC) is one of the many that describe sRGB.
 
     Its three primaries and the curves of its three channels are compared with sRGB's. An export
-    applies the same test in `glr_keras.inference.decoding`.
+    applies the same test in `glr_keras.inference.file_metadata`.
 
     Reference:
     - [ICC.1:2022](https://www.color.org/specification/ICC.1-2022-05.pdf), 8.4, 10.6, 10.18, 10.31
     """
     try:
         count = struct.unpack_from(">I", profile, 128)[0]
-        entries = [struct.unpack_from(">4sI", profile, 132 + 12 * i) for i in range(min(count, 99))]
+        if profile[16:24] != b"RGB XYZ " or count > MAX_TAGS:
+            return False
+        entries = [struct.unpack_from(">4sI", profile, 132 + 12 * i) for i in range(count)]
         tags = dict(reversed(entries))  # of equal tags the first counts
-        if profile[16:24] != b"RGB XYZ " or b"A2B0" in tags:
+        if b"A2B0" in tags:
             return False
         for tag, primary in PRIMARIES.items():
             numbers = struct.unpack_from(">3i", profile, tags[tag] + 8)

@@ -46,9 +46,10 @@ def add_boxes(photos: Sequence[Photo], path: Path) -> tuple[list[Photo], list[st
         return photo
 
     photos = [with_box(photo) for photo in photos]
+    notes = [f"{len(used):,} photos have a box ({path.name})."]
     unmatched = [name for name in boxes if _key(name) not in used]
     if not unmatched:
-        return photos, []
+        return photos, notes
     names = ", ".join(unmatched[:EXAMPLES]) + ", ..." * (len(unmatched) > EXAMPLES)
     text = f"{len(unmatched):,} of the {len(boxes):,} rows of {path} name no photo: {names}."
     if not used:
@@ -56,7 +57,7 @@ def add_boxes(photos: Sequence[Photo], path: Path) -> tuple[list[Photo], list[st
             f"{text} Expected paths below {path.parent}, such as {photos[0].photo_id}. Correct "
             "the column photo, or move the file away to build without boxes."
         )
-    return photos, [f"warning: {text}"]
+    return photos, [*notes, f"warning: {text}"]
 
 
 def read_boxes(path: Path) -> dict[str, Box]:

@@ -33,12 +33,12 @@ def build_endpoints(
         them. It returns `probabilities`, float32 `(batch, landmarks)` in label order; `landmarks`,
         string, and `scores`, float32, `(batch, 5)`, the most likely first (all, where there are
         fewer); `attention_map`, float32 `(batch, rows, columns)` in [0, 1], on the square that
-        `augment.eval_view` cuts out.
+        `views.eval_view` cuts out.
         "scores", the same without the map, which takes a dropout head (Grad-CAM) as long again.
         "pixels", as "serving_default" from `photos`, float32 `(batch, height, width, 3)`, RGB in
         [0, 255], of any size, as a decoder gives them: whole photos, upright.
-        "features", from `image_bytes`: `embedding`, float32 `(batch, channels)`, what the backbone
-        says of each photo, averaged over space.
+        "features", from `image_bytes`: `embedding`, float32 `(batch, channels)`: the features of
+        each photo, averaged over space.
     """
     image_size = recognizer.backbone.input_shape[1]
 

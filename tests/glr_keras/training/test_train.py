@@ -208,7 +208,7 @@ def test_live_training_differs_by_the_rounding_of_features_only(
     for row, expected in zip(rows, stored, strict=True):
         for name, value in expected.items():
             if name.endswith(("loss", "entropy")):
-                assert float(row[name]) == pytest.approx(float(value), rel=2e-4), name
+                assert float(row[name]) == pytest.approx(float(value), rel=2e-3), name
             else:
                 # One photo of ten may stand on the edge.
                 assert float(row[name]) == pytest.approx(float(value), abs=0.101), name

@@ -20,6 +20,7 @@ import numpy as np
 import PIL
 import pytest
 from paths import REPOSITORY, SHARED
+from photo_files import encode, grain
 from PIL import Image
 
 from tfrecords import build as build_module
@@ -54,10 +55,7 @@ DIRTY = SHARED / "dirty"
 def photo_file(number, file_format="JPEG"):
     """A photo unlike that of any other number; sides from 40 to 64 pixels."""
     height, width = 40 + number % 25, 64 - number % 23
-    pixels = np.random.default_rng(number).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    out = BytesIO()
-    Image.fromarray(pixels).save(out, file_format)
-    return out.getvalue()
+    return encode(grain(width, height, number), file_format)
 
 
 def folder_files():

@@ -2,11 +2,9 @@
 
 import json
 import sys
-from io import BytesIO
 
-import numpy as np
 import pytest
-from PIL import Image
+from photo_files import encode, grain
 
 from tfrecords.beam.options import parse_beam_options
 from tfrecords.beam.pipeline import prepare_with_beam, write_with_beam
@@ -58,10 +56,7 @@ def photos(tmp_path_factory):
 
 
 def photo_file(number):
-    pixels = np.random.default_rng(number).integers(0, 256, (40 + number % 9, 50, 3), np.uint8)
-    out = BytesIO()
-    Image.fromarray(pixels).save(out, "JPEG")
-    return out.getvalue()
+    return encode(grain(50, 40 + number % 9, number))
 
 
 def outcome(photo):

@@ -7,7 +7,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 from paths import REPOSITORY
-from photo_files import grain, png_header
+from photo_files import encode, grain, png_header
 from PIL import Image
 
 from tfrecords.common.types import REASONS
@@ -40,12 +40,6 @@ def quarter_colours(jpeg):
     ]
 
 
-def encoded(photo, file_format, **options):
-    out = io.BytesIO()
-    photo.save(out, file_format, **options)
-    return out.getvalue()
-
-
 def palette_photo():
     photo = quadrants("P", range(4))
     photo.putpalette(PALETTE)
@@ -64,12 +58,12 @@ def grey_colours(values):
 SEE_THROUGH = [(*RED, 255), (*GREEN, 0), (*BLUE, 128), (0, 0, 0, 255)]
 SEEN_ON_WHITE = [RED, WHITE, (127, 127, 255), (0, 0, 0)]
 KINDS = {
-    "jpeg": (encoded(quadrants("RGB", COLOURS), "JPEG"), COLOURS),
-    "progressive jpeg": (encoded(quadrants("RGB", COLOURS), "JPEG", progressive=True), COLOURS),
-    "grey jpeg": (encoded(quadrants("L", GREYS), "JPEG"), grey_colours(GREYS)),
-    "cmyk jpeg": (encoded(quadrants("RGB", COLOURS).convert("CMYK"), "JPEG"), COLOURS),
+    "jpeg": (encode(quadrants("RGB", COLOURS), "JPEG"), COLOURS),
+    "progressive jpeg": (encode(quadrants("RGB", COLOURS), "JPEG", progressive=True), COLOURS),
+    "grey jpeg": (encode(quadrants("L", GREYS), "JPEG"), grey_colours(GREYS)),
+    "cmyk jpeg": (encode(quadrants("RGB", COLOURS).convert("CMYK"), "JPEG"), COLOURS),
     "multi-picture jpeg": (
-        encoded(
+        encode(
             quadrants("RGB", COLOURS),
             "MPO",
             save_all=True,
@@ -77,33 +71,33 @@ KINDS = {
         ),
         COLOURS,
     ),
-    "png": (encoded(quadrants("RGB", COLOURS), "PNG"), COLOURS),
-    "rgba png": (encoded(quadrants("RGBA", SEE_THROUGH), "PNG"), SEEN_ON_WHITE),
-    "grey png": (encoded(quadrants("L", GREYS), "PNG"), grey_colours(GREYS)),
+    "png": (encode(quadrants("RGB", COLOURS), "PNG"), COLOURS),
+    "rgba png": (encode(quadrants("RGBA", SEE_THROUGH), "PNG"), SEEN_ON_WHITE),
+    "grey png": (encode(quadrants("L", GREYS), "PNG"), grey_colours(GREYS)),
     "la png": (
-        encoded(quadrants("LA", [(0, 255), (0, 0), (0, 128), (85, 255)]), "PNG"),
+        encode(quadrants("LA", [(0, 255), (0, 0), (0, 128), (85, 255)]), "PNG"),
         grey_colours([0, 255, 127, 85]),
     ),
-    "palette png": (encoded(palette_photo(), "PNG"), COLOURS),
+    "palette png": (encode(palette_photo(), "PNG"), COLOURS),
     "palette png with transparency": (
-        encoded(palette_photo(), "PNG", transparency=1),
+        encode(palette_photo(), "PNG", transparency=1),
         [RED, WHITE, BLUE, WHITE],
     ),
     "16-bit grey png": (
-        encoded(grey16_photo("I;16", "<"), "PNG"),
+        encode(grey16_photo("I;16", "<"), "PNG"),
         grey_colours([0, 64, 128, 255]),
     ),
     "1-bit png": (
-        encoded(quadrants("1", [0, 1, 1, 0]), "PNG"),
+        encode(quadrants("1", [0, 1, 1, 0]), "PNG"),
         grey_colours([0, 255, 255, 0]),
     ),
-    "gif": (encoded(palette_photo(), "GIF"), COLOURS),
+    "gif": (encode(palette_photo(), "GIF"), COLOURS),
     "gif with transparency": (
-        encoded(palette_photo(), "GIF", transparency=1),
+        encode(palette_photo(), "GIF", transparency=1),
         [RED, WHITE, BLUE, WHITE],
     ),
     "animated gif": (
-        encoded(
+        encode(
             quadrants("RGB", COLOURS),
             "GIF",
             save_all=True,
@@ -111,27 +105,27 @@ KINDS = {
         ),
         COLOURS,
     ),
-    "webp": (encoded(quadrants("RGB", COLOURS), "WEBP", quality=95), COLOURS),
+    "webp": (encode(quadrants("RGB", COLOURS), "WEBP", quality=95), COLOURS),
     "webp with transparency": (
-        encoded(quadrants("RGBA", SEE_THROUGH), "WEBP", lossless=True),
+        encode(quadrants("RGBA", SEE_THROUGH), "WEBP", lossless=True),
         SEEN_ON_WHITE,
     ),
-    "avif": (encoded(quadrants("RGB", COLOURS), "AVIF", quality=95), COLOURS),
-    "tiff": (encoded(quadrants("RGB", COLOURS), "TIFF"), COLOURS),
-    "cmyk tiff": (encoded(quadrants("RGB", COLOURS).convert("CMYK"), "TIFF"), COLOURS),
+    "avif": (encode(quadrants("RGB", COLOURS), "AVIF", quality=95), COLOURS),
+    "tiff": (encode(quadrants("RGB", COLOURS), "TIFF"), COLOURS),
+    "cmyk tiff": (encode(quadrants("RGB", COLOURS).convert("CMYK"), "TIFF"), COLOURS),
     "16-bit grey tiff": (
-        encoded(grey16_photo("I;16", "<"), "TIFF"),
+        encode(grey16_photo("I;16", "<"), "TIFF"),
         grey_colours([0, 64, 128, 255]),
     ),
     "big-endian 16-bit grey tiff": (
-        encoded(grey16_photo("I;16B", ">"), "TIFF"),
+        encode(grey16_photo("I;16B", ">"), "TIFF"),
         grey_colours([0, 64, 128, 255]),
     ),
     "floating-point tiff": (
-        encoded(quadrants("F", [0.0, 0.25, 0.5, 1.0]), "TIFF"),
+        encode(quadrants("F", [0.0, 0.25, 0.5, 1.0]), "TIFF"),
         grey_colours([0, 64, 128, 255]),
     ),
-    "bmp": (encoded(quadrants("RGB", COLOURS), "BMP"), COLOURS),
+    "bmp": (encode(quadrants("RGB", COLOURS), "BMP"), COLOURS),
 }
 
 
@@ -173,7 +167,7 @@ def test_every_exif_orientation_comes_out_upright(orientation, as_stored, file_f
     stored = photo if as_stored is None else photo.transpose(as_stored)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    jpeg = prepare_photo(encoded(stored, file_format, exif=exif), short_side=256)
+    jpeg = prepare_photo(encode(stored, file_format, exif=exif), short_side=256)
     assert Image.open(io.BytesIO(jpeg)).size == (96, 64)
     np.testing.assert_allclose(quarter_colours(jpeg), COLOURS, atol=5)
 
@@ -182,7 +176,7 @@ def test_a_large_turned_photo_is_upright_and_scaled():
     exif = Image.Exif()
     exif[0x0112] = 6
     stored = quadrants("RGB", COLOURS).resize((1200, 800)).transpose(Image.Transpose.ROTATE_90)
-    jpeg = prepare_photo(encoded(stored, "JPEG", exif=exif), short_side=64)
+    jpeg = prepare_photo(encode(stored, "JPEG", exif=exif), short_side=64)
     assert Image.open(io.BytesIO(jpeg)).size == (96, 64)
     np.testing.assert_allclose(quarter_colours(jpeg), COLOURS, atol=5)
 
@@ -205,7 +199,7 @@ def test_a_large_turned_photo_is_upright_and_scaled():
 def test_short_side_is_exact_and_smaller_photos_keep_their_size(
     size, short_side, expected, file_format
 ):
-    jpeg = prepare_photo(encoded(Image.new("RGB", size), file_format), short_side)
+    jpeg = prepare_photo(encode(Image.new("RGB", size), file_format), short_side)
     assert Image.open(io.BytesIO(jpeg)).size == expected
 
 
@@ -214,7 +208,7 @@ def test_nothing_but_the_picture_is_left():
     exif[0x010F] = "camera"
     exif[0x0112] = 6
     exif.get_ifd(0x8825)[2] = (48.0, 51.0, 30.0)  # where the photographer stood
-    data = encoded(
+    data = encode(
         grain(64, 48),
         "JPEG",
         exif=exif,
@@ -279,36 +273,36 @@ def test_another_kind_of_file_is_not_a_photo(data):
     ],
 )
 def test_a_photo_that_ends_early_is_damaged(file_format, options):
-    data = encoded(grain(96, 64), file_format, **options)
+    data = encode(grain(96, 64), file_format, **options)
     assert reason_of(data[: len(data) // 2]) == "damaged"
 
 
 @pytest.mark.parametrize("file_format", ["AVIF", "WEBP", "TIFF"])
 def test_other_photos_that_end_early_have_a_reason(file_format):
-    data = encoded(grain(96, 64), file_format)
+    data = encode(grain(96, 64), file_format)
     assert reason_of(data[: len(data) // 2]) in ("damaged", "not a photo")
 
 
 def test_an_avif_with_bad_pixels_is_damaged():
     """Pillow raises RuntimeError here, unlike for all other formats."""
-    data = encoded(grain(96, 64), "AVIF")
+    data = encode(grain(96, 64), "AVIF")
     pixels = data.index(b"mdat") + 4
     assert reason_of(data[:pixels] + bytes(16) + data[pixels + 16 :]) == "damaged"
 
 
 def test_an_avif_that_does_not_say_where_its_pixels_are_has_a_reason():
     """RuntimeError again, from opening the file."""
-    data = encoded(grain(96, 64), "AVIF").replace(b"iloc", b"free")
+    data = encode(grain(96, 64), "AVIF").replace(b"iloc", b"free")
     assert reason_of(data) in ("damaged", "not a photo")
 
 
 def test_a_large_photo_that_ends_early_is_damaged():
-    data = encoded(grain(900, 700), "JPEG")
+    data = encode(grain(900, 700), "JPEG")
     assert reason_of(data[: len(data) // 2], short_side=64) == "damaged"
 
 
 def test_a_png_with_a_flipped_byte_is_damaged():
-    data = bytearray(encoded(grain(96, 64), "PNG"))
+    data = bytearray(encode(grain(96, 64), "PNG"))
     data[len(data) // 2] ^= 0xFF
     assert reason_of(bytes(data)) == "damaged"
 
@@ -318,7 +312,7 @@ def test_odd_exif_of_a_turned_photo_is_no_crash():
     exif = Image.Exif()
     exif[0x0100] = 7
     exif[0x0112] = 6
-    data = encoded(quadrants("RGB", COLOURS), "JPEG", exif=exif)
+    data = encode(quadrants("RGB", COLOURS), "JPEG", exif=exif)
     entry = data.index(struct.pack(">HHI", 0x0100, 4, 1))
     data = data[:entry] + struct.pack(">HHI", 0x0100, 2, 1) + data[entry + 8 :]
     with suppress(PhotoError):  # to leave it out is as good
@@ -328,11 +322,11 @@ def test_odd_exif_of_a_turned_photo_is_no_crash():
 
 @pytest.mark.parametrize("size", [(1, 1), (31, 500), (500, 31)])
 def test_a_photo_below_32_pixels_is_too_small(size):
-    assert reason_of(encoded(Image.new("RGB", size), "PNG")) == "too small"
+    assert reason_of(encode(Image.new("RGB", size), "PNG")) == "too small"
 
 
 def test_a_photo_of_32_pixels_is_kept():
-    jpeg = prepare_photo(encoded(Image.new("RGB", (32, 32)), "PNG"), short_side=256)
+    jpeg = prepare_photo(encode(Image.new("RGB", (32, 32)), "PNG"), short_side=256)
     assert Image.open(io.BytesIO(jpeg)).size == (32, 32)
 
 
@@ -349,7 +343,7 @@ def test_up_to_500_mb_of_pixels_are_not_too_large(size):
 
 def test_a_panorama_longer_than_jpeg_allows_has_a_reason():
     """JPEG ends at 65,500 pixels; a photo whose short side is small enough is not scaled down."""
-    assert reason_of(encoded(Image.new("L", (65_600, 32)), "PNG")) == "too large"
+    assert reason_of(encode(Image.new("L", (65_600, 32)), "PNG")) == "too large"
 
 
 def test_the_docs_explain_every_reason():

@@ -7,13 +7,11 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
-import numpy as np
 import pytest
 from paths import PYTHONPATH
-from PIL import Image
+from photo_files import encode, grain
 
 from tfrecords.common.console import UserError
 from tfrecords.common.types import Photo
@@ -38,10 +36,7 @@ class LoggedReader(FileReader):
 
 
 def photo_bytes(number):
-    pixels = np.random.default_rng(number).integers(0, 256, (44, 50, 3), dtype=np.uint8)
-    out = BytesIO()
-    Image.fromarray(pixels).save(out, "JPEG")
-    return out.getvalue()
+    return encode(grain(50, 44, number))
 
 
 def write_photos(folder, count):

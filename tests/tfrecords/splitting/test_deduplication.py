@@ -2,7 +2,7 @@
 
 from io import BytesIO
 
-import numpy as np
+from photo_files import encode, grain
 from PIL import Image
 
 from tfrecords.common.types import Photo, Skipped
@@ -13,12 +13,8 @@ from tfrecords.splitting.deduplication import resolve_copies
 
 def jpeg(number, quality=92):
     """A picture unlike that of any other number, at some quality."""
-    grain = np.random.default_rng(number).integers(0, 256, (12, 16, 3), dtype=np.uint8)
-    out = BytesIO()
-    Image.fromarray(grain).resize((341, 256), Image.Resampling.BICUBIC).save(
-        out, "JPEG", quality=quality
-    )
-    return out.getvalue()
+    photo = grain(16, 12, number).resize((341, 256), Image.Resampling.BICUBIC)
+    return encode(photo, quality=quality)
 
 
 def resolve(*photos):

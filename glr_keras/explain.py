@@ -42,8 +42,9 @@ def run(args: argparse.Namespace) -> int:
 def draw(args: argparse.Namespace) -> int:
     """Draws photos under their maps; returns how many could not be read."""
     from glr_keras.explaining.gallery import Style, write_gallery
-    from glr_keras.explaining.photos import named_photos, records_of, split_photos
+    from glr_keras.explaining.photos import named_photos, split_photos
     from glr_keras.inference.landmark_model import load
+    from glr_keras.inference.loading import records_of
 
     if args.photos:
         photos = named_photos(args.photos)

@@ -7,8 +7,9 @@ import keras
 import numpy as np
 
 from glr_keras.explaining.measuring import read_views
-from glr_keras.explaining.photos import named_photos, records_of, split_photos
+from glr_keras.explaining.photos import named_photos, split_photos
 from glr_keras.inference.landmark_model import load
+from glr_keras.inference.loading import records_of
 from glr_keras.models.attention import answer
 from glr_keras.models.backbones import hash_weights
 from glr_keras.models.landmark_maps import ATTENTION, in_batches, landmark_maps, map_names

@@ -14,8 +14,9 @@ from PIL import Image
 from glr_keras.config import FitConfig, read_json
 from glr_keras.explaining.faithfulness_figure import draw_faithfulness
 from glr_keras.explaining.measured_maps import measure_on_photos, view_square
-from glr_keras.explaining.photos import NamedPhoto, named_photos, records_of, split_photos
+from glr_keras.explaining.photos import NamedPhoto, named_photos, split_photos
 from glr_keras.inference.landmark_model import LandmarkModel, load
+from glr_keras.inference.loading import records_of
 from glr_keras.models.precision import choose_precision
 from glr_keras.runs.run_dir import RunDir
 from glr_keras.saliency.localization import box_in_view

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from glr_keras.config import read_json
-from glr_keras.data.records import Records, open_records, raw_records
+from glr_keras.data.records import Records, raw_records
 from glr_keras.explaining.measured_maps import view_square
 from glr_keras.inference.photo_inputs import photo_paths
 from tfrecords.common.console import UserError
@@ -59,23 +58,6 @@ def split_photos(records: Records, split: str, count: int | None) -> list[NamedP
         )
         for row in rows.as_numpy_iterator()
     ]
-
-
-def records_of(run: Path, data_dir: Path | None = None) -> Records:
-    """Opens the records that a run has learned from, or those in `data_dir`.
-
-    Raises:
-        UserError: an export without `data_dir`, or records that are gone.
-    """
-    if data_dir is None:
-        config = run / "config.json"
-        if not config.is_file():
-            raise UserError(
-                f"{run} is an export, which does not know the records of its run. Name photos, or "
-                "the records: --data-dir DATA"
-            )
-        data_dir = Path(read_json(config).data_dir)
-    return open_records(data_dir)
 
 
 def upright_pixels(photo: NamedPhoto) -> np.ndarray | None:

@@ -8,6 +8,7 @@ import keras
 
 from glr_keras.config import read_json
 from glr_keras.data.manifest import fingerprint, read_manifest
+from glr_keras.data.records import Records, open_records
 from glr_keras.inference.model_dir import check_run
 from glr_keras.models.recognizer import Recognizer
 from glr_keras.models.saving import read_recognizer
@@ -58,3 +59,20 @@ def short_side_of(run_dir: Path, data_dir: Path | None = None) -> int:
         file=sys.stderr,
     )
     return SHORT_SIDE
+
+
+def records_of(run: Path, data_dir: Path | None = None) -> Records:
+    """Opens the records that a run has learned from, or those in `data_dir`.
+
+    Raises:
+        UserError: an export without `data_dir`, or records that are gone.
+    """
+    if data_dir is None:
+        config = run / "config.json"
+        if not config.is_file():
+            raise UserError(
+                f"{run} is an export, which does not know the records of its run. Name photos, or "
+                "the records: --data-dir DATA"
+            )
+        data_dir = Path(read_json(config).data_dir)
+    return open_records(data_dir)

@@ -1,5 +1,6 @@
 """What is measured on a split, from logits: numbers a reader can check by hand."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -97,26 +98,36 @@ def ranks(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def global_average_precision(
-    correct: np.ndarray, scores: np.ndarray, photo_ids: Sequence[str]
+    correct: np.ndarray,
+    scores: np.ndarray,
+    photo_ids: Sequence[str],
+    with_landmark: int | None = None,
 ) -> float:
     """The challenge's score (micro average precision) of one prediction per photo.
 
     Predictions are sorted by score, highest first, ties by photo id; each correct one adds the
-    precision down to it; the sum is divided by the number of photos that show a landmark, which
-    here is all of them.
+    precision down to it; the sum is divided by the number of photos that show a landmark. Photos
+    that show none stay in the list, where their predictions are wrong and lower the precision.
 
     Args:
         correct: bool `(photos,)`, whether the prediction is correct.
         scores: float `(photos,)`.
         photo_ids: One per photo.
+        with_landmark: Int, how many of the photos show a landmark; None: all of them.
+
+    Returns:
+        Float in [0, 1]; NaN if no photo shows a landmark.
 
     Reference:
     - [The 2018 challenge](https://www.kaggle.com/c/landmark-recognition-challenge), evaluation
     """
+    with_landmark = len(correct) if with_landmark is None else with_landmark
+    if not with_landmark:
+        return math.nan
     order = np.lexsort((np.asarray(photo_ids), -scores))
     correct = correct[order]
     precision = np.cumsum(correct) / np.arange(1, len(correct) + 1)
-    return float((precision * correct).sum() / len(correct))
+    return float((precision * correct).sum() / with_landmark)
 
 
 def accuracy_per_landmark(

@@ -25,6 +25,18 @@ def test_global_average_precision_by_hand():
     assert score(correct, scores, list("abcd")) == pytest.approx((1 + 2 / 3) / 4, abs=1e-15)
 
 
+def test_photos_without_a_landmark_stay_in_the_list_and_out_of_the_divisor():
+    # By score: correct, no landmark, correct -> precisions 1/1 and 2/3, over 2 photos.
+    correct, scores = np.array([True, False, True]), np.array([0.9, 0.8, 0.7])
+    found = global_average_precision(correct, scores, list("abc"), with_landmark=2)
+    assert found == pytest.approx((1 + 2 / 3) / 2, abs=1e-15)
+
+
+def test_global_average_precision_of_no_landmark_is_undefined():
+    found = global_average_precision(np.array([False]), np.array([0.9]), ["a"], with_landmark=0)
+    assert math.isnan(found)
+
+
 def test_sure_mistakes_cost_more_than_unsure_ones():
     assert score([True, False], [0.9, 0.1], ["a", "b"]) == 0.5
     assert score([False, True], [0.9, 0.1], ["a", "b"]) == 0.25

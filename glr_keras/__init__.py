@@ -14,6 +14,7 @@ _MODULE_OF = {
     "FitConfig": "config",
     "ABN": "models.abn",
     "DropoutHead": "models.plain_heads",
+    "GlobalAveragePrecision": "models.streaming",
     "Recognizer": "models.recognizer",
     "build_model": "models.recognizer",
     "faithfulness": "saliency.evaluation",

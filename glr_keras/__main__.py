@@ -11,6 +11,7 @@ COMMANDS = {  # short name: (module, what it does), in the order of use
     "fit": ("glr_keras.fit", "train on records, or on the built-in demo"),
     "features": ("glr_keras.features", "list or delete stored features"),
     "search": ("tuning.search", "search hyperparameters on stored features"),
+    "evaluate": ("glr_keras.evaluate", "measure a run, or two on the same photos"),
     "predict": ("glr_keras.predict", "name the landmarks of photos"),
     "explain": ("glr_keras.explain", "show and measure where models look"),
     "export": ("glr_keras.export", "a run -> a SavedModel that takes photo files"),

@@ -27,8 +27,8 @@ LAYERS = {
         ["features", "runs"],
         ["reporting"],
         ["training", "inference"],
-        ["explaining"],
-        ["fit", "predict", "explain", "export"],
+        ["explaining", "evaluation"],
+        ["fit", "evaluate", "predict", "explain", "export"],
     ],
     "tuning": [
         ["space"],
@@ -179,6 +179,8 @@ def test_light_modules_start_neither_tensorflow_nor_keras(run_python):
     light += [
         "glr_keras",
         "glr_keras.config",
+        "glr_keras.evaluate",
+        "glr_keras.evaluation.options",
         "glr_keras.explain",
         "glr_keras.explaining.options",
         "glr_keras.export",

@@ -1,0 +1,108 @@
+"""Measures models on labelled photos: python -m glr_keras.evaluate RUN_OR_EXPORT [RUN_OR_EXPORT]"""
+
+import argparse
+import sys
+import warnings
+from pathlib import Path
+
+from glr_keras.config import read_json
+from glr_keras.evaluation.options import RESULT, check_arguments, parse_arguments
+from glr_keras.inference.model_dir import find_saved_model
+from tfrecords.common.console import UserError, run_command, start_tensorflow
+
+EXIT_FAILED = 1  # photos that could not be read, or a number below --fail-under
+
+
+def main() -> None:
+    args = parse_arguments()
+    check_arguments(args)
+    warnings.simplefilter("ignore")  # Pillow's, of odd metadata: the picture is what counts
+    sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # names may be any bytes
+    start_tensorflow()
+    if not run(args):
+        sys.exit(EXIT_FAILED)
+
+
+def run(args: argparse.Namespace) -> bool:
+    """Measures and writes what the flags ask for; returns whether nothing failed."""
+    from glr_keras.evaluation import writing
+
+    evaluations = evaluate_all(args)
+    results = [one.as_dict() for one in evaluations]
+    for number, (evaluation, result) in enumerate(zip(evaluations, results, strict=True), 1):
+        name = f"predictions-{number}.csv" if len(results) > 1 else "predictions.csv"
+        writing.write_predictions(evaluation, args.out / name)
+        print(writing.report(result) if evaluation.has_labels else _only_scores(result))
+        print()
+    if len(results) == 1:
+        writing.write_result(results[0], args.out)
+    else:
+        from glr_keras.evaluation.comparing import compare
+
+        comparison = compare(*evaluations)
+        writing.write_changed(comparison, evaluations, args.out / "changed.csv")
+        writing.write_result({"models": results, "comparison": comparison.test}, args.out)
+        print(writing.report_comparison(comparison, evaluations))
+    print(f"Numbers: {args.out / RESULT}; a row per photo: {args.out}/*.csv")
+    return report_failures(args, evaluations, results)
+
+
+def evaluate_all(args: argparse.Namespace) -> list:
+    """Returns the `Evaluation` of each model, all on the same photos."""
+    from glr_keras.evaluation.comparing import check_same_landmarks
+    from glr_keras.evaluation.evaluating import evaluate_folder, evaluate_split
+    from glr_keras.evaluation.sources import Evaluated
+    from glr_keras.inference.loading import records_of
+
+    # For photos in a folder, records only give the temperature.
+    are_needed = not args.photos or args.data_dir is not None
+    records = records_of(args.models[0], args.data_dir) if are_needed else _own_records(args)
+    models = [Evaluated(path) for path in args.models]
+    if len(models) == 2:
+        check_same_landmarks(*models)
+    if args.photos:
+        return [evaluate_folder(model, args.photos, records) for model in models]
+    return [evaluate_split(model, records, args.split) for model in models]
+
+
+def _own_records(args):
+    """Returns the records that a run has learned from, if they are still where they were."""
+    from glr_keras.data.records import open_records
+
+    if find_saved_model(args.models[0]) is not None:
+        return None
+    try:
+        return open_records(Path(read_json(args.models[0] / "config.json").data_dir))
+    except UserError:
+        return None
+
+
+def report_failures(args: argparse.Namespace, evaluations: list, results: list[dict]) -> bool:
+    """Prints photos that were not read and numbers that are too low; returns whether none are."""
+    from glr_keras.evaluation.sources import ANSWER
+    from glr_keras.evaluation.writing import report_failed
+
+    failures = []
+    for evaluation, result in zip(evaluations, results, strict=True):
+        if failed := evaluation.evaluated.failed:
+            print(report_failed(failed))
+            failures.append(f"{len(failed):,} photos could not be read.")
+        for name, least in args.fail_under:
+            if not evaluation.has_labels:
+                raise UserError("--fail-under needs photos with labels, and there are none.")
+            value = result["outputs"][ANSWER][name]
+            if value < least:
+                model = evaluation.evaluated.path
+                failures.append(f"{model}: {name} {value:.4f} is below {least:g} (--fail-under).")
+    print("\n".join(failures), end="\n" if failures else "", file=sys.stderr)
+    return not failures
+
+
+def _only_scores(result):
+    return (
+        f"{result['model']}: {result['photos']:,} photos have no label, so there are scores only."
+    )
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,199 @@
+"""What a model answers to photos: a few numbers per photo, however many landmarks there are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from glr_keras.evaluation.statistics import (
+    apply_temperature,
+    expected_calibration_error,
+    wilson_interval,
+)
+from glr_keras.runs.metrics import (
+    TOP,
+    global_average_precision,
+    log_softmax,
+    most_confused,
+    ranks,
+)
+
+NO_LANDMARK = -1  # label of a photo that shows none of the model's landmarks
+UNLABELLED = -2  # label of a photo of which nothing is known
+
+
+@dataclass
+class Answers:
+    """The answers of one output of a model, photo by photo.
+
+    Attributes:
+        photos: Ids or paths.
+        labels: int64 `(photos,)`; `NO_LANDMARK` or `UNLABELLED` where there is no landmark.
+        best: int64 `(photos, TOP)`, labels of the likeliest landmarks (fewer if there are fewer).
+        scores: float64 `(photos, TOP)`, their probabilities.
+        in_top: bool `(photos,)`, whether the photo's landmark is among them.
+        loss: float64 `(photos,)`, minus the log of its probability, in nats; NaN without one.
+        scaled_loss, scaled_score: The same of the probabilities at `temperature`, and the
+            likeliest one's probability.
+        temperature: Float; None where none was fitted, and then there is nothing scaled.
+    """
+
+    photos: Sequence[str]
+    labels: np.ndarray
+    best: np.ndarray
+    scores: np.ndarray
+    in_top: np.ndarray
+    loss: np.ndarray
+    scaled_loss: np.ndarray
+    scaled_score: np.ndarray
+    temperature: float | None
+
+    @property
+    def predicted(self) -> np.ndarray:
+        return self.best[:, 0]
+
+    @property
+    def is_labelled(self) -> np.ndarray:
+        """Whether the photo shows a landmark that the model knows, bool `(photos,)`."""
+        return self.labels >= 0
+
+    @property
+    def correct(self) -> np.ndarray:
+        return self.predicted == self.labels
+
+
+@dataclass
+class AnswerCollector:
+    """Collects `Answers` batch by batch; never holds more than a batch of probabilities."""
+
+    temperature: float | None = None
+    _photos: list[str] = field(default_factory=list)
+    _batches: list[dict] = field(default_factory=list)
+
+    def update(self, photos: Sequence[str], labels: np.ndarray, logits: np.ndarray) -> None:
+        """Adds a batch.
+
+        Args:
+            photos: Ids or paths.
+            labels: int64 `(batch,)`.
+            logits: float `(batch, landmarks)`, log probabilities up to a constant per photo.
+        """
+        log_probabilities = log_softmax(logits)
+        best = np.argsort(-logits, axis=1, kind="stable")[:, :TOP]
+        known, own = labels >= 0, np.maximum(labels, 0)
+        rows = np.arange(len(labels))
+        of_photos = {
+            "labels": labels,
+            "best": best,
+            "scores": np.exp(np.take_along_axis(log_probabilities, best, 1)),
+            "in_top": known & (ranks(logits, own) < TOP),
+            "loss": np.where(known, -log_probabilities[rows, own], np.nan),
+            "scaled_loss": np.full(len(labels), np.nan),
+            "scaled_score": np.full(len(labels), np.nan),
+        }
+        if self.temperature is not None:
+            scaled = apply_temperature(log_probabilities, self.temperature)
+            of_photos["scaled_loss"] = np.where(known, -scaled[rows, own], np.nan)
+            of_photos["scaled_score"] = np.exp(scaled.max(1))
+        self._photos += photos
+        self._batches.append(of_photos)
+
+    @property
+    def answers(self) -> Answers:
+        """All batches so far, of which there is at least one."""
+        joined = {
+            name: np.concatenate([batch[name] for batch in self._batches])
+            for name in self._batches[0]
+        }
+        return Answers(photos=self._photos, temperature=self.temperature, **joined)
+
+
+def measure(answers: Answers, num_landmarks: int) -> dict:
+    """Measures answers to photos with landmarks.
+
+    Returns:
+        Dict of "photos", what `accuracies` returns, "top5_accuracy", "global_average_precision"
+        (photos that show none of the landmarks stay in its list), "log_loss" (nats) and
+        "calibration_error", the last two also at the temperature, prefixed with "scaled_", where
+        there is one.
+    """
+    known, in_list = answers.is_labelled, answers.labels != UNLABELLED
+    correct, labels = answers.correct[known], answers.labels[known]
+    listed = [photo for photo, is_in in zip(answers.photos, in_list, strict=True) if is_in]
+    result = {
+        "photos": len(labels),
+        **accuracies(correct, labels, num_landmarks),
+        f"top{TOP}_accuracy": float(answers.in_top[known].mean()),
+        "global_average_precision": global_average_precision(
+            answers.correct[in_list], answers.scores[in_list, 0], listed, len(labels)
+        ),
+        "log_loss": float(answers.loss[known].mean()),
+        "calibration_error": expected_calibration_error(answers.scores[known, 0], correct),
+    }
+    if answers.temperature is not None:
+        scores = answers.scaled_score[known]
+        result["scaled_log_loss"] = float(answers.scaled_loss[known].mean())
+        result["scaled_calibration_error"] = expected_calibration_error(scores, correct)
+    return result
+
+
+def accuracies(correct: np.ndarray, labels: np.ndarray, num_landmarks: int) -> dict:
+    """Measures which photos were named correctly.
+
+    Args:
+        correct: bool `(photos,)`.
+        labels: int64 `(photos,)`, of landmarks.
+        num_landmarks: Int.
+
+    Returns:
+        Dict of "accuracy", its 95 % interval "accuracy_interval", and "macro_accuracy": the mean,
+        over landmarks that have photos, of the fraction of their photos.
+    """
+    photos = np.bincount(labels, minlength=num_landmarks)
+    correct_of = np.bincount(labels[correct], minlength=num_landmarks)
+    return {
+        "accuracy": float(correct.mean()),
+        "accuracy_interval": wilson_interval(correct.sum(), len(labels)).tolist(),
+        "macro_accuracy": float((correct_of[photos > 0] / photos[photos > 0]).mean()),
+    }
+
+
+def measure_landmarks(answers: Answers, names: Sequence[str]) -> list[dict]:
+    """Measures each landmark that has photos or was an answer.
+
+    A photo that shows none of the landmarks counts as a wrong answer in the precision.
+
+    Returns:
+        Dicts of "landmark", "photos" (that show it), "answers" (photos it was named for),
+        "correct", "recall" and "precision", each None where undefined, and their 95 % intervals
+        "recall_interval" and "precision_interval".
+    """
+    in_list = answers.labels != UNLABELLED
+    labels, predicted = answers.labels[in_list], answers.predicted[in_list]
+    photos = np.bincount(labels[labels >= 0], minlength=len(names))
+    named = np.bincount(predicted, minlength=len(names))
+    correct = np.bincount(labels[labels == predicted], minlength=len(names))
+    recalls, precisions = wilson_interval(correct, photos), wilson_interval(correct, named)
+    return [
+        {
+            "landmark": names[label],
+            "photos": int(photos[label]),
+            "answers": int(named[label]),
+            "correct": int(correct[label]),
+            "recall": _fraction(correct[label], photos[label]),
+            "recall_interval": recalls[label].tolist(),
+            "precision": _fraction(correct[label], named[label]),
+            "precision_interval": precisions[label].tolist(),
+        }
+        for label in np.flatnonzero(photos + named).tolist()
+    ]
+
+
+def confused_pairs(answers: Answers, names: Sequence[str]) -> list[dict]:
+    """Returns `metrics.most_confused` of the photos with landmarks."""
+    known = answers.is_labelled
+    return most_confused(answers.labels[known], answers.predicted[known], names)
+
+
+def _fraction(part, whole):
+    return float(part / whole) if whole else None

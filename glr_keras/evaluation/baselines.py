@@ -1,0 +1,66 @@
+"""What an answer must be better than: the largest landmark, and the most similar train photo."""
+
+import keras
+import numpy as np
+
+from glr_keras.data.records import Records, photo_index
+from glr_keras.evaluation.answers import accuracies
+from glr_keras.evaluation.sources import FEATURES_BATCH, Evaluated
+from glr_keras.features.store import FeatureViews
+
+MAJORITY, NEAREST = "majority class", "nearest neighbour"
+
+
+def measure_baselines(evaluated: Evaluated, records: Records, split: str) -> dict[str, dict]:
+    """Measures what needs no training on a split of the records.
+
+    Returns:
+        Dict of "majority class": naming the landmark with most train photos always; and, where the
+        run has stored features, "nearest neighbour": naming that of the train photo (in any stored
+        view) whose features, averaged over space, have the largest cosine similarity. Each is a
+        dict as `answers.accuracies` returns.
+    """
+    train, views = evaluated.stored_views(records, "train"), evaluated.stored_views(records, split)
+    train_labels = train.labels if train is not None else photo_index(records, "train")[0]
+    labels = views.labels if views is not None else photo_index(records, split)[0]
+    num_landmarks = len(evaluated.landmarks)
+    most = np.bincount(train_labels, minlength=num_landmarks).argmax()
+    result = {MAJORITY: accuracies(labels == most, labels, num_landmarks)}
+    if train is not None and views is not None:
+        result[NEAREST] = accuracies(nearest_labels(train, views) == labels, labels, num_landmarks)
+    return result
+
+
+def nearest_labels(train: FeatureViews, views: FeatureViews) -> np.ndarray:
+    """Returns the label of the train photo most similar to each photo, int64 `(photos,)`.
+
+    Train features are read in blocks and never all in memory. Of equals, the first one counts.
+    """
+    (file,) = views.files.values()
+    blocks = [_pooled(file, rows) for rows in _blocks(len(views))]
+    photos = np.concatenate(blocks)
+    best = np.full(len(photos), -np.inf, np.float32)
+    labels = np.zeros(len(photos), np.int64)
+    for file in train.files.values():
+        for rows in _blocks(len(train)):
+            similarities = photos @ _pooled(file, rows).T
+            nearest = similarities.argmax(1)
+            highest = similarities[np.arange(len(photos)), nearest]
+            is_better = highest > best
+            best[is_better] = highest[is_better]
+            labels[is_better] = train.labels[rows[nearest[is_better]]]
+    return labels
+
+
+def _blocks(count):
+    return [
+        np.arange(start, min(start + FEATURES_BATCH, count))
+        for start in range(0, count, FEATURES_BATCH)
+    ]
+
+
+def _pooled(file, rows):
+    """Reads features, averages them over space and scales them to length 1."""
+    features = keras.ops.cast(file.rows(rows), "float32")
+    pooled = keras.ops.convert_to_numpy(keras.ops.mean(features, axis=(1, 2)))
+    return pooled / np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), 1e-12)

@@ -1,0 +1,116 @@
+"""Flags of `glr_keras.evaluate`, and what can be checked of them before TensorFlow starts."""
+
+import argparse
+import shlex
+from pathlib import Path
+
+from glr_keras.inference.model_dir import check_model, find_saved_model
+from glr_keras.inference.photo_inputs import check_sources
+from tfrecords.common.console import UserError
+
+RESULT = "evaluation.json"
+THRESHOLDS = ("accuracy", "top5_accuracy", "macro_accuracy", "global_average_precision")
+DESCRIPTION = (
+    "Measures a run or an export on the photos of a split, or in a folder: accuracies with "
+    "intervals, calibration, each landmark. Two of them are compared on the same photos. Exit code "
+    "1 where photos could not be read, or a number is below --fail-under."
+)
+
+
+def parse_arguments(argv=None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m glr_keras.evaluate", description=DESCRIPTION)
+    parser.add_argument(
+        "models",
+        nargs="+",
+        type=Path,
+        metavar="RUN_OR_EXPORT",
+        help="a run directory or an export, or two of them to compare",
+    )
+    photos = parser.add_mutually_exclusive_group()
+    photos.add_argument(
+        "--split", choices=("test", "validation"), help="of the records (default: test)"
+    )
+    photos.add_argument(
+        "--photos",
+        type=Path,
+        metavar="DIR",
+        help="a folder per landmark, named as the model names it; photos beside them have no label",
+    )
+    parser.add_argument(
+        "--data-dir", type=Path, metavar="DATA", help="records (default: those of the first run)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder for what is written (default: RUN/evaluation/SPLIT, or evaluation for an "
+        "export, two models or --photos)",
+    )
+    parser.add_argument(
+        "--fail-under",
+        nargs="+",
+        type=_threshold,
+        default=[],
+        metavar="NAME=X",
+        help="exit with code 1 if a number of the answer is lower, as in accuracy=.9; NAME is "
+        f"among {', '.join(THRESHOLDS)}",
+    )
+    return parser.parse_args(argv)
+
+
+def check_arguments(args: argparse.Namespace) -> None:
+    """Looks for models, photos and the folder to write to, before any work is done.
+
+    Raises:
+        UserError: a model is missing or not complete, there are more than two, photos are missing,
+            or the folder to write to holds something else.
+    """
+    if len(args.models) > 2:
+        raise UserError(f"Expected one model, or two to compare; got {len(args.models)}.")
+    for path in args.models:
+        check_model(path)
+    if args.photos is not None:
+        if not args.photos.is_dir():
+            raise UserError(f"--photos {args.photos}: expected a folder, and there is none.")
+        check_sources([str(args.photos)])
+    else:
+        args.split = args.split or "test"
+    args.out = args.out or _default_out(args)
+    _check_out(args.out)
+
+
+def _default_out(args):
+    (model, *others) = args.models
+    if others or args.photos or find_saved_model(model) is not None:
+        return Path("evaluation")
+    return model / "evaluation" / args.split
+
+
+def _check_out(folder):
+    """Accepts a new or empty folder, or one with an earlier evaluation, which is replaced."""
+    is_ours = (folder / RESULT).is_file()
+    if folder.exists() and not is_ours and (not folder.is_dir() or any(folder.iterdir())):
+        shown = shlex.quote(str(folder.with_name(folder.name + "-2")))
+        raise UserError(
+            f"{folder} holds something other than an evaluation; expected a new or empty folder. "
+            f"Delete it, or name another one: --out {shown}"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"The folder {folder} can't be made ({error.strerror}). Name another one: --out DIR"
+        ) from error
+
+
+def _threshold(text):
+    name, _, number = text.partition("=")
+    try:
+        value = float(number)
+    except ValueError:
+        value = -1.0
+    if name not in THRESHOLDS or not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(
+            f"expected NAME=X with X in [0, 1] and NAME among {', '.join(THRESHOLDS)}; got {text}"
+        )
+    return name, value

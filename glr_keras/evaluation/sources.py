@@ -1,0 +1,178 @@
+"""Where the answers to be measured come from: a head on stored features, or photos."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+from glr_keras.config import read_json
+from glr_keras.data.records import Records, raw_records
+from glr_keras.evaluation.answers import UNLABELLED
+from glr_keras.features.reading import find_views
+from glr_keras.features.store import FeatureViews
+from glr_keras.inference.landmark_model import LandmarkModel, load
+from glr_keras.inference.model_dir import find_saved_model
+from glr_keras.models.answer import answer_log_probabilities
+from tfrecords.common.console import UserError
+
+FEATURES_BATCH = 256  # photos' features; only speed and memory depend on it
+PHOTOS_BATCH = 32
+ANSWER = "answer"  # name of what the model answers, beside the names of its branches
+
+
+@dataclass(frozen=True)
+class LabelledPhoto:
+    """A photo to measure on.
+
+    Attributes:
+        name: Its path, or its id in the records.
+        source: Path, or bytes of the file.
+        label: Int, as in `answers.Answers`.
+    """
+
+    name: str
+    source: str | bytes
+    label: int = UNLABELLED
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Photos and what the model says of them.
+
+    Attributes:
+        photos: Ids or paths.
+        labels: int64 `(photos,)`.
+        outputs: Dict of float32 `(photos, landmarks)`: log probabilities of the "answer", and
+            logits of each branch, where there are two.
+    """
+
+    photos: list[str]
+    labels: np.ndarray
+    outputs: dict[str, np.ndarray]
+
+
+class Evaluated:
+    """A run or an export that is measured.
+
+    Args:
+        path: Of the run or the export.
+
+    Attributes:
+        path: The same.
+        model: LandmarkModel.
+        failed: (name, reason) of each photo that could not be read so far.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.model: LandmarkModel = load(path)
+        self.failed: list[tuple[str, str]] = []
+        self._is_run = find_saved_model(path) is None
+        self._views: dict[tuple[str, str], FeatureViews | None] = {}
+
+    @property
+    def landmarks(self) -> list[str]:
+        return self.model.landmarks
+
+    def stored_views(self, records: Records, split: str) -> FeatureViews | None:
+        """Returns the features of a split that the run has stored; None if there are not all."""
+        key = records.fingerprint, split
+        if key not in self._views:
+            self._views[key] = self._find_views(records, split)
+        return self._views[key]
+
+    def _find_views(self, records, split):
+        environment = self.path / "environment.json"
+        if not (self._is_run and environment.exists()):
+            return None
+        config = read_json(self.path / "config.json")
+        facts = json.loads(environment.read_text(encoding="utf-8"))
+        if config.is_live or "backbone_weights" not in facts:
+            return None
+        shape = self.model.recognizer.backbone.output_shape[1:]
+        return find_views(records, split, facts["backbone_weights"], shape, config)
+
+    def check_records(self, records: Records) -> None:
+        """Compares the landmarks of records with the model's.
+
+        Raises:
+            UserError: they are others.
+        """
+        if records.landmarks != self.landmarks:
+            raise UserError(
+                f"{records.data_dir} holds other landmarks ({len(records.landmarks):,}) than "
+                f"{self.path} knows ({len(self.landmarks):,}). Name records of the same landmarks "
+                "with --data-dir DATA, or photos with --photos DIR."
+            )
+
+    def split_batches(self, records: Records, split: str) -> Iterator[Batch]:
+        """Yields all photos of a split in record order, from stored features if there are any."""
+        views = self.stored_views(records, split)
+        if views is not None:
+            yield from self._feature_batches(views)
+            return
+        rows = raw_records(records, split).as_numpy_iterator()
+        photos = (
+            LabelledPhoto(row["photo_id"].decode(), row["image"], int(row["label"])) for row in rows
+        )
+        with tqdm(
+            total=records.num_photos(split), desc=f"Photos of {split}", unit=" photos"
+        ) as bar:
+            yield from self.photo_batches(photos, bar)
+
+    def _feature_batches(self, views):
+        (file,) = views.files.values()
+        head = self.model.recognizer.head
+        for start in range(0, len(views), FEATURES_BATCH):
+            rows = np.arange(start, min(start + FEATURES_BATCH, len(views)))
+            outputs = _named(head, head.predict_on_batch(file.rows(rows)))
+            yield Batch([views.photo_ids[row] for row in rows], views.labels[rows], outputs)
+
+    def photo_batches(self, photos: Iterable[LabelledPhoto], bar: tqdm) -> Iterator[Batch]:
+        """Yields photos that can be read, in order; the others are added to `failed`."""
+        photos = iter(photos)
+        while batch := list(islice(photos, PHOTOS_BATCH)):
+            outcomes = self._answer([photo.source for photo in batch])
+            bar.update(len(batch))
+            read = []
+            for photo, outcome in zip(batch, outcomes, strict=True):
+                if isinstance(outcome, str):
+                    self.failed.append((photo.name, outcome))
+                else:
+                    read.append((photo, outcome))
+            if read:
+                labels = np.array([photo.label for photo, _ in read], np.int64)
+                names = read[0][1]
+                outputs = {name: np.stack([one[name] for _, one in read]) for name in names}
+                yield Batch([photo.name for photo, _ in read], labels, outputs)
+
+    def _answer(self, sources):
+        """Returns for each photo a dict from output to its logits, or a reason."""
+        if not self._is_run:
+            tiny = np.finfo(np.float32).tiny
+            return [
+                one
+                if isinstance(one, str)
+                else {ANSWER: np.log(np.maximum(one.probabilities, tiny))}
+                for one in self.model.try_predict(sources)
+            ]
+        recognizer = self.model.recognizer
+        views = self.model.try_views(sources)
+        read = [view for view in views if not isinstance(view, str)]
+        if not read:
+            return views
+        outputs = _named(recognizer, recognizer.predict_on_batch(np.stack(read)))
+        rows = iter(
+            {name: values[row] for name, values in outputs.items()} for row in range(len(read))
+        )
+        return [view if isinstance(view, str) else next(rows) for view in views]
+
+
+def _named(model, logits):
+    answer = keras.ops.convert_to_numpy(answer_log_probabilities(logits, model.answer))
+    return {ANSWER: answer, **(logits if len(model.branches) > 1 else {})}

@@ -1,0 +1,103 @@
+"""Intervals, calibration, a test for pairs: statistics of answers, from arrays alone."""
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.stats import binomtest, norm
+
+from glr_keras.runs.metrics import log_softmax
+
+CONFIDENCE = 0.95  # of all intervals
+BINS = 15  # of equal width, for the calibration error, as in Guo et al.
+TEMPERATURES = (0.05, 20.0)  # what is searched; the ends only catch models that are never wrong
+
+
+def wilson_interval(successes: np.ndarray, trials: np.ndarray) -> np.ndarray:
+    """Returns the 95 % interval of fractions, float64 `(..., 2)`; [0, 1] where nothing was tried.
+
+    Args:
+        successes: int `(...)`.
+        trials: int `(...)`, at least as many.
+
+    Reference:
+    - [Wilson, 1927](https://doi.org/10.1080/01621459.1927.10502953)
+    """
+    successes, trials = np.asarray(successes, np.float64), np.asarray(trials, np.float64)
+    z = norm.ppf((1 + CONFIDENCE) / 2)
+    count = np.maximum(trials, 1)
+    fraction = successes / count
+    centre = fraction + z**2 / (2 * count)
+    half = z * np.sqrt(fraction * (1 - fraction) / count + z**2 / (4 * count**2))
+    ends = np.stack([centre - half, centre + half], -1) / (1 + z**2 / count)[..., None]
+    return np.where(trials[..., None] > 0, np.clip(ends, 0, 1), [0.0, 1.0])
+
+
+def expected_calibration_error(scores: np.ndarray, correct: np.ndarray) -> float:
+    """Returns how far accuracy is from the probability of the answer, on average over photos.
+
+    Sum over 15 bins of the score, each `(low, high]`, of (photos in the bin / photos) x
+    |accuracy in the bin - mean score in the bin|.
+
+    Args:
+        scores: float `(photos,)` in [0, 1], of the answers.
+        correct: bool `(photos,)`.
+
+    Reference:
+    - [Guo et al., 2017](https://arxiv.org/abs/1706.04599), equation 3
+    """
+    bins = np.clip(np.ceil(scores * BINS).astype(np.int64) - 1, 0, BINS - 1)
+    gaps = np.bincount(bins, correct - scores.astype(np.float64), BINS)
+    return float(np.abs(gaps).sum() / len(scores))
+
+
+def apply_temperature(log_probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """Returns log probabilities proportional to `probabilities ** (1 / temperature)`, float64.
+
+    Of one branch that is the softmax of its logits, divided by the temperature.
+    """
+    return log_softmax(log_probabilities.astype(np.float64) / temperature)
+
+
+def fit_temperature(log_probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Returns the temperature at which the cross-entropy of the labels is lowest.
+
+    Args:
+        log_probabilities: float `(photos, landmarks)`.
+        labels: int64 `(photos,)`.
+
+    Reference:
+    - [Guo et al., 2017](https://arxiv.org/abs/1706.04599), section 4.2
+    """
+    rows = np.arange(len(labels))
+
+    def loss(log_temperature):
+        scaled = apply_temperature(log_probabilities, np.exp(log_temperature))
+        return -scaled[rows, labels].mean()
+
+    found = minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded")
+    return float(np.exp(found.x))
+
+
+def mcnemar(first: np.ndarray, second: np.ndarray) -> dict:
+    """Tests whether two models are correct equally often, from the photos where one of them is.
+
+    Exact: under the null hypothesis, each such photo goes to either model with probability 1/2.
+
+    Args:
+        first, second: bool `(photos,)`, whether each model is correct.
+
+    Returns:
+        Dict of "only_first" and "only_second" (photos where one alone is correct), "both",
+        "neither" and "p_value" (two-sided).
+
+    Reference:
+    - [McNemar, 1947](https://doi.org/10.1007/BF02295996)
+    """
+    only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
+    changed = only_first + only_second
+    return {
+        "both": int((first & second).sum()),
+        "only_first": only_first,
+        "only_second": only_second,
+        "neither": int((~first & ~second).sum()),
+        "p_value": float(binomtest(only_first, changed).pvalue) if changed else 1.0,
+    }

@@ -1,0 +1,174 @@
+"""The command: what it measures, writes, prints and refuses."""
+
+import csv
+import json
+import shutil
+import sys
+
+import pytest
+
+from glr_keras import evaluate as command
+from tfrecords.common.console import UserError
+
+
+@pytest.fixture
+def evaluate(monkeypatch, capfd, tmp_path):
+    """Runs the command in this process; returns its exit code and what it printed."""
+
+    def run(*arguments):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["evaluate", *map(str, arguments)])
+        code = 0
+        try:
+            command.main()
+        except SystemExit as end:
+            code = end.code
+        said = capfd.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+@pytest.fixture
+def album(demo_photos, tmp_path):
+    """Two photos each of two landmarks, with the names of their folders."""
+    for number in (0, 1, 5, 6):
+        folder = tmp_path / "album" / demo_photos[number].parent.name
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(demo_photos[number], folder / f"{number}.jpg")
+    return tmp_path / "album"
+
+
+def read_result(folder):
+    return json.loads((folder / "evaluation.json").read_text())
+
+
+def read_rows(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_is_measured_on_its_stored_features_and_agrees_with_its_metrics(
+    evaluate, small_run, tmp_path
+):
+    code, out, err = evaluate(small_run, "--out", tmp_path / "out")
+    assert (code, err) == (0, "")
+    result = read_result(tmp_path / "out")
+    metrics = json.loads((small_run / "metrics.json").read_text())["test"]
+    assert (result["computed_from"], result["photos"], result["unreadable"]) == (
+        "stored features",
+        10,
+        0,
+    )
+    assert set(result["outputs"]) == {"answer", "attention", "perception"}
+    for output, prefix in [("answer", ""), ("attention", "attention_")]:
+        measured = result["outputs"][output]
+        assert measured["accuracy"] == metrics[f"{prefix}accuracy"]
+        assert measured["log_loss"] == pytest.approx(metrics[f"{prefix}loss"], rel=1e-6)
+        gap = metrics[f"{prefix}global_average_precision"]
+        assert measured["global_average_precision"] == pytest.approx(gap)
+        assert measured["scaled_log_loss"] > 0
+    assert result["baselines"]["majority class"]["accuracy"] == 0.1
+    assert result["baselines"]["nearest neighbour"]["accuracy"] > 0.1
+    rows = read_rows(tmp_path / "out" / "predictions.csv")
+    correct = sum(row["label"] == row["landmark_1"] for row in rows)
+    assert correct / len(rows) == metrics["accuracy"]
+    assert len(result["landmarks"]) == 10
+    assert "nearest neighbour" in out
+
+
+def test_photos_give_what_stored_features_give(
+    evaluate, small_run, small_export, demo_data, tmp_path
+):
+    run = shutil.copytree(small_run, tmp_path / "run")
+    evaluate(run, "--split", "validation")
+    stored = read_result(run / "evaluation" / "validation")
+    code, _, _ = evaluate(small_export, "--split", "validation", "--data-dir", demo_data)
+    shown = read_result(tmp_path / "evaluation")
+    assert (code, shown["computed_from"]) == (0, "photos")
+    assert shown["outputs"]["answer"]["accuracy"] == stored["outputs"]["answer"]["accuracy"]
+    expected = stored["outputs"]["answer"]["log_loss"]
+    assert shown["outputs"]["answer"]["log_loss"] == pytest.approx(expected, rel=0.02)
+    assert set(shown["baselines"]) == {"majority class"}
+
+
+def test_a_folder_of_photos_is_matched_by_name(evaluate, small_run, album, tmp_path):
+    (album / "nowhere").mkdir()
+    shutil.copy(next(album.glob("*/0.jpg")), album / "nowhere" / "x.jpg")
+    shutil.copy(next(album.glob("*/1.jpg")), album / "loose.jpg")
+    (album / "nowhere" / "cut.jpg").write_bytes(b"\xff\xd8\xff\xe0 no photo")
+    code, out, err = evaluate(small_run, "--photos", album)
+    assert code == 1
+    assert "nowhere (2 photos" in err
+    assert "1 photos could not be read." in err
+    result = read_result(tmp_path / "evaluation")
+    counted = {name: result[name] for name in ("without_landmark", "unlabelled", "unreadable")}
+    assert counted == {"without_landmark": 1, "unlabelled": 1, "unreadable": 1}
+    assert result["outputs"]["answer"]["photos"] == 4
+    assert result["temperatures"]["answer"] > 0
+    rows = {row["photo"]: row for row in read_rows(tmp_path / "evaluation" / "predictions.csv")}
+    assert rows[str(album / "nowhere" / "cut.jpg")]["error"] == "damaged"
+    assert rows[str(album / "nowhere" / "x.jpg")]["label"] == "(none of the landmarks)"
+    assert rows[str(album / "loose.jpg")]["label"] == ""
+    assert str(album / "nowhere" / "cut.jpg") in out
+
+
+def test_photos_without_folders_get_scores_only(evaluate, small_run, album, tmp_path):
+    for photo in album.glob("*/*.jpg"):
+        photo.rename(album / photo.name)
+    for folder in album.glob("*/"):
+        folder.rmdir()
+    code, out, _ = evaluate(small_run, "--photos", album)
+    assert code == 0
+    assert "scores only" in out
+    assert "outputs" not in read_result(tmp_path / "evaluation")
+    assert len(read_rows(tmp_path / "evaluation" / "predictions.csv")) == 4
+    with pytest.raises(UserError, match="--fail-under needs photos with labels"):
+        evaluate(small_run, "--photos", album, "--fail-under", "accuracy=.5")
+
+
+def test_folders_of_other_landmarks_are_refused(evaluate, small_run, album):
+    for folder in sorted(album.iterdir()):
+        folder.rename(album / f"my-{folder.name}")
+    with pytest.raises(UserError, match=r"None of the 2 folders in .* has the name of a landmark"):
+        evaluate(small_run, "--photos", album)
+
+
+def test_a_number_below_the_threshold_gives_exit_code_1(evaluate, small_run, tmp_path):
+    flags = (small_run, "--out", tmp_path / "out", "--fail-under")
+    assert evaluate(*flags, "accuracy=0", "top5_accuracy=0")[0] == 0
+    code, _, err = evaluate(*flags, "accuracy=1", "log_loss=1")
+    assert code == 2
+    assert "log_loss" in err
+    code, _, err = evaluate(*flags, "global_average_precision=1")
+    assert code == 1
+    assert "is below 1 (--fail-under)" in err
+
+
+def test_a_run_compared_with_itself_changes_nothing(evaluate, small_run, small_export, tmp_path):
+    code, out, _ = evaluate(small_run, small_export)
+    assert code == 0
+    result = read_result(tmp_path / "evaluation")
+    test = result["comparison"]
+    assert (test["only_first"], test["only_second"], test["p_value"]) == (0, 0, 1.0)
+    assert test["both"] + test["neither"] == 10
+    assert [one["computed_from"] for one in result["models"]] == ["stored features", "photos"]
+    assert read_rows(tmp_path / "evaluation" / "changed.csv") == []
+    assert "p = 1" in out
+    assert (tmp_path / "evaluation" / "predictions-2.csv").exists()
+
+
+def test_a_folder_with_other_files_is_not_written_to(evaluate, small_run, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match="holds something other than an evaluation"):
+        evaluate(small_run, "--out", tmp_path / "mine")
+
+
+def test_a_run_that_is_not_complete_is_refused_with_how_to_finish_it(evaluate, small_run, tmp_path):
+    run = shutil.copytree(small_run, tmp_path / "run")
+    (run / "metrics.json").unlink()
+    with pytest.raises(
+        UserError, match=r"is not complete.*Finish it with: python -m glr_keras.fit"
+    ):
+        evaluate(run)

@@ -76,7 +76,11 @@ def small_run(demo_data, tmp_path_factory):
         "head_units": (16,),
         "attention_channels": 8,
         "batch_size": 6,
+        "pooling": "flatten",  # random features tell landmarks apart by place
         "optimizer": "adam",
+        "schedule": "constant",
+        "warmup_epochs": 0,
+        "epochs": 4,
         "views": 1,
     }
     train(FitConfig(data_dir=str(demo_data), run_dir=str(run_dir), **small))

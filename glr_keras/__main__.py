@@ -14,6 +14,7 @@ COMMANDS = {  # short name: (module, what it does), in the order of use
     "evaluate": ("glr_keras.evaluate", "measure a run, or two on the same photos"),
     "predict": ("glr_keras.predict", "name the landmarks of photos"),
     "explain": ("glr_keras.explain", "show and measure where models look"),
+    "report": ("glr_keras.report", "one HTML file about runs"),
     "export": ("glr_keras.export", "a run -> a SavedModel that takes photo files"),
 }
 

@@ -158,6 +158,7 @@ def print_result(run_dir: Path, metrics: dict, seconds: float) -> None:
         f"best epoch {metrics['best_epoch']} of {metrics['epochs']}; {seconds:.0f} s in all."
     )
     print(f"Where it looked: {run_dir}/figures/attention_grid.png")
+    print(f"All of it in one page: {run_dir}/report.html")
     print(f"Everything else: {run_dir} (metrics.json, history.csv, model.keras, figures/)")
 
 

@@ -28,7 +28,7 @@ LAYERS = {
         ["reporting"],
         ["training", "inference"],
         ["explaining", "evaluation"],
-        ["fit", "evaluate", "predict", "explain", "export"],
+        ["fit", "evaluate", "predict", "explain", "report", "export"],
     ],
     "tuning": [
         ["space"],
@@ -191,6 +191,7 @@ def test_light_modules_start_neither_tensorflow_nor_keras(run_python):
         "glr_keras.inference.model_dir",
         "glr_keras.inference.photo_inputs",
         "glr_keras.predict",
+        "glr_keras.report",
         "glr_keras.runs.run_dir",
         "tuning",
         "tuning.choice",

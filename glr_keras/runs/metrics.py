@@ -47,6 +47,15 @@ class SplitMetrics:
         """Returns the predicted labels of all photos so far, int64 `(photos,)`."""
         return self._all(output, "predicted")
 
+    def of_photos(self, measure: str, output: str = "") -> np.ndarray:
+        """Returns a measure of all photos so far, array `(photos,)`.
+
+        Args:
+            measure: "loss", cross-entropy in nats, or "score", log of the highest probability.
+            output: Name of a branch; empty for the answer.
+        """
+        return self._all(output, measure)
+
     def result(self, photo_ids: Sequence[str], names: Sequence[str]) -> dict:
         """Returns what was measured.
 

@@ -16,8 +16,10 @@ from glr_keras.models.heads import build_head
 from glr_keras.models.precision import choose_precision
 from glr_keras.models.recognizer import Recognizer
 from glr_keras.reporting.report import draw_figures
+from glr_keras.reporting.run_report import write_run_report
 from glr_keras.runs.context import RunContext
 from glr_keras.runs.metrics import SplitMetrics
+from glr_keras.runs.predictions import photo_results, write_predictions
 from glr_keras.runs.run_dir import RunDir, TrainingState
 from glr_keras.training.batches import LivePhotos, Source, StoredFeatures
 from glr_keras.training.distribution import check_batch_size, make_strategy
@@ -119,15 +121,21 @@ def open_source(context: RunContext, weights_hash: str, devices: int = 1) -> Sou
 
 
 def complete_run(context: RunContext, source: Source, state: TrainingState) -> dict:
-    """Writes the trained model, what it reaches and its figures; `metrics.json` comes last."""
+    """Writes the trained model, what it reaches, figures and report; `metrics.json` comes last.
+
+    Where one of them can't be written, the same command writes them again, without training.
+    """
     print("Measuring on validation and test photos.", flush=True)
     metrics, names = describe_run(context, state), context.records.landmarks
     for split in ("validation", "test"):
         measured = measure_split(context.model, source, split)
         metrics[split] = measured.result(source.index(split)[1], names)
-    print("Writing model and figures.", flush=True)
+    print("Writing model, figures and report.", flush=True)
     context.run.save_model(context.recognizer)
     draw_figures(context, state, measured, metrics)
+    results = photo_results(source.index("test")[1], measured, names)
+    write_predictions(context.run.path, results)
+    write_run_report(context, metrics, results)
     context.run.write_json("metrics.json", metrics)
     context.run.delete_checkpoint()
     return metrics

@@ -1,0 +1,120 @@
+"""RunContents: what the files of a run say, read for its report. No TensorFlow here."""
+
+import csv
+import dataclasses
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from glr_keras.config import FitConfig, read_json
+from glr_keras.data.manifest import fingerprint, read_manifest
+from glr_keras.runs.predictions import PhotoResult
+from glr_keras.runs.run_dir import RunDir
+from tfrecords.common.console import UserError
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class RunContents:
+    """What the files of a run say.
+
+    Attributes:
+        name: Of its folder.
+        config: FitConfig of the run.
+        metrics: What `metrics.json` holds, or will hold.
+        environment: What `environment.json` holds.
+        landmarks: Names in label order.
+        history: Measure -> values, one per epoch.
+        counts: Landmark -> split -> photos; empty where the records are gone.
+        results: One per test photo, in the order of the records.
+        notes: What a reader must know first.
+    """
+
+    name: str
+    config: FitConfig
+    metrics: dict
+    environment: dict
+    landmarks: Sequence[str]
+    history: dict[str, list[float]]
+    counts: dict[str, dict[str, int]]
+    results: Sequence[PhotoResult]
+    notes: Sequence[str] = ()
+
+
+def read_contents(
+    run: RunDir, metrics: dict, results: Sequence[PhotoResult], data_dir: Path, notes: Sequence[str]
+) -> RunContents:
+    """Reads the files of a run.
+
+    Args:
+        run: The run.
+        metrics: What its `metrics.json` holds, or will hold.
+        results: From `glr_keras.runs.predictions`.
+        data_dir: Where the records of the run are now.
+        notes: What a reader must know first, beside the warning of the run.
+
+    Raises:
+        UserError: a file of the run is missing or damaged.
+    """
+    config = read_json(run.path / "config.json")
+    try:
+        environment = {}
+        if run.environment.exists():  # versions before had none
+            environment = json.loads(run.environment.read_text(encoding="utf-8"))
+        labels = (run.path / "labels.txt").read_text(encoding="utf-8")
+        history = _read_history(run.path / "history.csv")
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"A file of the run {run.path} can't be read: {error}.") from error
+    warning = [metrics["warning"]] if "warning" in metrics else []
+    return RunContents(
+        name=run.path.resolve().name,
+        config=config,
+        metrics=metrics,
+        environment=environment,
+        landmarks=labels.removesuffix("\n").split("\n"),
+        history=history,
+        counts=_read_counts(data_dir, environment.get("records")),
+        results=results,
+        notes=[*warning, *notes],
+    )
+
+
+def command_of(config: FitConfig) -> str:
+    """Returns the command that trains with `config`: its data and what differs from the default."""
+    words = ["python", "-m", "glr_keras.fit"]
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if value == field.default:
+            continue
+        flag = field.name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        elif isinstance(value, tuple):
+            words += [f"--{flag}", *map(str, value)]
+        else:
+            words += [f"--{flag}", str(value)]
+    return shlex.join(words)
+
+
+def _read_history(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return {name: [float(row[name]) for row in rows] for name in (rows[0] if rows else ())}
+
+
+def _read_counts(data_dir, records):
+    """Reads how many photos each landmark has; nothing where these are other records."""
+    manifest = read_manifest(data_dir)
+    if manifest is None or (records and fingerprint(manifest) != records):
+        return {}
+    path = data_dir / "landmarks.csv"
+    if not path.exists():
+        return {}
+    with open(path, newline="", encoding="utf-8") as file:
+        return {
+            row["name"]: {split: int(row[split]) for split in SPLITS}
+            for row in csv.DictReader(file)
+        }

@@ -1,0 +1,145 @@
+"""Renders a report: one HTML file that needs nothing else, neither network nor server."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import jinja2
+
+from glr_keras.reporting import plots
+from glr_keras.reporting.contents import RunContents, command_of
+from glr_keras.reporting.tables import (
+    confused_pairs,
+    confusion_rows,
+    headline_rows,
+    landmark_rows,
+    least_sure,
+    majority_class,
+    photos_of_cells,
+    worst_mistakes,
+)
+from glr_keras.reporting.thumbnails import PhotoImages
+
+EXPLAINED = 12  # photos under their maps, of the worst mistakes and of the least sure each
+MAX_THUMBNAILS = 600  # of all runs of a report
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Numbers of the test photos that a report shows.
+
+    Attributes:
+        worst: Wrong photos with the highest loss, with maps.
+        least_sure: Photos with the lowest score, with maps.
+        of_cells: Photos that open from the matrix.
+    """
+
+    worst: Sequence[int]
+    least_sure: Sequence[int]
+    of_cells: Sequence[int]
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """A run and the photos that its report shows.
+
+    Attributes:
+        contents: What its files say.
+        selection: The photos to show.
+        images: Those of them that could be read.
+    """
+
+    contents: RunContents
+    selection: Selection
+    images: PhotoImages
+
+
+def select_photos(contents: RunContents, max_thumbnails: int = MAX_THUMBNAILS) -> Selection:
+    """Chooses the photos that a report shows."""
+    worst = worst_mistakes(contents.results, EXPLAINED)
+    unsure = least_sure(contents.results, EXPLAINED, worst)
+    return Selection(worst, unsure, photos_of_cells(contents.results, max_thumbnails))
+
+
+def render_report(runs: Sequence[RunReport]) -> str:
+    """Returns the report of one run, or of several side by side; the same runs, the same bytes."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("glr_keras.reporting"),
+        autoescape=True,  # names of landmarks and photos can be anything
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = lambda value: "\u2013" if value != value else f"{value:.1%}"
+    return environment.get_template("report.html").render(
+        runs=[_describe(run) for run in runs], plots=plots
+    )
+
+
+def _describe(run):
+    contents = run.contents
+    landmarks, left_out = landmark_rows(contents)
+    return {
+        "name": contents.name,
+        "metrics": contents.metrics,
+        "notes": contents.notes,
+        "command": command_of(contents.config),
+        "settings": _settings(contents.config),
+        "environment": list(_flatten(contents.environment)),
+        "headline": headline_rows(contents.metrics),
+        "majority": majority_class(contents),
+        "plots": plots.training_plots(contents),
+        "history": list(contents.history),
+        "epochs": list(zip(*contents.history.values(), strict=True)),
+        "bars": plots.class_histogram(contents),
+        "landmarks": landmarks,
+        "left_out": left_out,
+        "names": contents.landmarks,
+        "matrix": confusion_rows(contents),
+        "pairs": confused_pairs(contents),
+        "photos": _photos(run),
+        "total": len(contents.results),
+        "galleries": [
+            ("worst", "Worst mistakes", _gallery(run, run.selection.worst)),
+            ("unsure", "Least sure photos", _gallery(run, run.selection.least_sure)),
+        ],
+    }
+
+
+def _settings(config):
+    return [
+        (field.name, getattr(config, field.name), getattr(config, field.name) != field.default)
+        for field in dataclasses.fields(config)
+    ]
+
+
+def _flatten(values, prefix=""):
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{name}: ")
+        else:
+            shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+            yield prefix + name, shown
+
+
+def _photos(run):
+    """Returns what the page's script needs of each photo."""
+    return [
+        {
+            "id": run.contents.results[number].photo_id,
+            "landmark": run.contents.results[number].landmark,
+            "predicted": run.contents.results[number].predicted,
+            "score": f"{run.contents.results[number].score:.1%}",
+            "image": run.images.thumbnails[number],
+        }
+        for number in run.selection.of_cells
+        if number in run.images.thumbnails
+    ]
+
+
+def _gallery(run, numbers):
+    return [
+        (run.contents.results[number], run.images.views[number], run.images.overlays[number])
+        for number in numbers
+        if number in run.images.views
+    ]

@@ -1,0 +1,135 @@
+"""Where the lines and bars of a report's plots are, in the units of their SVG."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from glr_keras.reporting.contents import SPLITS, RunContents
+
+WIDTH, HEIGHT = 420, 250
+LEFT, RIGHT, TOP, BOTTOM = 44, 10, 10, 36  # around the axes
+MAX_NAMED_BARS = 60  # landmarks; more have no room for their names
+MAX_BARS = 200
+BRANCHES = {"": "answer", "attention_": "attention", "perception_": "perception"}
+MEASURES = {"cross-entropy (nats)": ("loss", "cross_entropy"), "accuracy": ("accuracy",)}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a plot: `points` as SVG takes them."""
+
+    name: str
+    colour: str
+    is_dashed: bool
+    points: Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Lines over the epochs, with the ticks of both axes as (position, text)."""
+
+    title: str
+    lines: Sequence[Line]
+    x_ticks: Sequence[tuple[float, str]]
+    y_ticks: Sequence[tuple[float, str]]
+    best: float
+
+
+def training_plots(contents: RunContents) -> list[Plot]:
+    """Returns the plots of losses and of accuracies, train dashed and validation solid."""
+    epochs = contents.metrics["epochs"]
+    best = _x(contents.metrics["best_epoch"], epochs)
+    step = math.ceil(epochs / 8)
+    x_ticks = [(_x(epoch, epochs), str(epoch)) for epoch in range(1, epochs + 1, step)]
+    plots = []
+    for title, measures in MEASURES.items():
+        curves = _curves(contents.history, measures)
+        if not curves:
+            continue
+        highest = 1.0 if title == "accuracy" else max(max(values) for *_, values in curves)
+        ticks = nice_ticks(highest)
+        lines = [
+            Line(name, colour, is_dashed, _points(values, epochs, ticks[-1]))
+            for name, colour, is_dashed, values in curves
+        ]
+        y_ticks = [(_y(value, ticks[-1]), f"{value:.10g}") for value in ticks]
+        plots.append(Plot(title, lines, x_ticks, y_ticks, best))
+    return plots
+
+
+def _curves(history, measures):
+    """Returns (name, colour, is_dashed, values) of what was measured on train and validation."""
+    found = []
+    prefixes = [prefix for prefix in BRANCHES if f"val_{prefix}accuracy" in history]
+    if "" in prefixes and "attention_" not in prefixes:
+        prefixes = [""]  # a branch that is alone is the answer
+    for prefix in prefixes:
+        measure = measures[-1] if prefix == "" else measures[0]
+        for split, start in (("train", ""), ("validation", "val_")):
+            values = history.get(f"{start}{prefix}{measure}")
+            if values and all(map(math.isfinite, values)):
+                name = f"{BRANCHES[prefix]}, {split}"
+                found.append((name, BRANCHES[prefix], split == "train", values))
+    return found
+
+
+def nice_ticks(highest: float, most: int = 5) -> list[float]:
+    """Returns round numbers from 0 up to `highest` or a little more, at most `most` + 1 of them."""
+    highest = max(highest, 1e-3)  # a loss of 0 has an axis, too
+    power = 10.0 ** math.floor(math.log10(highest / most))
+    step = next(power * factor for factor in (1, 2, 5, 10) if highest / (power * factor) <= most)
+    return [round(number * step, 12) for number in range(max(1, math.ceil(highest / step)) + 1)]
+
+
+def _x(epoch, epochs):
+    return round(LEFT + (epoch - 0.5) / epochs * (WIDTH - LEFT - RIGHT), 1)
+
+
+def _y(value, highest):
+    return round(HEIGHT - BOTTOM - value / highest * (HEIGHT - TOP - BOTTOM), 1)
+
+
+def _points(values, epochs, highest):
+    return [(_x(n, epochs), _y(min(v, highest), highest)) for n, v in enumerate(values, 1)]
+
+
+def class_histogram(contents: RunContents) -> list[dict]:
+    """Returns bars of photos per landmark, most photos first.
+
+    Returns:
+        Dicts of "name", "photos" (by split), "total" and "widths" (percent of the longest bar, by
+        split). Of many landmarks, a bar stands for several that follow each other, and has their
+        mean.
+    """
+    counts = contents.counts or _test_counts(contents)
+    ordered = sorted(counts.items(), key=lambda item: (-sum(item[1].values()), item[0]))
+    if len(ordered) > MAX_NAMED_BARS:
+        ordered = _means(ordered)
+    longest = max((sum(one.values()) for _, one in ordered), default=0) or 1
+    return [
+        {
+            "name": name,
+            "photos": photos,
+            "total": sum(photos.values()),
+            "widths": {split: round(100 * n / longest, 2) for split, n in photos.items()},
+        }
+        for name, photos in ordered
+    ]
+
+
+def _test_counts(contents):
+    counts = {name: {"test": 0} for name in contents.landmarks}
+    for one in contents.results:
+        counts[one.landmark]["test"] += 1
+    return counts
+
+
+def _means(ordered):
+    size = math.ceil(len(ordered) / MAX_BARS)
+    bars = []
+    for start in range(0, len(ordered), size):
+        group = ordered[start : start + size]
+        splits = [split for split in SPLITS if split in group[0][1]]
+        means = {split: round(sum(c[split] for _, c in group) / len(group), 1) for split in splits}
+        bars.append((f"landmarks {start + 1} to {start + len(group)}", means))
+    return bars

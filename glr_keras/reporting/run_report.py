@@ -1,0 +1,99 @@
+"""Puts the report of a run together: at the end of training, and later from its files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from glr_keras.config import read_json
+from glr_keras.data.records import Records, photo_batches
+from glr_keras.models.attention import explain
+from glr_keras.models.recognizer import Recognizer
+from glr_keras.reporting.contents import read_contents
+from glr_keras.reporting.html import MAX_THUMBNAILS, RunReport, render_report, select_photos
+from glr_keras.reporting.thumbnails import MAX_BYTES, PhotoImages, read_images
+from glr_keras.runs.context import RunContext
+from glr_keras.runs.metrics import log_softmax
+from glr_keras.runs.predictions import PhotoResult
+from glr_keras.runs.run_dir import RunDir
+
+BATCH = 32  # photos recognised at once
+
+
+def write_run_report(context: RunContext, metrics: dict, results: Sequence[PhotoResult]) -> None:
+    """Writes `report.html` of a run whose training is over.
+
+    The backbone sees only the photos that are shown with maps: the answers are known.
+
+    Args:
+        context: RunContext of the trained model.
+        metrics: What `metrics.json` will hold.
+        results: One per test photo.
+    """
+    one = report_run(
+        context.run, metrics, results, context.records.data_dir, context.records, context.recognizer
+    )
+    context.run.write_text("report.html", render_report([one]))
+
+
+def report_run(
+    run: RunDir,
+    metrics: dict,
+    results: Sequence[PhotoResult],
+    data_dir: Path,
+    records: Records | None = None,
+    recognizer: Recognizer | None = None,
+    notes: Sequence[str] = (),
+    num_runs: int = 1,
+) -> RunReport:
+    """Returns what the report of a run shows.
+
+    Args:
+        run: The run.
+        metrics: What its `metrics.json` holds, or will hold.
+        results: One per test photo; empty where they are unknown.
+        data_dir: Where its records are, or were.
+        records: Of the run; None where they are gone, and then no photo is shown.
+        recognizer: Recognizer of the run; needed with `records`.
+        notes: What a reader must know first.
+        num_runs: Runs that share the report, and the size of its file.
+    """
+    contents = read_contents(run, metrics, results, data_dir, notes)
+    selection = select_photos(contents, MAX_THUMBNAILS // num_runs)
+    images = PhotoImages()
+    if records is not None and recognizer is not None:
+        images = read_images(
+            records,
+            recognizer,
+            contents.config,
+            results,
+            selection.of_cells,
+            [*selection.worst, *selection.least_sure],
+            MAX_BYTES // num_runs,
+        )
+    return RunReport(contents, selection, images)
+
+
+def recognize_test_photos(run: RunDir, records: Records, recognizer: Recognizer):
+    """Returns the answer for each test photo, of a run that has not stored them.
+
+    Returns:
+        List of `PhotoResult`.
+    """
+    config = read_json(run.path / "config.json")
+    results = []
+    for batch in photo_batches(records, "test", None, config, BATCH):
+        probabilities, _ = explain(recognizer, batch["photo"].numpy())
+        labels, guesses = batch["label"].numpy(), probabilities.argmax(1)
+        losses = -log_softmax(np.log(np.maximum(probabilities, 1e-30)))
+        for row, photo_id in enumerate(batch["photo_id"].numpy()):
+            results.append(
+                PhotoResult(
+                    photo_id.decode(),
+                    records.landmarks[labels[row]],
+                    records.landmarks[guesses[row]],
+                    round(float(probabilities[row, guesses[row]]), 6),
+                    round(float(losses[row, labels[row]]), 6),
+                )
+            )
+    return results

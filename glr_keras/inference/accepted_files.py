@@ -8,7 +8,7 @@ beyond its memory. An export has no other decoder, so it refuses these; `glr_ker
 import numpy as np
 import tensorflow as tf
 
-from glr_keras.inference.file_bytes import FileBytes
+from glr_keras.inference.file_bytes import FileBytes, starts_with
 from glr_keras.inference.file_metadata import (
     BROKEN,
     NOT_STORED,
@@ -39,13 +39,13 @@ def inspect(contents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         orientation: int32 Tensor, scalar: its EXIF orientation, 1 to 8.
         is_jpeg: bool Tensor, scalar.
     """
-    head = FileBytes.of(contents, 16)
+    head = FileBytes.of(contents, 12).window(np.int64(0), 12)
     starts = [
-        head.matches(0, b"\xff\xd8\xff"),
-        head.matches(0, b"\x89PNG\r\n\x1a\n"),
-        head.matches(0, b"RIFF") & head.matches(8, b"WEBP"),
-        head.matches(0, b"GIF8"),
-        head.matches(0, b"BM"),
+        starts_with(head, b"\xff\xd8\xff"),
+        starts_with(head, b"\x89PNG\r\n\x1a\n"),
+        starts_with(head, b"RIFF") & starts_with(head[8:], b"WEBP"),
+        starts_with(head, b"GIF8"),
+        starts_with(head, b"BM"),
         tf.constant(True),
     ]
     judges = [_judge_jpeg, _judge_png, _judge_webp, _judge_gif, _judge_bmp, _refuse]
@@ -65,47 +65,52 @@ def _judge_jpeg(contents):
     """Accepts grey and colour photos in sRGB; not four channels, nor profiles in several parts."""
     file = FileBytes.of(contents, JPEG_HEAD_BYTES)
 
-    def is_before_pixels(place, *_):
-        return (place + 4 <= file.size) & (file.number(place, 2) != 0xFFDA)
-
-    def read_segment(place, frame, exif, xmp, icc, repeated):
-        marker = file.number(place, 2)
-        is_alone = (marker < 0xFFC0) | (marker == 0xFFFF)
-        is_alone |= (marker >= 0xFFD0) & (marker <= 0xFFD9)
-        is_other = (marker == 0xFFC4) | (marker == 0xFFC8) | (marker == 0xFFCC)
-        is_frame = (marker >= 0xFFC0) & (marker <= 0xFFCF) & ~is_other
+    def read_segment(place, frame, exif, xmp, icc, refused, _):
+        window = file.window(place, 4 + len(XMP_IN_JPEG))
+        marker, length = window[0] * 256 + window[1], window[2] * 256 + window[3]
+        is_pixels = marker == 0xFFDA
+        is_alone = (
+            (marker < 0xFFC0) | (marker == 0xFFFF) | (marker // 16 == 0xFFD) & (marker < 0xFFDA)
+        )
+        is_table = (marker == 0xFFC4) | (marker == 0xFFC8) | (marker == 0xFFCC)
+        is_frame = (marker // 16 == 0xFFC) & ~is_table
         is_app1 = marker == 0xFFE1
-        is_exif = is_app1 & file.matches(place + 4, b"Exif\0\0") & (file.number(place + 2, 2) > 8)
-        is_xmp = is_app1 & file.matches(place + 4, XMP_IN_JPEG)
-        is_icc = (marker == 0xFFE2) & file.matches(place + 4, b"ICC_PROFILE\0")
-        repeated |= (is_exif & (exif > 0)) | (is_icc & (icc > 0)) | (is_frame & (frame > 0))
+        is_exif = is_app1 & starts_with(window[4:], b"Exif\0\0") & (length > 8)
+        is_xmp = is_app1 & starts_with(window[4:], XMP_IN_JPEG)
+        is_icc = (marker == 0xFFE2) & starts_with(window[4:], b"ICC_PROFILE\0")
+        refused |= (is_exif & (exif > 0)) | (is_icc & (icc > 0)) | (is_frame & (frame > 0))
+        following = tf.where(is_alone, place + 1, place + 2 + length)
+        refused |= ~is_pixels & (following + 4 > file.size)
         return (
-            tf.where(is_alone, place + 1, place + 2 + file.number(place + 2, 2)),
+            following,
             tf.where(is_frame, place, frame),
             tf.where(is_exif, place, exif),
             tf.where(is_xmp, place, xmp),
             tf.where(is_icc, place, icc),
-            repeated,
+            refused,
+            is_pixels,
         )
 
-    found = [np.int64(2), NOWHERE, NOWHERE, NOWHERE, NOWHERE, tf.constant(False)]
+    found = [np.int64(2), NOWHERE, NOWHERE, NOWHERE, NOWHERE, False, False]
     found = [tf.convert_to_tensor(one) for one in found]
-    place, frame, exif, xmp, icc, repeated = tf.while_loop(is_before_pixels, read_segment, found)
-    channels = file.byte(frame + 9)
-    pixels = file.number(frame + 5, 2) * file.number(frame + 7, 2)
-    is_accepted = (
-        ~is_before_pixels(place)
-        & (place + 4 <= file.size)
-        & (frame > 0)
-        & ((channels == 1) | (channels == 3))
-        & (pixels <= MAX_PIXELS)
-        & ~repeated
-        & _is_srgb_or_none(file, icc, icc + 18, file.number(icc + 2, 2) - 16)
-        & ((icc == 0) | (file.byte(icc + 17) == 1))
+    _, frame, exif, xmp, icc, refused, _ = tf.while_loop(
+        lambda *found: ~(found[-2] | found[-1]), read_segment, found
     )
-    tiff = file.part(exif + 10, file.number(exif + 2, 2) - 8)
-    packet = file.part(xmp + 4, file.number(xmp + 2, 2) - 2)
-    return is_accepted, _orientation(exif > 0, tiff, xmp > 0, packet)
+    high, height, wide, width, channels = tf.unstack(file.window(frame + 5, 5))
+    pixels = (high * 256 + height) * (wide * 256 + width)
+    is_accepted = (
+        ~refused & (frame > 0) & ((channels == 1) | (channels == 3)) & (pixels <= MAX_PIXELS)
+    )
+    has_one_profile = (icc == 0) | (file.byte(icc + 17) == 1)
+    is_accepted &= has_one_profile & _is_srgb_or_none(
+        file, icc, icc + 18, lambda: file.number(icc + 2, 2) - 16
+    )
+    return is_accepted, _orientation(
+        exif > 0,
+        lambda: file.part(exif + 10, file.number(exif + 2, 2) - 8),
+        xmp > 0,
+        lambda: file.part(xmp + 4, file.number(xmp + 2, 2) - 2),
+    )
 
 
 def _judge_png(contents):
@@ -147,9 +152,12 @@ def _judge_png(contents):
     )
     is_accepted &= (depth <= 8) | ((color != 0) & (color != 4))
     is_accepted &= _is_small(file.number(16, 4), file.number(20, 4))
-    tiff = file.part(exif + 8, file.number(exif, 4))
-    packet = file.part(xmp + 8, file.number(xmp, 4))
-    return is_accepted, _orientation(exif > 0, tiff, xmp > 0, packet)
+    return is_accepted, _orientation(
+        exif > 0,
+        lambda: file.part(exif + 8, file.number(exif, 4)),
+        xmp > 0,
+        lambda: file.part(xmp + 8, file.number(xmp, 4)),
+    )
 
 
 def _is_srgb_chunk(contents, file, place):
@@ -195,10 +203,15 @@ def _judge_webp(contents):
         tf.where(is_extended, width, np.int64(1)), tf.where(is_extended, height, np.int64(1))
     )
     is_accepted = ~refused & ~is_animated & is_small
-    is_accepted &= _is_srgb_or_none(file, icc, icc + 8, file.number(icc + 4, 4, True))
-    prefix = tf.where(file.matches(exif + 8, b"Exif\0\0"), np.int64(6), np.int64(0))
-    tiff = file.part(exif + 8 + prefix, file.number(exif + 4, 4, True) - prefix)
-    packet = file.part(xmp + 8, file.number(xmp + 4, 4, True))
+    is_accepted &= _is_srgb_or_none(file, icc, icc + 8, lambda: file.number(icc + 4, 4, True))
+
+    def tiff():
+        prefix = tf.where(file.matches(exif + 8, b"Exif\0\0"), np.int64(6), np.int64(0))
+        return file.part(exif + 8 + prefix, file.number(exif + 4, 4, True) - prefix)
+
+    def packet():
+        return file.part(xmp + 8, file.number(xmp + 4, 4, True))
+
     return is_accepted, _orientation(exif > 0, tiff, xmp > 0, packet)
 
 
@@ -233,15 +246,18 @@ def _judge_gif(contents):
 def _judge_bmp(contents):
     """Accepts uncompressed pixels of 24 or 32 bits, and 8 bits where the palette is all greys."""
     file = FileBytes.of(contents, 2_048)
-    header, bits = file.number(14, 4, True), file.number(28, 2, True)
-    compression, colors = file.number(30, 4, True), file.number(46, 4, True)
-    levels = tf.range(256, dtype=tf.int64)
-    palette = file.number(14 + header + 4 * levels, 3)
-    is_grey = tf.reduce_all(palette == levels * 0x010101) & ((colors == 0) | (colors == 256))
-    sides = file.number(tf.constant([18, 22], tf.int64), 4, True)
-    sides = tf.where(sides >= 2**31, 2**32 - sides, sides)  # a height below zero: top row first
-    is_plain = (bits == 24) | (bits == 32) | ((bits == 8) & is_grey)
-    is_accepted = (header >= 40) & (compression == 0) & is_plain & _is_small(sides[0], sides[1])
+    numbers = file.number(tf.constant([14, 18, 22, 28, 30, 46], tf.int64), 4, True)
+    header, width, height, bits, compression, colors = tf.unstack(numbers)
+    bits %= 2**16  # a number of two bytes
+    height = tf.where(height >= 2**31, 2**32 - height, height)  # below zero: top row first
+
+    def has_grey_palette():
+        levels = tf.range(256, dtype=tf.int64)
+        palette = file.number(14 + header + 4 * levels, 3)
+        return tf.reduce_all(palette == levels * 0x010101) & ((colors == 0) | (colors == 256))
+
+    is_plain = tf.cond(bits == 8, has_grey_palette, lambda: (bits == 24) | (bits == 32))
+    is_accepted = (header >= 40) & (compression == 0) & is_plain & _is_small(width, height)
     return is_accepted, tf.constant(NOT_STORED)
 
 
@@ -250,13 +266,13 @@ def _is_small(width, height):
 
 
 def _is_srgb_or_none(file, place, start, size):
-    return tf.cond(place > 0, lambda: is_srgb(file.part(start, size)), lambda: tf.constant(True))
+    return tf.cond(place > 0, lambda: is_srgb(file.part(start, size())), lambda: tf.constant(True))
 
 
 def _orientation(has_exif, tiff, has_xmp, packet):
-    """That of EXIF, or else of XMP."""
+    """That of EXIF, or else of XMP; `tiff` and `packet` cut these out of the file."""
     none = tf.constant(NOT_STORED)
-    stored = tf.cond(has_exif, lambda: exif_orientation(tiff), lambda: none)
+    stored = tf.cond(has_exif, lambda: exif_orientation(tiff()), lambda: none)
     stored = tf.where(stored == BROKEN, tf.where(has_xmp, UNKNOWN, UPRIGHT), stored)
     is_in_xmp = (stored == NOT_STORED) & has_xmp
-    return tf.cond(is_in_xmp, lambda: xmp_orientation(packet), lambda: stored)
+    return tf.cond(is_in_xmp, lambda: xmp_orientation(packet()), lambda: stored)

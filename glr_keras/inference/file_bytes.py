@@ -39,13 +39,21 @@ class FileBytes:
         digits = self.byte(place[..., None] + tf.range(width, dtype=tf.int64))
         return tf.reduce_sum(digits * factors, -1)
 
+    def window(self, place, size: int):
+        """Returns `size` bytes from a place on, a scalar: int64 `(size,)`."""
+        return self.byte(place + tf.range(size, dtype=tf.int64))
+
     def matches(self, place, text: bytes):
         """Whether `text` stands at a place, a scalar."""
-        found = self.byte(place + tf.range(len(text), dtype=tf.int64))
-        return tf.reduce_all(found == tf.constant(list(text), tf.int64))
+        return starts_with(self.window(place, len(text)), text)
 
     def find(self, text: bytes):
         """Returns every place at which `text` stands, ascending."""
         count = tf.maximum(self.size - len(text) + 1, 0)
         parts = [self._values[start : start + count] == byte for start, byte in enumerate(text)]
         return tf.where(tf.reduce_all(tf.stack(parts), 0))[:, 0]
+
+
+def starts_with(window: tf.Tensor, text: bytes) -> tf.Tensor:
+    """Whether bytes `(size,)` begin with `text`."""
+    return tf.reduce_all(window[: len(text)] == tf.constant(list(text), window.dtype))

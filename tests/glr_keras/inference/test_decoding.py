@@ -6,7 +6,7 @@ import tensorflow as tf
 from photo_files import encode, exif_segment, insert, insert_chunk, picture, tiff_block, xmp_segment
 from PIL import Image, ImageOps
 
-from glr_keras.data.views import VIEW_SHARE, _resample, eval_view
+from glr_keras.data.views import VIEW_FRACTION, _resample, eval_view
 from glr_keras.inference.decoding import decode_views, turn_upright
 from tfrecords.images.convert import prepare_photo
 from tfrecords.images.decode import decode_photo
@@ -47,13 +47,13 @@ def test_the_file_in_a_record_gives_the_view_of_the_evaluation_exactly():
 def test_a_view_at_the_scale_of_the_photo_is_the_same_crop(size):
     photo = tf.constant(np.asarray(picture(*size)))
     view = tf.function(eval_view)(photo, 224)
-    np.testing.assert_array_equal(view, _resample(photo, min(size) * VIEW_SHARE, 224))
+    np.testing.assert_array_equal(view, _resample(photo, min(size) * VIEW_FRACTION, 224))
 
 
 @pytest.mark.parametrize("size", [(255, 340), (100, 80), (600, 512), (224, 224)])
 def test_a_view_at_another_scale_is_resampled(size):
     photo = tf.constant(np.asarray(picture(*size)))
-    resampled = _resample(photo, min(size) * VIEW_SHARE, 224)
+    resampled = _resample(photo, min(size) * VIEW_FRACTION, 224)
     np.testing.assert_allclose(eval_view(photo, 224), resampled, atol=1e-3)
 
 

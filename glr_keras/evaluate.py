@@ -8,7 +8,7 @@ from pathlib import Path
 from glr_keras.config import read_json
 from glr_keras.evaluation.options import RESULT, check_arguments, parse_arguments
 from glr_keras.inference.model_dir import find_saved_model
-from tfrecords.common.console import UserError, run_command, start_tensorflow
+from tfrecords.common.console import UserError, print_any_path, run_command, start_tensorflow
 
 EXIT_FAILED = 1  # photos that could not be read, or a number below --fail-under
 
@@ -17,7 +17,7 @@ def main() -> None:
     args = parse_arguments()
     check_arguments(args)
     warnings.simplefilter("ignore")  # Pillow's, of odd metadata: the picture is what counts
-    sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # names may be any bytes
+    print_any_path()  # names of folders may be any bytes
     start_tensorflow()
     if not run(args):
         sys.exit(EXIT_FAILED)

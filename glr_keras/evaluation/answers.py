@@ -153,7 +153,7 @@ def accuracies(correct: np.ndarray, labels: np.ndarray, num_landmarks: int) -> d
     correct_of = np.bincount(labels[correct], minlength=num_landmarks)
     return {
         "accuracy": float(correct.mean()),
-        "accuracy_interval": wilson_interval(correct.sum(), len(labels)).tolist(),
+        "accuracy_interval": wilson_interval(correct.sum(), correct.size).tolist(),
         "macro_accuracy": float((correct_of[photos > 0] / photos[photos > 0]).mean()),
     }
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -57,7 +58,7 @@ class Evaluation:
     def as_dict(self) -> dict:
         """Returns what `evaluation.json` holds of this model."""
         labels, names = self.answer.labels, self.evaluated.landmarks
-        result = {
+        result: dict[str, Any] = {
             "model": str(self.evaluated.path),
             "split": self.split,
             "computed_from": "stored features" if self.from_features else "photos",
@@ -142,7 +143,8 @@ def fit_temperatures(evaluated: Evaluated, records: Records) -> dict[str, float]
     """
     if not records.num_photos("validation"):
         return {}
-    labels, outputs = [], {}
+    labels: list[np.ndarray] = []
+    outputs: dict[str, list[np.ndarray]] = {}
     left = max(1, MAX_LOGITS // len(evaluated.landmarks))
     for batch in evaluated.split_batches(records, "validation"):
         labels.append(batch.labels[:left])

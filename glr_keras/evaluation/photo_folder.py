@@ -30,7 +30,8 @@ def labelled_photos(folder: Path, landmarks: Sequence[str]) -> list[LabelledPhot
         UserError: there are folders, and none of them has the name of a landmark.
     """
     label_of = {name: label for label, name in enumerate(landmarks)}
-    photos, unknown, known = [], Counter(), 0
+    photos, known = [], 0
+    unknown: Counter[str] = Counter()
     for path in photo_paths([str(folder)]):
         parts = Path(path).relative_to(folder).parts
         if len(parts) == 1:

@@ -28,10 +28,10 @@ def run(args: argparse.Namespace) -> bool:
     from glr_keras.evaluation import writing
 
     evaluations = evaluate_all(args)
-    results = [one.as_dict() for one in evaluations]
+    results = [one.as_dict(args.accept) for one in evaluations]
     for number, (evaluation, result) in enumerate(zip(evaluations, results, strict=True), 1):
         name = f"predictions-{number}.csv" if len(results) > 1 else "predictions.csv"
-        writing.write_predictions(evaluation, args.out / name)
+        writing.write_predictions(evaluation, args.accept, args.out / name)
         print(writing.report(result) if evaluation.has_labels else _only_scores(result))
         print()
     if len(results) == 1:
@@ -61,8 +61,8 @@ def evaluate_all(args: argparse.Namespace) -> list:
     if len(models) == 2:
         check_same_landmarks(*models)
     if args.photos:
-        return [evaluate_folder(model, args.photos, records) for model in models]
-    return [evaluate_split(model, records, args.split) for model in models]
+        return [evaluate_folder(model, args.photos, records, args.other) for model in models]
+    return [evaluate_split(model, records, args.split, args.other) for model in models]
 
 
 def _own_records(args):

@@ -35,6 +35,8 @@ class Answers:
         loss: float64 `(photos,)`, minus the log of its probability, in nats; NaN without one.
         scaled_loss, scaled_score: The same of the probabilities at `temperature`, and the
             likeliest one's probability.
+        energy: float64 `(photos,)`, log of the sum of the exponentials of the logits; NaN where a
+            model gives probabilities only.
         temperature: Float; None where none was fitted, and then there is nothing scaled.
     """
 
@@ -46,6 +48,7 @@ class Answers:
     loss: np.ndarray
     scaled_loss: np.ndarray
     scaled_score: np.ndarray
+    energy: np.ndarray
     temperature: float | None
 
     @property
@@ -70,13 +73,20 @@ class AnswerCollector:
     _photos: list[str] = field(default_factory=list)
     _batches: list[dict] = field(default_factory=list)
 
-    def update(self, photos: Sequence[str], labels: np.ndarray, logits: np.ndarray) -> None:
+    def update(
+        self,
+        photos: Sequence[str],
+        labels: np.ndarray,
+        logits: np.ndarray,
+        energy: np.ndarray | None = None,
+    ) -> None:
         """Adds a batch.
 
         Args:
             photos: Ids or paths.
             labels: int64 `(batch,)`.
             logits: float `(batch, landmarks)`, log probabilities up to a constant per photo.
+            energy: float `(batch,)`, see `Answers`.
         """
         log_probabilities = log_softmax(logits)
         best = np.argsort(-logits, axis=1, kind="stable")[:, :TOP]
@@ -90,6 +100,7 @@ class AnswerCollector:
             "loss": np.where(known, -log_probabilities[rows, own], np.nan),
             "scaled_loss": np.full(len(labels), np.nan),
             "scaled_score": np.full(len(labels), np.nan),
+            "energy": np.full(len(labels), np.nan) if energy is None else energy,
         }
         if self.temperature is not None:
             scaled = apply_temperature(log_probabilities, self.temperature)
@@ -117,16 +128,13 @@ def measure(answers: Answers, num_landmarks: int) -> dict:
         "calibration_error", the last two also at the temperature, prefixed with "scaled_", where
         there is one.
     """
-    known, in_list = answers.is_labelled, answers.labels != UNLABELLED
+    known = answers.is_labelled
     correct, labels = answers.correct[known], answers.labels[known]
-    listed = [photo for photo, is_in in zip(answers.photos, in_list, strict=True) if is_in]
     result = {
         "photos": len(labels),
         **accuracies(correct, labels, num_landmarks),
         f"top{TOP}_accuracy": float(answers.in_top[known].mean()),
-        "global_average_precision": global_average_precision(
-            answers.correct[in_list], answers.scores[in_list, 0], listed, len(labels)
-        ),
+        "global_average_precision": global_average_precision_with(answers),
         "log_loss": float(answers.loss[known].mean()),
         "calibration_error": expected_calibration_error(answers.scores[known, 0], correct),
     }
@@ -156,6 +164,23 @@ def accuracies(correct: np.ndarray, labels: np.ndarray, num_landmarks: int) -> d
         "accuracy_interval": wilson_interval(correct.sum(), correct.size).tolist(),
         "macro_accuracy": float((correct_of[photos > 0] / photos[photos > 0]).mean()),
     }
+
+
+def global_average_precision_with(answers: Answers, *others: Answers) -> float:
+    """Returns `metrics.global_average_precision` of all photos but those that are unlabelled.
+
+    Args:
+        answers: Answers to photos.
+        others: Answers to further photos that are in the same list.
+    """
+    all_answers = (answers, *others)
+    labels = np.concatenate([one.labels for one in all_answers])
+    photos = np.array([photo for one in all_answers for photo in one.photos])
+    correct = np.concatenate([one.correct & one.is_labelled for one in all_answers])
+    scores = np.concatenate([one.scores[:, 0] for one in all_answers])
+    is_in = labels != UNLABELLED
+    with_landmark = int((labels >= 0).sum())
+    return global_average_precision(correct[is_in], scores[is_in], photos[is_in], with_landmark)
 
 
 def measure_landmarks(answers: Answers, names: Sequence[str]) -> list[dict]:

@@ -37,6 +37,19 @@ def parse_arguments(argv=None) -> argparse.Namespace:
         help="a folder per landmark, named as the model names it; photos beside them have no label",
     )
     parser.add_argument(
+        "--other",
+        type=Path,
+        metavar="DIR",
+        help="photos of none of the landmarks: how many of them scores can reject",
+    )
+    parser.add_argument(
+        "--accept",
+        type=_accept,
+        default=0.95,
+        metavar="X",
+        help="fraction of photos of known landmarks to accept (default: 0.95)",
+    )
+    parser.add_argument(
         "--data-dir", type=Path, metavar="DATA", help="records (default: those of the first run)"
     )
     parser.add_argument(
@@ -69,11 +82,12 @@ def check_arguments(args: argparse.Namespace) -> None:
         raise UserError(f"Expected one model, or two to compare; got {len(args.models)}.")
     for path in args.models:
         check_model(path)
-    if args.photos is not None:
-        if not args.photos.is_dir():
-            raise UserError(f"--photos {args.photos}: expected a folder, and there is none.")
-        check_sources([str(args.photos)])
-    else:
+    for flag, folder in (("--photos", args.photos), ("--other", args.other)):
+        if folder is not None:
+            if not folder.is_dir():
+                raise UserError(f"{flag} {folder}: expected a folder, and there is none.")
+            check_sources([str(folder)])
+    if args.photos is None:
         args.split = args.split or "test"
     args.out = args.out or _default_out(args)
     _check_out(args.out)
@@ -114,3 +128,13 @@ def _threshold(text):
             f"expected NAME=X with X in [0, 1] and NAME among {', '.join(THRESHOLDS)}; got {text}"
         )
     return name, value
+
+
+def _accept(text):
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"expected a number between 0 and 1, got {text}")
+    return value

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from scipy.special import logsumexp
 from tqdm import tqdm
 
 from glr_keras.config import read_json
@@ -22,6 +23,7 @@ from tfrecords.common.console import UserError
 
 FEATURES_BATCH = 256  # photos' features; only speed and memory depend on it
 PHOTOS_BATCH = 32
+TINY = float(np.finfo(np.float32).tiny)  # a probability that has a logarithm
 ANSWER = "answer"  # name of what the model answers, beside the names of its branches
 
 
@@ -49,11 +51,13 @@ class Batch:
         labels: int64 `(photos,)`.
         outputs: Dict of float32 `(photos, landmarks)`: log probabilities of the "answer", and
             logits of each branch, where there are two.
+        energy: float64 `(photos,)`, see `rejection.rejection_scores`; None of an export.
     """
 
     photos: list[str]
     labels: np.ndarray
     outputs: dict[str, np.ndarray]
+    energy: np.ndarray | None = None
 
 
 class Evaluated:
@@ -130,49 +134,43 @@ class Evaluated:
         head = self.model.recognizer.head
         for start in range(0, len(views), FEATURES_BATCH):
             rows = np.arange(start, min(start + FEATURES_BATCH, len(views)))
-            outputs = _named(head, head.predict_on_batch(file.rows(rows)))
-            yield Batch([views.photo_ids[row] for row in rows], views.labels[rows], outputs)
+            logits = head.predict_on_batch(file.rows(rows))
+            photos, labels = [views.photo_ids[row] for row in rows], views.labels[rows]
+            yield Batch(photos, labels, _named(head, logits), _energy(logits))
 
     def photo_batches(self, photos: Iterable[LabelledPhoto], bar: tqdm) -> Iterator[Batch]:
         """Yields photos that can be read, in order; the others are added to `failed`."""
         photos = iter(photos)
         while batch := list(islice(photos, PHOTOS_BATCH)):
-            outcomes = self._answer([photo.source for photo in batch])
+            reasons, outputs, energy = self._answer([photo.source for photo in batch])
             bar.update(len(batch))
-            read = []
-            for photo, outcome in zip(batch, outcomes, strict=True):
-                if isinstance(outcome, str):
-                    self.failed.append((photo.name, outcome))
-                else:
-                    read.append((photo, outcome))
-            if read:
-                labels = np.array([photo.label for photo, _ in read], np.int64)
-                names = read[0][1]
-                outputs = {name: np.stack([one[name] for _, one in read]) for name in names}
-                yield Batch([photo.name for photo, _ in read], labels, outputs)
+            pairs = list(zip(batch, reasons, strict=True))
+            self.failed += [(photo.name, reason) for photo, reason in pairs if reason]
+            if read := [photo for photo, reason in pairs if not reason]:
+                labels = np.array([photo.label for photo in read], np.int64)
+                yield Batch([photo.name for photo in read], labels, outputs, energy)
 
     def _answer(self, sources):
-        """Returns for each photo a dict from output to its logits, or a reason."""
-        if not self._is_run:
-            tiny = np.finfo(np.float32).tiny
-            return [
-                one
-                if isinstance(one, str)
-                else {ANSWER: np.log(np.maximum(one.probabilities, tiny))}
-                for one in self.model.try_predict(sources)
-            ]
-        recognizer = self.model.recognizer
-        views = self.model.try_views(sources)
-        read = [view for view in views if not isinstance(view, str)]
+        """Returns a reason or "" for each photo; outputs and energy of those without one."""
+        answer = self.model.try_views if self._is_run else self.model.try_predict
+        outcomes = answer(sources)
+        reasons = [one if isinstance(one, str) else "" for one in outcomes]
+        read = [one for one in outcomes if not isinstance(one, str)]
         if not read:
-            return views
-        outputs = _named(recognizer, recognizer.predict_on_batch(np.stack(read)))
-        rows = iter(
-            {name: values[row] for name, values in outputs.items()} for row in range(len(read))
-        )
-        return [view if isinstance(view, str) else next(rows) for view in views]
+            return reasons, {}, None
+        if not self._is_run:
+            probabilities = np.stack([one.probabilities for one in read])
+            return reasons, {ANSWER: np.log(np.maximum(probabilities, TINY))}, None
+        recognizer = self.model.recognizer
+        logits = recognizer.predict_on_batch(np.stack(read))
+        return reasons, _named(recognizer, logits), _energy(logits)
 
 
 def _named(model, logits):
     answer = keras.ops.convert_to_numpy(answer_log_probabilities(logits, model.answer))
     return {ANSWER: answer, **(logits if len(model.branches) > 1 else {})}
+
+
+def _energy(logits):
+    branches = [values.astype(np.float64) for values in logits.values()]
+    return np.mean([logsumexp(values, axis=1) for values in branches], axis=0)

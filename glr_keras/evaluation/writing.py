@@ -9,6 +9,7 @@ from glr_keras.evaluation.answers import NO_LANDMARK, UNLABELLED
 from glr_keras.evaluation.comparing import Comparison
 from glr_keras.evaluation.evaluating import Evaluation
 from glr_keras.evaluation.options import RESULT
+from glr_keras.evaluation.rejection import MAXIMUM, is_accepted, p_values, rejection_scores
 from glr_keras.evaluation.sources import ANSWER
 from tfrecords.common.files import write_atomically, write_csv
 from tfrecords.common.types import REASONS
@@ -26,22 +27,40 @@ COLUMNS = {  # heading -> (key, decimals)
 }
 
 
-def write_predictions(evaluation: Evaluation, path: Path) -> None:
-    """Writes a row per photo: what it shows, the likeliest landmarks, or why it was not read."""
-    answers, names = evaluation.answer, evaluation.evaluated.landmarks
-    ranks = range(1, answers.best.shape[1] + 1)
+def write_predictions(evaluation: Evaluation, accept: float, path: Path) -> None:
+    """Writes a row per photo: what it shows, the likeliest landmarks, or why it was not read.
+
+    Args:
+        evaluation: What was measured.
+        accept: As for `Evaluation.as_dict`.
+        path: Of the CSV.
+    """
+    names = evaluation.evaluated.landmarks
+    ranks = range(1, evaluation.answer.best.shape[1] + 1)
     columns = [f"{name}_{rank}" for rank in ranks for name in ("landmark", "score")]
+    more = ["scaled_score_1", "p_value", "is_landmark", "error"]
 
     def rows():
-        for row, photo in enumerate(answers.photos):
-            pairs = zip(answers.best[row], answers.scores[row], strict=True)
-            best = [cell for label, score in pairs for cell in (names[label], _digits(score))]
-            scaled = _digits(answers.scaled_score[row])
-            yield [_as_utf8(photo), _name(answers.labels[row], names), *best, scaled, ""]
+        for answers in (evaluation.answer, evaluation.others):
+            if answers is not None:
+                yield from _rows(answers, names, evaluation.calibration, accept)
         for photo, reason in evaluation.evaluated.failed:
-            yield [_as_utf8(photo), "", *[""] * len(columns), "", reason]
+            yield [_as_utf8(photo), "", *[""] * (len(columns) + len(more) - 1), reason]
 
-    write_csv(path, ["photo", "label", *columns, "scaled_score_1", "error"], rows())
+    write_csv(path, ["photo", "label", *columns, *more], rows())
+
+
+def _rows(answers, names, calibration, accept):
+    reference = calibration.scores.get(MAXIMUM)
+    if reference is not None:
+        p = p_values(reference, rejection_scores(answers)[MAXIMUM])
+        accepted = is_accepted(p, len(reference), accept)
+    for row, photo in enumerate(answers.photos):
+        pairs = zip(answers.best[row], answers.scores[row], strict=True)
+        best = [cell for label, score in pairs for cell in (names[label], _digits(score))]
+        known = ["", ""] if reference is None else [_digits(p[row]), int(accepted[row])]
+        scaled = _digits(answers.scaled_score[row])
+        yield [_as_utf8(photo), _name(answers.labels[row], names), *best, scaled, *known, ""]
 
 
 def write_changed(comparison: Comparison, evaluations: list[Evaluation], path: Path) -> None:
@@ -103,7 +122,39 @@ def report(result: dict) -> str:
     worst = sorted(known, key=lambda one: (one["recall"], one["landmark"]))[:SHOWN]
     shown = [f"{one['landmark']} {one['correct']} of {one['photos']}" for one in worst]
     parts.append(f"Lowest recall: {'; '.join(shown)}")
-    return "\n".join(parts)
+    parts.append(_rejection_table(result["rejection"], result["calibration_photos"]))
+    return "\n".join(part for part in parts if part)
+
+
+def _rejection_table(rejection, calibration_photos):
+    """Returns how many photos pass as known, by each score; nothing without anything to say."""
+    scores = rejection["scores"]
+    columns = {
+        "AUROC": "auroc",
+        "FP at 95 %": "false_positives_at_95",
+        "known accepted": "known_accepted",
+        "others accepted": "other_accepted",
+    }
+    shown = [name for name, key in columns.items() if any(key in one for one in scores.values())]
+    if not shown:
+        return ""
+    lines = [["none of the landmarks?", *shown]]
+    for name, numbers in scores.items():
+        cells = [numbers.get(columns[heading]) for heading in shown]
+        lines.append([name, *("-" if cell is None else f"{cell:.3f}" for cell in cells)])
+    text = aligned(lines)
+    if "other_photos" in rejection:
+        gap = rejection["global_average_precision"]
+        text += f"\nWith {rejection['other_photos']:,} photos of other places, GAP is {gap:.3f}."
+    if calibration_photos:
+        low, high = next(iter(scores.values()))["accepted_interval"]
+        text += (
+            f"\nAccepted: p-value above {1 - rejection['accept']:.3g} by {calibration_photos:,} "
+            f"validation photos; so many accept {low:.1%} to {high:.1%} of known photos."
+        )
+        if low == high == 1:
+            text += "\nThese are too few to reject any photo: lower --accept."
+    return text
 
 
 def report_comparison(comparison: Comparison, evaluations: list[Evaluation]) -> str:

@@ -113,6 +113,29 @@ def test_a_folder_of_photos_is_matched_by_name(evaluate, small_run, album, tmp_p
     assert str(album / "nowhere" / "cut.jpg") in out
 
 
+def test_other_photos_can_be_rejected(evaluate, small_run, album, tmp_path):
+    code, out, _ = evaluate(small_run, "--other", album, "--accept", ".8", "--out", "out")
+    assert code == 0
+    result = read_result(tmp_path / "out")
+    rejection = result["rejection"]
+    assert (rejection["accept"], rejection["other_photos"]) == (0.8, 4)
+    answer = result["outputs"]["answer"]
+    assert rejection["global_average_precision"] <= answer["global_average_precision"]
+    assert set(rejection["scores"]) == {"maximum probability", "energy"}
+    for numbers in rejection["scores"].values():
+        assert 0 <= numbers["auroc"] <= 1
+        assert 0 <= numbers["false_positives_at_95"] <= 1
+    rows = read_rows(tmp_path / "out" / "predictions.csv")
+    assert len(rows) == 10 + 4
+    known = [row for row in rows if row["label"] != "(none of the landmarks)"]
+    passed = sum(row["is_landmark"] == "1" for row in known) / len(known)
+    assert passed == rejection["scores"]["maximum probability"]["known_accepted"]
+    assert [float(row["p_value"]) > 0.2 for row in rows] == [
+        row["is_landmark"] == "1" for row in rows
+    ]
+    assert "With 4 photos of other places" in out
+
+
 def test_photos_without_folders_get_scores_only(evaluate, small_run, album, tmp_path):
     for photo in album.glob("*/*.jpg"):
         photo.rename(album / photo.name)

@@ -39,7 +39,7 @@ def main() -> None:
 
     model = load(args.model)
     try:
-        photos, failed = predict(model, photo_paths(args.photos), args)
+        photos, failed = predict(model, photo_paths(args.photos, args.follow_links), args)
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still held
         sys.exit(EXIT_CLOSED_PIPE)
@@ -61,6 +61,9 @@ def parse_arguments(argv=None) -> argparse.Namespace:
         "photos",
         nargs="+",
         help="photos, folders of photos, lists of paths (*.txt), or - for a list on standard input",
+    )
+    parser.add_argument(
+        "--follow-links", action="store_true", help="follow links that lead out of a folder"
     )
     parser.add_argument(
         "--top", type=int, default=5, metavar="N", help="landmarks per photo (default: 5)"

@@ -42,19 +42,20 @@ def check_sources(sources: Iterable[str]) -> None:
             _check_list(path)
 
 
-def photo_paths(sources: Iterable[str]) -> Iterator[str]:
+def photo_paths(sources: Iterable[str], follow_links: bool = False) -> Iterator[str]:
     """Yields the paths that `sources` stand for, one by one: a list may be longer than memory.
 
     Args:
         sources: Photos, folders (all below them, by name), lists of paths (`.txt`, one per line,
             seen from the current folder), or "-" for such a list on standard input.
+        follow_links: Whether links that lead out of a folder are followed.
     """
     for source in sources:
         path = Path(source)
         if source == STDIN:
             yield from _lines(sys.stdin.buffer)
         elif path.is_dir():
-            yield from map(str, files_below(path, report=_warn))
+            yield from map(str, files_below(path, follow_links, _warn))
         elif path.suffix == LIST:
             with open(path, "rb") as file:
                 yield from _lines(file)

@@ -704,7 +704,7 @@ def test_a_build_killed_twice_goes_on_and_ends_with_the_same_bytes(tmp_path):
     with started() as process:
         stdout, _ = process.communicate()
     assert process.returncode == 0
-    assert b"240 photos were read before; going on with the other 0.\n" in stdout
+    assert b"240 photos were read before; reading the other 0.\n" in stdout
     assert contents(tmp_path / "out") == contents(tmp_path / "expected")
     assert not staging.exists()
 

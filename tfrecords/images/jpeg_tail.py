@@ -1,7 +1,7 @@
 """JPEGs that lack their last bytes: how much of the picture is missing.
 
 Cameras, messengers and broken copies leave such files, and every viewer shows them. A decoder fills
-what is missing with grey, so that it can't be told afterwards; it has to be measured.
+what is missing with grey, which nothing shows afterwards; so it has to be measured.
 """
 
 import io

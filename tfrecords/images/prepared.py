@@ -18,8 +18,8 @@ from tfrecords.common.types import Photo
 from tfrecords.images.convert import JPEG_QUALITY, PhotoError, prepare_photo
 from tfrecords.images.fingerprints import fingerprint
 
-CHUNK = 16  # photos a worker is handed at once: a message per photo would slow small ones
-FEW = 64  # photos below which starting processes costs more than it saves
+CHUNK_PHOTOS = 16  # photos a worker is handed at once: a message per photo would slow small ones
+MIN_PARALLEL_PHOTOS = 64  # photos below which starting processes costs more than it saves
 COMMIT_SECONDS = 1.0  # what a kill can cost
 FORMAT = 2  # of the file below; another number, and how photos are decoded has changed
 
@@ -149,7 +149,7 @@ class PreparedPhotos:
         todo = [photo for photo in photos if not _is_done(photo, reader, stamps)]
         done = len(photos) - len(todo)
         if done:
-            print(f"{done:,} photos were read before; going on with the other {len(todo):,}.")
+            print(f"{done:,} photos were read before; reading the other {len(todo):,}.")
         results = _prepare_all(todo, reader, self._short_side, processes)
         bar = tqdm(results, "Reading photos", len(photos), initial=done, unit=" photos")
         committed = time.monotonic()
@@ -186,13 +186,13 @@ class PreparedPhotos:
             self._database.execute("INSERT INTO settings VALUES (?)", (ours,))
         elif row[0] != ours:
             raise UserError(
-                f"{self._path.parent} holds a build that was begun with {row[0]}, now {ours} is "
-                "asked for. Type the options of then to go on, or delete that folder to start anew."
+                f"{self._path.parent} holds a build that was started with {row[0]}; expected "
+                f"{ours}. Repeat its options to resume it, or delete that folder to start anew."
             )
 
 
 def _explain(error, folder):
-    """Raises a `UserError` for what SQLite says of a file in use or torn by a power failure."""
+    """Raises a `UserError` for what SQLite says of a file in use or damaged by a power failure."""
     code = getattr(error, "sqlite_errorcode", None)
     if code == sqlite3.SQLITE_BUSY:
         raise UserError(
@@ -220,8 +220,8 @@ def _stamp(photo, reader):
 
 def _prepare_all(photos, reader, short_side, processes):
     """Yields a row of the table for each of `photos`, in their order."""
-    processes = processes or (1 if len(photos) < FEW else None)
-    chunks = (photos[start : start + CHUNK] for start in range(0, len(photos), CHUNK))
+    processes = processes or (1 if len(photos) < MIN_PARALLEL_PHOTOS else None)
+    chunks = (photos[start : start + CHUNK_PHOTOS] for start in range(0, len(photos), CHUNK_PHOTOS))
     settings = (reader, short_side)
 
     def find_costly(chunk):

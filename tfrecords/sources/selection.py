@@ -166,14 +166,14 @@ def _limit(photos, listed, max_photos, seed):
     """Returns (kept, over the limit)."""
     if max_photos is None:
         return photos, []
-    crowds = defaultdict(partial(array, "I"))  # places in `photos`, 4 bytes each
+    by_landmark = defaultdict(partial(array, "I"))  # places in `photos`, 4 bytes each
     for place, photo in enumerate(photos):
         if listed[photo.landmark_id] > max_photos:
-            crowds[photo.landmark_id].append(place)
+            by_landmark[photo.landmark_id].append(place)
     # Not the draw of the split: there the photos that a higher limit adds would come last.
     salt = f"limit/{seed}"
     keep = bytearray(b"\1") * len(photos)
-    for places in crowds.values():
+    for places in by_landmark.values():
         drawn = sorted(places, key=lambda place: seeded_hash(photos[place].photo_id, salt))
         for place in drawn[max_photos:]:
             keep[place] = 0

@@ -71,21 +71,24 @@ class IdReader(FileReader):
 
 
 def folder_source(
-    folder: Path, names: dict[str, str], shares: tuple | None, follow_links: bool = False
+    folder: Path,
+    names: dict[str, str],
+    split: tuple[int, int, int] | None,
+    follow_links: bool = False,
 ) -> Source:
     """Lists the photos of a folder that holds one sub-folder per landmark.
 
     Args:
         folder: Path.
         names: landmark_id -> name.
-        shares: Percent for train, validation and test, where they were asked for.
+        split: Percent for train, validation and test, where they were asked for.
         follow_links: Whether links that lead out of the folder are followed.
 
     Raises:
-        UserError: no such folder, no photos in it, or it is split already and `shares` are given.
+        UserError: no such folder, no photos in it, or it is split already and `split` is given.
     """
     listing = list_folder(folder, follow_links)
-    if shares and listing.photos[0].split:
+    if split and listing.photos[0].split:
         raise UserError(
             f"{folder} is split already, and its splits are kept: leave out --split; or move the "
             "landmarks' folders out of train, validation and test, to have them split anew."

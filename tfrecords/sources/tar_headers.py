@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from tfrecords.common.console import UserError
 
-MAX_PADDING = 1 << 20  # bytes of zeros after the end; tar pads to 10 KB unless told otherwise
+MAX_PADDING = 1 << 20  # bytes of zeros after the end; tar pads to 10 KB by default
 COMPRESSED = {  # how such a file begins, and what undoes it
     b"\x1f\x8b": "gunzip",
     b"BZh": "bunzip2",

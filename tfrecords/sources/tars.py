@@ -19,7 +19,9 @@ from tfrecords.sources.tar_headers import read_members
 
 # Compressed ones are listed too, so that they are refused and not passed over.
 TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
-MANY_TARS = 16  # are listed by all cores: one of 1 GB takes 0.25 s, starting a process 0.5 s
+MIN_PARALLEL_TARS = (
+    16  # are listed by all cores: one of 1 GB takes 0.25 s, starting a process 0.5 s
+)
 
 # Ids (UTF-8 bytes), and for each the number of its tar, its offset in there and its size.
 Columns = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
@@ -112,7 +114,7 @@ def open_tars(source: Path | Iterable[Path]) -> TarPhotos:
     paths = _list_tars(source)
     tars: list[Tar] = []
     parts, skipped = [], []
-    scans = map_on_cores(_scan, paths, None if len(paths) >= MANY_TARS else 1)
+    scans = map_on_cores(_scan, paths, None if len(paths) >= MIN_PARALLEL_TARS else 1)
     for tar, entries in tqdm(scans, "Listing tar files", len(paths), unit=" files"):
         parts.append(entries.columns(len(tars)))
         tars.append(tar)

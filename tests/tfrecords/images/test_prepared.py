@@ -17,7 +17,13 @@ from tfrecords.common.console import UserError
 from tfrecords.common.types import Photo
 from tfrecords.images.convert import prepare_photo
 from tfrecords.images.fingerprints import fingerprint
-from tfrecords.images.prepared import FEW, Prepared, PreparedPhotos, Rejected, prepare
+from tfrecords.images.prepared import (
+    MIN_PARALLEL_PHOTOS,
+    Prepared,
+    PreparedPhotos,
+    Rejected,
+    prepare,
+)
 from tfrecords.sources.source import FileReader
 
 SHORT_SIDE = 40
@@ -89,7 +95,7 @@ def test_a_photo_the_system_won_t_give_is_unreadable(tmp_path):
 
 
 def test_processes_give_what_one_process_gives(tmp_path):
-    photos = write_photos(tmp_path / "photos", FEW + 10)
+    photos = write_photos(tmp_path / "photos", MIN_PARALLEL_PHOTOS + 10)
     Path(photos[7].location).write_bytes(b"<html>")
     one = fill(tmp_path, photos, processes=1)
     (tmp_path / "prepared.sqlite").unlink()
@@ -103,7 +109,7 @@ def test_what_is_done_is_not_read_again(photos, tmp_path, capsys):
     again = fill(tmp_path, photos)
     assert again[:3] == first
     assert read_log(tmp_path / "log") == [photo.photo_id for photo in photos]
-    assert "3 photos were read before; going on with the other 2.\n" in capsys.readouterr().out
+    assert "3 photos were read before; reading the other 2.\n" in capsys.readouterr().out
 
 
 def test_bad_photos_are_not_read_again_either(photos, tmp_path):
@@ -132,7 +138,7 @@ def test_a_photo_that_came_since_is_read(photos, tmp_path):
 
 def test_another_short_side_is_refused(photos, tmp_path):
     fill(tmp_path, photos)
-    expected = f'{tmp_path} holds a build that was begun with {{"format": 2, "short_side": 40,'
+    expected = f'{tmp_path} holds a build that was started with {{"format": 2, "short_side": 40,'
     with (
         pytest.raises(UserError, match=re.escape(expected)),
         PreparedPhotos(tmp_path / "prepared.sqlite", 50),

@@ -337,7 +337,7 @@ def test_many_tars_are_listed_on_all_cores(tmp_path, monkeypatch):
     for number in range(4):
         write_tar(tmp_path / f"{number}.tar", {**hex_photos(5, start=5 * number), "x.jpg": b"x"})
     one_by_one = open_tars(tmp_path)
-    monkeypatch.setattr(tars_module, "MANY_TARS", 4)
+    monkeypatch.setattr(tars_module, "MIN_PARALLEL_TARS", 4)
     together = open_tars(tmp_path)
     assert together.skipped == one_by_one.skipped
     assert len(together.skipped) == 3

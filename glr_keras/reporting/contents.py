@@ -10,7 +10,7 @@ from pathlib import Path
 
 from glr_keras.config import FitConfig, read_json
 from glr_keras.data.manifest import fingerprint, read_manifest
-from glr_keras.runs.predictions import PhotoResult
+from glr_keras.runs.predictions import FILE, PhotoResult
 from glr_keras.runs.run_dir import RunDir
 from tfrecords.common.console import UserError
 
@@ -68,13 +68,20 @@ def read_contents(
         history = _read_history(run.path / "history.csv")
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"A file of the run {run.path} can't be read: {error}.") from error
+    landmarks = labels.removesuffix("\n").split("\n")
+    named = {name for one in results for name in (one.landmark, one.predicted)}
+    if unknown := named - set(landmarks):
+        raise UserError(
+            f"{run.path / FILE} names landmarks that are not in labels.txt, such as "
+            f"{min(unknown)!r}. Delete it: the photos are recognised again then."
+        )
     warning = [metrics["warning"]] if "warning" in metrics else []
     return RunContents(
         name=run.path.resolve().name,
         config=config,
         metrics=metrics,
         environment=environment,
-        landmarks=labels.removesuffix("\n").split("\n"),
+        landmarks=landmarks,
         history=history,
         counts=_read_counts(data_dir, environment.get("records")),
         results=results,

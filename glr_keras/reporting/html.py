@@ -9,6 +9,8 @@ import jinja2
 from glr_keras.reporting import plots
 from glr_keras.reporting.contents import RunContents, command_of
 from glr_keras.reporting.tables import (
+    MAX_CELLS,
+    MAX_ROWS,
     confused_pairs,
     confusion_rows,
     headline_rows,
@@ -20,8 +22,9 @@ from glr_keras.reporting.tables import (
 )
 from glr_keras.reporting.thumbnails import PhotoImages
 
-EXPLAINED = 12  # photos under their maps, of the worst mistakes and of the least sure each
-MAX_THUMBNAILS = 600  # of all runs of a report
+# Of all runs of a report, which share the 10 MB of its file.
+MAX_EXPLAINED = 12  # photos under their maps, of the worst mistakes and of the least sure each
+MAX_THUMBNAILS = 600
 
 
 @dataclass(frozen=True)
@@ -54,11 +57,13 @@ class RunReport:
     images: PhotoImages
 
 
-def select_photos(contents: RunContents, max_thumbnails: int = MAX_THUMBNAILS) -> Selection:
-    """Chooses the photos that a report shows."""
-    worst = worst_mistakes(contents.results, EXPLAINED)
-    unsure = least_sure(contents.results, EXPLAINED, worst)
-    return Selection(worst, unsure, photos_of_cells(contents.results, max_thumbnails))
+def select_photos(contents: RunContents, num_runs: int = 1) -> Selection:
+    """Chooses the photos of a run that a report of `num_runs` shows."""
+    explained = MAX_EXPLAINED // num_runs
+    worst = worst_mistakes(contents.results, explained)
+    unsure = least_sure(contents.results, explained, worst)
+    of_cells = photos_of_cells(contents.results, MAX_THUMBNAILS // num_runs)
+    return Selection(worst, unsure, of_cells)
 
 
 def render_report(runs: Sequence[RunReport]) -> str:
@@ -72,13 +77,13 @@ def render_report(runs: Sequence[RunReport]) -> str:
     )
     environment.filters["percent"] = lambda value: "\u2013" if value != value else f"{value:.1%}"
     return environment.get_template("report.html").render(
-        runs=[_describe(run) for run in runs], plots=plots
+        runs=[_describe(run, len(runs)) for run in runs], plots=plots
     )
 
 
-def _describe(run):
+def _describe(run, num_runs):
     contents = run.contents
-    landmarks, left_out = landmark_rows(contents)
+    landmarks, left_out = landmark_rows(contents, MAX_ROWS // num_runs)
     return {
         "name": contents.name,
         "metrics": contents.metrics,
@@ -95,7 +100,7 @@ def _describe(run):
         "landmarks": landmarks,
         "left_out": left_out,
         "names": contents.landmarks,
-        "matrix": confusion_rows(contents),
+        "matrix": confusion_rows(contents, MAX_CELLS // num_runs),
         "pairs": confused_pairs(contents),
         "photos": _photos(run),
         "total": len(contents.results),

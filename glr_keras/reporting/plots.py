@@ -10,6 +10,7 @@ WIDTH, HEIGHT = 420, 250
 LEFT, RIGHT, TOP, BOTTOM = 44, 10, 10, 36  # around the axes
 MAX_NAMED_BARS = 60  # landmarks; more have no room for their names
 MAX_BARS = 200
+MAX_DOTS = 40  # epochs; of more, the line is enough
 BRANCHES = {"": "answer", "attention_": "attention", "perception_": "perception"}
 MEASURES = {"cross-entropy (nats)": ("loss", "cross_entropy"), "accuracy": ("accuracy",)}
 
@@ -30,6 +31,7 @@ class Plot:
 
     title: str
     lines: Sequence[Line]
+    x_label: str
     x_ticks: Sequence[tuple[float, str]]
     y_ticks: Sequence[tuple[float, str]]
     best: float
@@ -53,7 +55,8 @@ def training_plots(contents: RunContents) -> list[Plot]:
             for name, colour, is_dashed, values in curves
         ]
         y_ticks = [(_y(value, ticks[-1]), f"{value:.10g}") for value in ticks]
-        plots.append(Plot(title, lines, x_ticks, y_ticks, best))
+        label = "fit, each with its penalty" if "l2" in contents.history else "epoch"
+        plots.append(Plot(title, lines, label, x_ticks, y_ticks, best))
     return plots
 
 

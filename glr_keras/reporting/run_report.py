@@ -10,7 +10,7 @@ from glr_keras.data.records import Records, photo_batches
 from glr_keras.models.attention import explain
 from glr_keras.models.recognizer import Recognizer
 from glr_keras.reporting.contents import read_contents
-from glr_keras.reporting.html import MAX_THUMBNAILS, RunReport, render_report, select_photos
+from glr_keras.reporting.html import RunReport, render_report, select_photos
 from glr_keras.reporting.thumbnails import MAX_BYTES, PhotoImages, read_images
 from glr_keras.runs.context import RunContext
 from glr_keras.runs.metrics import log_softmax
@@ -59,7 +59,7 @@ def report_run(
         num_runs: Runs that share the report, and the size of its file.
     """
     contents = read_contents(run, metrics, results, data_dir, notes)
-    selection = select_photos(contents, MAX_THUMBNAILS // num_runs)
+    selection = select_photos(contents, num_runs)
     images = PhotoImages()
     if records is not None and recognizer is not None:
         images = read_images(

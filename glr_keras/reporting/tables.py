@@ -5,31 +5,18 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from scipy.stats import binomtest
+
 from glr_keras.reporting.contents import RunContents
 from glr_keras.runs.predictions import PhotoResult
 
-Z = 1.959964  # of a normal distribution: 95 % lie within as many standard deviations
+CONFIDENCE = 0.95  # of all intervals
 MATRIX_LIMIT = 300  # landmarks; a matrix of more can't be read
 MAX_CELLS = 6000  # of a matrix that are not empty; each is a button, and more make a page slow
 MAX_ROWS = 500  # landmarks in the table
 MAX_PAIRS = 20
 LEVELS = 4  # shades of a cell
 OUTPUTS = {"": "answer", "attention_": "attention branch", "perception_": "perception branch"}
-
-
-def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
-    """Returns the 95 % interval of a fraction, both ends in [0, 1]; all of it without trials.
-
-    Reference:
-    - [Wilson, 1927](https://doi.org/10.1080/01621459.1927.10502953)
-    """
-    if not trials:
-        return 0.0, 1.0
-    fraction = successes / trials
-    scale = 1 + Z**2 / trials
-    centre = (fraction + Z**2 / (2 * trials)) / scale
-    half = Z / scale * math.sqrt(fraction * (1 - fraction) / trials + Z**2 / (4 * trials**2))
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 @dataclass(frozen=True)
@@ -50,7 +37,11 @@ class Fraction:
 
     @property
     def interval(self) -> tuple[float, float]:
-        return wilson_interval(self.successes, self.trials)
+        """Both ends of Wilson's interval, in [0, 1]; all of it where nothing was tried."""
+        if not self.trials:
+            return 0.0, 1.0
+        ends = binomtest(self.successes, self.trials).proportion_ci(CONFIDENCE, "wilson")
+        return float(ends.low), float(ends.high)
 
 
 def headline_rows(metrics: dict) -> list[dict]:
@@ -86,11 +77,11 @@ def majority_class(contents: RunContents) -> Fraction | None:
     return Fraction(largest["test"], sum(counts["test"] for counts in contents.counts.values()))
 
 
-def landmark_rows(contents: RunContents) -> tuple[list[dict], int]:
+def landmark_rows(contents: RunContents, max_rows: int = MAX_ROWS) -> tuple[list[dict], int]:
     """Returns rows of the landmarks, those with most wrong test photos first, and how many more.
 
     Returns:
-        rows: At most `MAX_ROWS` dicts of "landmark", "train" (photos, None where unknown), "recall"
+        rows: At most `max_rows` dicts of "landmark", "train" (photos, None where unknown), "recall"
             and "precision" (Fractions) and "confused_with" (name, photos), perhaps None.
         left_out: Int.
     """
@@ -105,6 +96,7 @@ def landmark_rows(contents: RunContents) -> tuple[list[dict], int]:
     for one in contents.results:
         if not one.is_correct:
             wrong[one.landmark][one.predicted] += 1
+    ordered = sorted(contents.landmarks, key=lambda name: (correct[name] - shown[name], name))
     rows = [
         {
             "landmark": name,
@@ -115,9 +107,9 @@ def landmark_rows(contents: RunContents) -> tuple[list[dict], int]:
             if wrong[name]
             else None,
         }
-        for name in sorted(contents.landmarks, key=lambda name: (correct[name] - shown[name], name))
+        for name in ordered[:max_rows]
     ]
-    return rows[:MAX_ROWS], max(0, len(rows) - MAX_ROWS)
+    return rows, len(ordered) - len(rows)
 
 
 def confused_pairs(contents: RunContents) -> list[tuple[str, str, int]]:
@@ -131,7 +123,7 @@ def confused_pairs(contents: RunContents) -> list[tuple[str, str, int]]:
     return [(*pair, photos) for pair, photos in ordered[:MAX_PAIRS]]
 
 
-def confusion_rows(contents: RunContents) -> list[dict] | None:
+def confusion_rows(contents: RunContents, max_cells: int = MAX_CELLS) -> list[dict] | None:
     """Returns the confusion matrix row by row, without its empty cells.
 
     Returns:
@@ -144,7 +136,7 @@ def confusion_rows(contents: RunContents) -> list[dict] | None:
     for one in contents.results:
         cells[one.landmark][column_of[one.predicted]] += 1
     num_cells = sum(map(len, cells.values()))
-    if len(column_of) > MATRIX_LIMIT or not 0 < num_cells <= MAX_CELLS:
+    if len(column_of) > MATRIX_LIMIT or not 0 < num_cells <= max_cells:
         return None
     return [
         _confusion_row(name, cells[name], row, len(column_of)) for name, row in column_of.items()

@@ -130,8 +130,8 @@ def hostile_report(small_run):
     ]
     metrics["warning"] = HOSTILE[0]
     run = RunDir(small_run)
-    contents = run_report.read_contents(run, metrics, results, small_run, [HOSTILE[2]])
-    contents = dataclasses.replace(contents, landmarks=HOSTILE)
+    contents = run_report.read_contents(run, metrics, [], small_run, [HOSTILE[2]])
+    contents = dataclasses.replace(contents, landmarks=HOSTILE, results=results)
     dot = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
     pictures = dict.fromkeys(range(len(HOSTILE)), dot)
     images = PhotoImages(pictures, pictures, pictures)
@@ -223,6 +223,10 @@ def test_runs_that_can_t_be_shown_are_refused(small_run, run_copy, tmp_path):
     (run_copy / FILE).write_text("photo_id,landmark\na,b\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"test_predictions.csv can't be read.*Delete it"):
         report([run_copy], tmp_path / "report.html")
+    rows = "photo_id,landmark,predicted,score,loss\n1,atlantis,atlantis,0.5,1.0\n"
+    (run_copy / FILE).write_text(rows, encoding="utf-8")
+    with pytest.raises(UserError, match="not in labels.txt, such as 'atlantis'. Delete it"):
+        report([run_copy], tmp_path / "report.html", tmp_path)
     assert not (tmp_path / "report.html").exists()
 
 

@@ -16,7 +16,6 @@ from glr_keras.reporting.tables import (
     least_sure,
     majority_class,
     photos_of_cells,
-    wilson_interval,
     worst_mistakes,
 )
 from glr_keras.runs.predictions import PhotoResult
@@ -47,7 +46,7 @@ def contents(results=RESULTS, landmarks=("arch", "dome", "gate"), **changed):
     [(0, 0, 0, 1), (0, 10, 0, 0.2775), (5, 10, 0.2366, 0.7634), (10, 10, 0.7225, 1)],
 )
 def test_wilson_intervals_are_those_of_the_tables(successes, trials, low, high):
-    assert wilson_interval(successes, trials) == pytest.approx((low, high), abs=5e-5)
+    assert Fraction(successes, trials).interval == pytest.approx((low, high), abs=5e-5)
 
 
 def test_a_fraction_of_no_photos_is_unknown():

@@ -100,7 +100,10 @@ def _open_records(run, data_dir):
     try:
         records = open_records(data_dir)
     except UserError as error:
-        return None, [f"No photos are shown, because the run's records can't be read: {error}"]
+        return None, [
+            f"No photos are shown, because the run's records can't be read: {error} If "
+            "they were moved, name their folder with --data-dir."
+        ]
     if run.environment.exists():
         environment = json.loads(run.environment.read_text(encoding="utf-8"))
         if environment.get("records") != records.fingerprint:

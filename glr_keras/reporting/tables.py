@@ -16,7 +16,8 @@ MAX_CELLS = 6000  # of a matrix that are not empty; each is a button, and more m
 MAX_ROWS = 500  # landmarks in the table
 MAX_PAIRS = 20
 LEVELS = 4  # shades of a cell
-OUTPUTS = {"": "answer", "attention_": "attention branch", "perception_": "perception branch"}
+# The first that was measured is the answer: of versions before, the perception branch.
+OUTPUTS = {"": "answer", "perception_": "perception branch", "attention_": "attention branch"}
 
 
 @dataclass(frozen=True)

@@ -225,7 +225,7 @@ def test_runs_that_can_t_be_shown_are_refused(small_run, run_copy, tmp_path):
         report([run_copy], tmp_path / "report.html")
     rows = "photo_id,landmark,predicted,score,loss\n1,atlantis,atlantis,0.5,1.0\n"
     (run_copy / FILE).write_text(rows, encoding="utf-8")
-    with pytest.raises(UserError, match="not in labels.txt, such as 'atlantis'. Delete it"):
+    with pytest.raises(UserError, match=r"not in labels\.txt, such as 'atlantis'\. Delete it"):
         report([run_copy], tmp_path / "report.html", tmp_path)
     assert not (tmp_path / "report.html").exists()
 

@@ -63,7 +63,7 @@ def of_split(**values):
     ("branches", "outputs"),
     [
         (("perception",), ["answer"]),
-        (("attention", "perception"), ["answer", "attention branch", "perception branch"]),
+        (("attention", "perception"), ["answer", "perception branch", "attention branch"]),
     ],
 )
 def test_a_branch_has_a_row_beside_another_one_only(branches, outputs):
@@ -71,6 +71,14 @@ def test_a_branch_has_a_row_beside_another_one_only(branches, outputs):
     rows = headline_rows({"test": split, "validation": split})
     assert [row["output"] for row in rows] == outputs * 2
     assert rows[0]["accuracy"] == Fraction(2, 4)
+
+
+def test_the_answer_of_versions_before_was_the_perception_branch():
+    split = of_split(branches=("attention", "perception"))
+    split = {name: value for name, value in split.items() if "_" in name or name == "photos"}
+    del split["top5_accuracy"]
+    rows = headline_rows({"test": split, "validation": split})
+    assert rows[0]["output"] == "perception branch"
 
 
 def test_landmarks_come_with_most_wrong_photos_first():

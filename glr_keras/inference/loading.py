@@ -74,5 +74,8 @@ def records_of(run: Path, data_dir: Path | None = None) -> Records:
                 f"{run} is an export, which does not know the records of its run. Name photos, or "
                 "the records: --data-dir DATA"
             )
-        data_dir = Path(read_json(config).data_dir)
+        try:
+            return open_records(Path(read_json(config).data_dir))
+        except UserError as error:
+            raise UserError(f"{error} If they are elsewhere, name them: --data-dir DATA") from error
     return open_records(data_dir)

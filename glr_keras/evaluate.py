@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 
 from glr_keras.config import read_json
-from glr_keras.evaluation.options import RESULT, check_arguments, parse_arguments
+from glr_keras.evaluation.options import FILES, RESULT, check_arguments, parse_arguments
 from glr_keras.inference.model_dir import find_saved_model
 from tfrecords.common.console import UserError, print_any_path, run_command, start_tensorflow
 
@@ -29,6 +29,8 @@ def run(args: argparse.Namespace) -> bool:
 
     evaluations = evaluate_all(args)
     results = [one.as_dict(args.accept) for one in evaluations]
+    for name in FILES:  # of an earlier evaluation, which may have been of two models
+        (args.out / name).unlink(missing_ok=True)
     for number, (evaluation, result) in enumerate(zip(evaluations, results, strict=True), 1):
         name = f"predictions-{number}.csv" if len(results) > 1 else "predictions.csv"
         writing.write_predictions(evaluation, args.accept, args.out / name)

@@ -9,6 +9,7 @@ from glr_keras.inference.photo_inputs import check_sources
 from tfrecords.common.console import UserError
 
 RESULT = "evaluation.json"
+FILES = (RESULT, "predictions.csv", "predictions-1.csv", "predictions-2.csv", "changed.csv")
 THRESHOLDS = ("accuracy", "top5_accuracy", "macro_accuracy", "global_average_precision")
 DESCRIPTION = (
     "Measures a run or an export on the photos of a split, or in a folder: accuracies with "

@@ -172,6 +172,9 @@ def test_a_number_below_the_threshold_gives_exit_code_1(evaluate, small_run, tmp
 
 def test_a_run_compared_with_its_copy_changes_nothing(evaluate, small_run, tmp_path):
     copy = shutil.copytree(small_run, tmp_path / "copy")
+    (tmp_path / "evaluation").mkdir()
+    for name in ("evaluation.json", "predictions.csv"):  # of an earlier one
+        (tmp_path / "evaluation" / name).write_text("{}")
     code, out, _ = evaluate(small_run, copy)
     assert code == 0
     result = read_result(tmp_path / "evaluation")
@@ -181,7 +184,12 @@ def test_a_run_compared_with_its_copy_changes_nothing(evaluate, small_run, tmp_p
     assert [one["model"] for one in result["models"]] == [str(small_run), str(copy)]
     assert read_rows(tmp_path / "evaluation" / "changed.csv") == []
     assert "p = 1" in out
-    assert (tmp_path / "evaluation" / "predictions-2.csv").exists()
+    assert sorted(path.name for path in (tmp_path / "evaluation").iterdir()) == [
+        "changed.csv",
+        "evaluation.json",
+        "predictions-1.csv",
+        "predictions-2.csv",
+    ]
 
 
 def test_a_run_without_stored_features_is_measured_on_photos(

@@ -24,6 +24,8 @@ FLAGS = [
     *("--optimizer", "adamw", "--weight-decay", "0.01", "--ema", "0.9", "--balance", "0.5"),
     *("--schedule", "cosine", "--warmup-epochs", "1.5", "--label-smoothing", "0.1"),
     *("--patience", "11"),
+    # "auto" measures, so the two runs could compute in two precisions.
+    *("--precision", "float32"),
 ]
 # What a process prints when a phase begins, and how long the phase lasts, about.
 PHASES = {

@@ -79,17 +79,11 @@ PALE, DEEP = (
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """What one photo is painted with: light, sun, weather, ground and colours."""
+    """What one photo is painted with: light, sun and colours."""
 
     light: Light
     sun: np.ndarray  # Direction towards it, `(3,)`.
-    weather: str
-    ground: str
     colours: dict  # Material -> colour `(3,)` in [0, 1].
-
-    @property
-    def snowy(self):
-        return self.weather == "snow"
 
 
 def choose_colours(rng, light):
@@ -178,8 +172,6 @@ class Mesh:
         light, colours = setting.light, setting.colours
         base = np.array([colours[material] for material in self.materials]) * self.tints[:, None]
         up, is_beam = self.normals[:, 1:2], self.beams[:, None] > 0
-        if setting.snowy:
-            base += (np.array([0.92, 0.94, 0.98]) - base) * np.clip(1.6 * up - 0.3, 0, 0.9)
         lit = np.where(is_beam, 0.5, np.clip(self.normals @ setting.sun, 0, 1)[:, None])
         shade = np.array(light.ambient) * (0.85 + 0.15 * up) + np.array(light.sun) * lit
         return (np.clip(base * shade, 0, 1) * 255).astype(int)

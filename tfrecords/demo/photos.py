@@ -2,16 +2,17 @@
 
     python -c "from tfrecords import demo; demo.write_photos('demo_photos')"
 
-They are drawn with seeded randomness. Place, distance, camera, light, weather, surroundings and
+They are drawn with seeded randomness. Place in the photo, size, camera, light, surroundings and
 colours differ from photo to photo, and the box of the landmark is known exactly. All landmarks
-share one palette and one pool of surroundings: only the architecture tells them apart.
+share one palette and one pool of surroundings, other buildings among them: only the architecture
+tells them apart, and a map of where a model looks can be wrong.
 """
 
 import dataclasses
 import functools
 import math
-import pathlib
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -27,6 +28,8 @@ LONG_SIDE, SHORT_SIDE = 340, 256
 DETAIL = 1.25  # Canvas pixels per pixel of the photo, so that the final rotation does not blur.
 MARGIN = 0.07  # Canvas beyond the photo on each side, for the corners of a rotated photo.
 JPEG_QUALITY = 92
+SQUARE = 7 / 8  # of the short side: the central part that a model sees
+FILL = (0.6, 0.76)  # of the landmark's longer side in that square
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,16 +46,16 @@ class DemoLandmark:
 
 
 LANDMARKS = (
-    DemoLandmark("Twin Spires of Orvale", 84, architecture.twin_spires),
-    DemoLandmark("Great Dome of Samarel", 70, architecture.great_dome),
-    DemoLandmark("Triumphal Arch of Belmora", 58, architecture.triumphal_arch),
-    DemoLandmark("Varenne Viaduct", 48, architecture.viaduct),
-    DemoLandmark("Seven Roofs of Kirameki", 40, architecture.seven_roofs),
-    DemoLandmark("Great Wheel of Port Ansel", 34, architecture.great_wheel),
-    DemoLandmark("Step Pyramid of Tzalamar", 28, architecture.step_pyramid),
-    DemoLandmark("Leaning Campanile of Castrello", 25, architecture.leaning_campanile),
-    DemoLandmark("Lattice Mast of Gronhaven", 22, architecture.lattice_mast),
-    DemoLandmark("Standing Stones of Hallow Fen", 20, architecture.standing_stones),
+    DemoLandmark("Twin Spires of Orvale", 66, architecture.twin_spires),
+    DemoLandmark("Great Dome of Samarel", 60, architecture.great_dome),
+    DemoLandmark("Triumphal Arch of Belmora", 54, architecture.triumphal_arch),
+    DemoLandmark("Varenne Viaduct", 50, architecture.viaduct),
+    DemoLandmark("Seven Roofs of Kirameki", 45, architecture.seven_roofs),
+    DemoLandmark("Great Wheel of Port Ansel", 42, architecture.great_wheel),
+    DemoLandmark("Step Pyramid of Tzalamar", 38, architecture.step_pyramid),
+    DemoLandmark("Leaning Campanile of Castrello", 30, architecture.leaning_campanile),
+    DemoLandmark("Lattice Mast of Gronhaven", 23, architecture.lattice_mast),
+    DemoLandmark("Standing Stones of Hallow Fen", 21, architecture.standing_stones),
 )
 
 
@@ -99,25 +102,20 @@ def write_photos(folder, seed=0, photos_per_landmark=None, progress=True, proces
             "photos_per_landmark must be at least 1, or None for all photos; "
             f"got {photos_per_landmark}."
         )
-    folder = pathlib.Path(folder)
+    folder = Path(folder)
     jobs = []
     for index, landmark in enumerate(LANDMARKS):
         (folder / landmark.slug).mkdir(parents=True, exist_ok=True)
         jobs += [(index, number) for number in range(landmark.photos)[:photos_per_landmark]]
-    rows = _write_all(functools.partial(_write_photo, folder, seed), jobs, progress, processes)
+    # A new process takes about as long to start as 8 photos take to draw (0.4 s).
+    processes = processes or min(available_cores(), max(1, len(jobs) // 40))
+    written = map_on_cores(_write_photo, jobs, processes, (folder, seed))
+    bar = {"desc": "Drawing demo photos", "unit": " photos", "disable": not progress}
+    rows = list(tqdm(written, total=len(jobs), **bar))
     write_csv(folder / "boxes.csv", ("photo", "ymin", "xmin", "ymax", "xmax"), rows)
 
 
-def _write_all(write, jobs, progress, processes):
-    """Calls `write` for every job; returns the results in the order of the jobs."""
-    bar = {"desc": "Drawing demo photos", "unit": " photos", "disable": not progress}
-    if processes is None:
-        # A new process takes about as long to start as 8 photos take to draw (0.4 s).
-        processes = min(available_cores(), max(1, len(jobs) // 40))
-    return list(tqdm(map_on_cores(write, jobs, processes), total=len(jobs), **bar))
-
-
-def _write_photo(folder, seed, job):
+def _write_photo(job, folder, seed):
     index, number = job
     slug = LANDMARKS[index].slug
     photo, box = draw_photo(LANDMARKS[index], number, seed)
@@ -135,22 +133,21 @@ def landmark_mesh(draw):
 
 
 def place_camera(rng, points, extent, frame):
-    """Puts the camera so that the landmark fills most of the frame."""
+    """Puts the camera so that the landmark fills a part of the central square, anywhere in it.
+
+    A model must find it there: maps that always light up the centre lie beside most of them.
+    """
     size = max(extent[1], 0.6 * extent[0])
-    distance = size * rng.uniform(1.9, 3.3) + extent[2] / 2
-    yaw = math.radians(rng.uniform(-25, 25))
+    distance = size * rng.uniform(2.2, 3.8) + extent[2] / 2
+    yaw = math.radians(rng.uniform(-18, 18))
     camera = paint.Camera(size * rng.uniform(0.03, 0.15), distance, size, yaw)
     pixels, _ = camera.project(points)
-    (left, top), (right, bottom) = pixels.min(axis=0), pixels.max(axis=0)
-    width, height = DETAIL * frame[0], DETAIL * frame[1]
-    fill = rng.uniform(0.86, 1.02)
-    camera.focal = fill * min(0.98 * width / (right - left), 0.92 * height / (bottom - top))
-    slack = width - camera.focal * (right - left)
-    middle = DETAIL * MARGIN * frame[0] + width / 2 + 0.25 * slack * rng.uniform(-1, 1)
-    camera.centre = middle - camera.focal * (left + right) / 2
-    filled = camera.focal * (bottom - top) / height
-    foot = rng.uniform(max(0.74, filled + 0.02), max(0.9, filled + 0.06))
-    camera.horizon = DETAIL * MARGIN * frame[1] + height * foot - camera.focal * bottom
+    low, high = pixels.min(axis=0), pixels.max(axis=0)
+    square = DETAIL * SQUARE * min(frame)
+    camera.focal = square * rng.uniform(*FILL) / (high - low).max()
+    start = DETAIL * (0.5 + MARGIN) * np.array(frame) - square / 2
+    corner = start + rng.beta(0.16, 0.16, 2) * (square - camera.focal * (high - low))
+    camera.centre, camera.horizon = (corner - camera.focal * low).tolist()
     return camera
 
 
@@ -162,61 +159,34 @@ def paint_scene(rng, mesh, camera, frame):
         coverage: Array `(height, width)`, the landmark's share of every pixel, in [0, 1].
     """
     size = tuple(round(DETAIL * side * (1 + 2 * MARGIN)) for side in frame)
-    setting = choose_setting(rng, camera)
+    light = paint.LIGHTS[rng.choice(4, p=paint.LIGHT_SHARES)]
+    sun = paint.sun_direction(rng, camera, light)
+    setting = paint.Setting(light, sun, paint.choose_colours(rng, light))
     image = paint_background(rng, size, camera, setting)
     paint.cast_shadow(image, mesh, camera, setting)
     layer = paint.new_layer(size)
     paint.paint_mesh(layer, mesh, camera, setting)
     landmark = paint.finished_layer(layer)
     landmark[..., :3] *= weathering(rng, size)
-    haze = (0.3 if setting.weather == "haze" else 0.1) * rng.random()
-    paint.lay_over(image, landmark, setting.light.horizon, haze)
-    paint_foreground(rng, image, mesh, camera, setting)
+    paint.lay_over(image, landmark, light.horizon, rng.uniform(0, 0.15))
+    layer, reach = paint.new_layer(size), (0.35, 0.8 * camera.distance / camera.size)
+    scene.draw_clutter(rng, layer, camera, light, reach, (1, 6))
+    paint.lay_over(image, paint.finished_layer(layer))
     return image, landmark[..., 3]
-
-
-def choose_setting(rng, camera):
-    """Draws light, weather, ground and colours, independent of the landmark."""
-    light = paint.LIGHTS[rng.choice(4, p=paint.LIGHT_SHARES)]
-    weather = rng.choice(scene.WEATHERS, p=scene.WEATHER_SHARES)
-    ground = rng.choice(scene.GROUNDS, p=scene.GROUND_SHARES)
-    if weather in ("rain", "snow"):
-        light = paint.OVERCAST
-    sun = paint.sun_direction(rng, camera, light)
-    return paint.Setting(light, sun, weather, ground, paint.choose_colours(rng, light))
 
 
 def paint_background(rng, size, camera, setting):
     """Paints sky, hills, ground, town and what grows in it on a new canvas."""
-    light, snowy = setting.light, setting.snowy
-    image = scene.paint_sky(rng, size, camera.horizon, light, setting.weather)
+    light = setting.light
+    image = scene.paint_sky(rng, size, camera.horizon, light)
     scene.paint_hills(rng, image, camera.horizon, light)
-    scene.paint_ground(rng, image, camera, light, setting.ground, snowy)
+    scene.paint_ground(rng, image, camera, light)
     layer, town = paint.new_layer(size), Solids()
-    scene.add_town(rng, town, float(camera.size))
-    if town.faces:
-        paint.paint_mesh(layer, paint.Mesh(town), camera, setting)
-    scene.draw_clutter(rng, layer, camera, light, snowy, (-1.3, -0.5), (10, 3, 2))
-    haze = rng.uniform(0.4, 0.7) if setting.weather == "haze" else rng.uniform(0.3, 0.5)
-    paint.lay_over(image, paint.finished_layer(layer), light.horizon, haze)
+    scene.add_town(rng, town, camera, size[0])
+    paint.paint_mesh(layer, paint.Mesh(town), camera, setting)
+    scene.draw_clutter(rng, layer, camera, light, (-1.3, -0.5), (10, 3))
+    paint.lay_over(image, paint.finished_layer(layer), light.horizon, rng.uniform(0.35, 0.6))
     return image
-
-
-def paint_foreground(rng, image, mesh, camera, setting):
-    """Paints what stands or falls before the landmark, and the water that mirrors it."""
-    light, (height, width, _) = setting.light, image.shape
-    layer = paint.new_layer((width, height))
-    if setting.ground == "water":
-        shore = camera.project(mesh.points[mesh.points[:, 1] < 0.5])[0][:, 1].max() + 2 * DETAIL
-        scene.paint_reflection(rng, image, shore, light)
-    else:
-        reach = 0.35, 0.8 * camera.distance / camera.size
-        scene.draw_clutter(rng, layer, camera, light, setting.snowy, reach, (1, 6, 2))
-    if rng.random() < 0.35:
-        scene.draw_birds(rng, layer)
-    paint.lay_over(image, paint.finished_layer(layer))
-    if setting.weather in ("rain", "snow"):
-        scene.let_fall(rng, image, setting.weather)
 
 
 def weathering(rng, size):

@@ -1,4 +1,4 @@
-"""What surrounds the demo landmarks: sky, ground, water, town, trees, people, weather.
+"""What surrounds the demo landmarks: sky, hills, ground, other buildings, trees, people.
 
 None of it depends on the landmark: the surroundings say nothing about which one it is. Images are
 float32 arrays `(height, width, 3)` in [0, 1], painted in place.
@@ -9,19 +9,23 @@ import math
 import numpy as np
 from PIL import Image, ImageDraw
 
-from tfrecords.demo.paint import DUSK, OVERSAMPLING, new_image
+from tfrecords.demo.paint import OVERSAMPLING, new_image
+from tfrecords.demo.solids import dome_profile
 
-WEATHERS = ("clear", "clouds", "haze", "rain", "snow")
-WEATHER_SHARES = (0.28, 0.44, 0.12, 0.08, 0.08)
-GROUND_COLOURS = {
-    "grass": ((0.34, 0.46, 0.20), (0.42, 0.52, 0.25), (0.47, 0.48, 0.27)),
-    "plaza": ((0.62, 0.58, 0.53), (0.54, 0.53, 0.52), (0.68, 0.61, 0.51)),
-    "sand": ((0.78, 0.69, 0.52), (0.72, 0.62, 0.46), (0.70, 0.66, 0.56)),
-    "water": ((0.24, 0.38, 0.44), (0.20, 0.32, 0.42), (0.30, 0.42, 0.40)),
+GROUNDS = {  # the strength of its pattern, and its colours
+    "grass": (0.4, ((0.34, 0.46, 0.20), (0.42, 0.52, 0.25), (0.47, 0.48, 0.27))),
+    "plaza": (0.2, ((0.62, 0.58, 0.53), (0.54, 0.53, 0.52), (0.68, 0.61, 0.51))),
+    "sand": (0.2, ((0.78, 0.69, 0.52), (0.72, 0.62, 0.46), (0.70, 0.66, 0.56))),
 }
-GROUNDS, GROUND_SHARES = ("grass", "plaza", "sand", "water"), (0.32, 0.26, 0.12, 0.30)
 LEAVES = ((44, 62, 32), (66, 78, 38), (84, 70, 34))
 CLOTHES = ((60, 66, 84), (120, 60, 52), (196, 188, 172), (70, 92, 84), (150, 128, 92), (44, 44, 50))
+# Of other buildings: how common, their width and height in sizes of the landmark, their roof.
+BUILDINGS = (
+    (0.35, (0.10, 0.26), (0.07, 0.18), "gable"),
+    (0.25, (0.10, 0.24), (0.20, 0.50), "flat"),
+    (0.20, (0.09, 0.16), (0.30, 0.65), "spire"),
+    (0.20, (0.20, 0.34), (0.10, 0.20), "dome"),
+)
 
 
 def smooth_noise(rng, size, cells, octaves=4):
@@ -37,7 +41,7 @@ def smooth_noise(rng, size, cells, octaves=4):
     return np.asarray(Image.fromarray(total).resize(size, Image.Resampling.BILINEAR))
 
 
-def paint_sky(rng, size, horizon, light, weather):
+def paint_sky(rng, size, horizon, light):
     """A gradient from the zenith to the horizon, with clouds that flatten towards the horizon."""
     width, height = size
     image = new_image(size, light.horizon)
@@ -45,9 +49,7 @@ def paint_sky(rng, size, horizon, light, weather):
     share = np.linspace(0, 1, rows, dtype=np.float32)[:, None, None] ** rng.uniform(1.0, 1.8)
     zenith, low = np.float32(light.zenith), np.float32(light.horizon)
     image[:rows] = zenith + (low - zenith) * share
-    if weather == "clear" and rng.random() < 0.5:
-        return image
-    amount = {"clear": 0.42, "clouds": rng.uniform(0.50, 0.62), "haze": 0.45}.get(weather, 0.66)
+    amount = rng.uniform(0.3, 0.6)  # of clouds
     noise = smooth_noise(rng, (width, rows), (rng.uniform(2, 4), rng.uniform(3, 6)), 5)
     density = np.clip((noise - (1 - amount)) * 5, 0, 1) * rng.uniform(0.75, 0.95)
     # A cloud is bright where it thins out upwards and dark underneath.
@@ -75,12 +77,14 @@ def paint_hills(rng, image, horizon, light):
             plane += (shade - plane) * cover
 
 
-def paint_ground(rng, image, camera, light, kind, snowy):
+def paint_ground(rng, image, camera, light):
     """Fills everything below the horizon with a ground in perspective."""
     height, width, _ = image.shape
     first = max(int(camera.horizon) + 1, 0)
     if first >= height - 1:
         return
+    kind = rng.choice(list(GROUNDS))
+    strength, colours = GROUNDS[kind]
     rows = np.arange(first, height, dtype=np.float32)
     depth = camera.focal * camera.eye / (rows - np.float32(camera.horizon) + 0.5)
     columns = (np.arange(width, dtype=np.float32) - np.float32(camera.centre)) / camera.focal
@@ -90,97 +94,80 @@ def paint_ground(rng, image, camera, light, kind, snowy):
     # There and back through the tile, which has no seams that way.
     down, across = (np.abs(np.floor(5 * v).astype(np.int32) % 510 - 255) for v in (z, x + 17))
     pattern = tile[down, across] - np.float32(0.5)
-    strength = {"grass": 0.9, "sand": 0.4}.get(kind, 0.3)
-    if kind in ("plaza", "water"):
+    if kind == "plaza":
         pattern += 0.5 * ((x % 4 < 0.35) | (z % 4 < 0.35))
     # Far away the pattern is finer than a pixel and would only flicker.
     pattern *= np.clip(camera.focal * cell / depth / 3, 0.1, 1)[:, None]
     wide = smooth_noise(rng, (width, height - first), (3, 6), 3) - 0.5
-    colours = GROUND_COLOURS["plaza" if kind == "water" else kind]
-    base = np.float32(colours[rng.integers(len(colours))])
-    if snowy:
-        base, strength = base * np.float32(0.12) + np.float32((0.77, 0.79, 0.83)), 0.4 * strength
+    base = np.float32(colours[rng.integers(len(colours))]) * light.on_the_ground
     brightness = 1 + np.float32(strength) * pattern + np.float32(0.35) * wide
-    base = base * light.on_the_ground
     far = np.clip(depth / np.float32(7 * camera.distance), 0, 0.75)[:, None]
     for channel, haze in enumerate(np.float32(light.horizon)):
         ground = brightness * base[channel]
         image[first:, :, channel] = ground + (haze - ground) * far
 
 
-def paint_reflection(rng, image, shore, light):
-    """Turns the rows below `shore` into water that mirrors what stands above it."""
-    height, width, _ = image.shape
-    first = int(shore)
-    if not 8 < first < height - 4:
-        return
-    rows = np.arange(first, height, dtype=np.float32)[:, None]
-    near = (rows - first) / (height - first)
-    ripple = smooth_noise(rng, (width, height - first), (8, 30), 3) - 0.5
-    source = 2 * first - rows + ripple * (4 + 50 * near)
-    columns = np.arange(width, dtype=np.float32)[None] + ripple * (4 + 12 * near)
-    source = np.clip(source, 0, first - 2).astype(int)
-    columns = np.clip(columns, 0, width - 1).astype(int)
-    water = np.float32(GROUND_COLOURS["water"][rng.integers(3)]) * light.on_the_ground
-    mirrored = image[source, columns] * np.float32(0.94)
-    mirrored += (water - mirrored) * (0.25 + 0.3 * near)[..., None]
-    image[first:] = mirrored + np.float32(0.12) * ripple[..., None]
+def add_town(rng, solids, camera, width):
+    """Adds other buildings behind the landmark, all over a canvas of this `width`."""
+    size = camera.size
+    common, widths, heights, roofs = zip(*BUILDINGS, strict=True)
+    for _ in range(rng.integers(5, 14)):
+        away = size * rng.uniform(0.6, 2.0)
+        depth = camera.distance + away
+        across = (rng.uniform(0, width) - camera.centre) * depth / camera.focal
+        x, _, z = camera.world((across, 0.0, -away)).tolist()
+        kind = rng.choice(len(BUILDINGS), p=common)
+        wide, high = (size * rng.uniform(*sides[kind]) for sides in (widths, heights))
+        add_building(rng, solids, (x, x + wide), (z - wide, z), high, roofs[kind])
 
 
-def add_town(rng, solids, size):
-    """Adds houses, halls and blocks behind the landmark, from one pool, in units of its `size`."""
-    for _ in range(rng.integers(0, 15)):
-        x, front = size * rng.uniform(-1.7, 1.7), -size * rng.uniform(0.7, 2.2)
-        kind = rng.choice(3, p=(0.55, 0.25, 0.2))
-        width = size * rng.uniform(0.10, 0.26)
-        low, high = ((0.07, 0.16), (0.2, 0.42), (0.1, 0.2))[kind]
-        height, sides, depth = size * rng.uniform(low, high), (x, x + width), (front - width, front)
-        material = f"town{rng.integers(4)}"
-        rows = max(2, int(height / (0.04 * size)))
-        storey = height / rows
-        for wall in solids.box(sides, (0, height), depth, material)[:3]:
-            for row in range(rows):
-                columns = max(2, int(wall.width / (0.035 * size)))
-                bottom = (row + 0.25) * storey
-                solids.windows(wall, columns, bottom, 0.5 * storey, 0.45, 0, "glass")
-        if kind == 0:
-            solids.gable(sides, depth, height, material)
+def add_building(rng, solids, x, z, height, roof):
+    """Adds a building with rows of windows on the pairs `x` and `z`, and its roof."""
+    material = f"town{rng.integers(4)}"
+    wide = x[1] - x[0]
+    storey = max(0.25 * wide, 0.08 * height)
+    for wall in solids.box(x, (0, height), z, material)[:3]:
+        for row in range(int(height / storey)):
+            solids.windows(wall, 4, (row + 0.25) * storey, 0.5 * storey, 0.45, 0, "glass")
+    middle = (sum(x) / 2, sum(z) / 2)
+    if roof == "gable":
+        solids.gable(x, z, height, material)
+    elif roof == "spire":
+        solids.lathe([(0.75 * wide, height), (0.02, height + 1.4 * wide)], middle, 4, "tiles")
+    elif roof == "dome":
+        solids.lathe(dome_profile(0.4 * wide, height, 0.4 * wide), middle, 16, "tiles")
 
 
-def draw_clutter(rng, layer, camera, light, snowy, reach, kinds):
-    """Draws trees, people and lamp posts that stand on the ground.
+def draw_clutter(rng, layer, camera, light, reach, kinds):
+    """Draws trees and people that stand on the ground.
 
     Args:
         layer: Image with four channels.
         reach: The two depths to fill, in sizes of the landmark, towards the viewer.
-        kinds: How many at most of each: trees, people, lamp posts.
+        kinds: How many at most of each: trees, people.
     """
     draw = ImageDraw.Draw(layer)
     brightness = np.float32(light.ambient) + np.float32(0.6) * np.float32(light.sun)
     green = np.float32(LEAVES[rng.integers(3)])
-    leaves = green * brightness, (green * 1.9 + (80 if snowy else 0)) * brightness
-    glow = (255, 226, 160) if light is DUSK else (205, 205, 200)
+    leaves = green * brightness, green * 1.9 * brightness
     placed = [
         (rng.uniform(*reach), kind)
-        for kind in (0, 1, 2)
+        for kind in (0, 1)
         for _ in range(rng.integers(0, kinds[kind] + 1))
     ]
     for z, kind in sorted(placed):
-        distance = camera.distance - z * camera.size
-        scale = OVERSAMPLING * camera.focal / distance
+        scale = OVERSAMPLING * camera.focal / (camera.distance - z * camera.size)
         x = rng.uniform(0, layer.width)
         y = OVERSAMPLING * camera.horizon + scale * camera.eye
         if kind == 0:
             height = camera.size * rng.uniform(0.12, 0.28) * scale
             if z > 0:
                 # A near tree stands at the side: it covers some of the landmark, never all of it.
-                height = min(height, 0.4 * layer.height)
-                x = layer.width * (0.5 + rng.choice((-0.5, 0.5)) * rng.uniform(0.3, 1.0))
+                height = min(height, 0.3 * layer.height)
+                x = layer.width * (0.5 + rng.choice((-0.5, 0.5)) * rng.uniform(0.7, 1.0))
             draw_tree(rng, draw, (float(x), float(y)), float(height), *leaves)
-        elif kind == 1:
-            draw_person(rng, draw, (x, y), camera.size * 0.033 * scale, brightness)
         else:
-            draw_lamp(draw, (x, y), camera.size * 0.10 * scale, glow)
+            draw_person(rng, draw, (x, y), camera.size * 0.033 * scale, brightness)
 
 
 def draw_tree(rng, draw, foot, height, dark, bright):
@@ -234,45 +221,6 @@ def draw_person(rng, draw, foot, height, brightness):
     body = (x - half, y - 0.84 * height, x + half, y - 0.42 * height)
     draw.rounded_rectangle(body, 0.7 * half, (*_whole(coat), 255))
     draw.ellipse((x - head, y - height, x + head, y - 0.87 * height), (*_whole(skin), 255))
-
-
-def draw_lamp(draw, foot, height, glow):
-    x, y = foot
-    metal, radius = (46, 48, 52, 255), 0.032 * height
-    draw.line((x, y, x, y - height), metal, max(2, int(0.025 * height)))
-    arm = y - 0.93 * height
-    draw.line((x - 0.09 * height, arm, x + 0.09 * height, arm), metal, 2)
-    for lamp in (x - 0.09 * height, x + 0.09 * height):
-        draw.ellipse((lamp - radius, arm - 2 * radius, lamp + radius, arm), (*glow, 255))
-
-
-def draw_birds(rng, layer):
-    draw = ImageDraw.Draw(layer)
-    flock, spread = rng.uniform(0.1, 0.9, 2) * (1, 0.45), rng.uniform(0.02, 0.15)
-    for _ in range(rng.integers(2, 10)):
-        x, y = (flock + rng.normal(0, spread, 2)) * layer.size
-        span = layer.width * rng.uniform(0.005, 0.012)
-        lift = span * rng.uniform(0.15, 0.5)
-        wings = [(x - span, y - lift), (x - 0.4 * span, y - 0.9 * lift), (x, y)]
-        wings += [(x + 0.4 * span, y - 0.9 * lift), (x + span, y - lift)]
-        draw.line(wings, (45, 45, 52, 255), max(2, int(0.14 * span)))
-
-
-def let_fall(rng, image, weather):
-    """Lets rain or snow fall in front of everything."""
-    height, width, _ = image.shape
-    veil = Image.new("L", (width, height))
-    draw = ImageDraw.Draw(veil)
-    slant = rng.uniform(-0.25, 0.25)
-    for x, y, near in (rng.random((260, 3)) * (width, height, 1)).tolist():
-        if weather == "rain":
-            length = height * (0.02 + 0.05 * near)
-            draw.line((x, y, x + slant * length, y + length), int(45 + 50 * near))
-        else:
-            radius = 0.6 + 2.2 * near**4
-            draw.ellipse((x - radius, y - radius, x + radius, y + radius), int(150 + 90 * near))
-    cover = np.asarray(veil, np.float32)[..., None] / 255
-    image += (np.float32((0.93, 0.94, 0.96)) - image) * cover
 
 
 def _whole(colour):

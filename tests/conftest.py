@@ -76,7 +76,7 @@ def small_run(demo_data, tmp_path_factory):
         "head_units": (16,),
         "attention_channels": 8,
         "batch_size": 6,
-        "pooling": "flatten",  # random features tell landmarks apart by place
+        "pooling": "flatten",
         "optimizer": "adam",
         "schedule": "constant",
         "warmup_epochs": 0,

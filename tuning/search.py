@@ -12,7 +12,7 @@ from glr_keras.fit import DEMO_DATA, build_demo, names_demo
 from tfrecords.common.console import UserError, run_command, start_tensorflow
 from tuning.choice import choose_space
 from tuning.plan import SearchPlan, check_hyperband
-from tuning.space import DEFAULT, DIMENSIONS, alpha_beta_grid
+from tuning.space import DEFAULT, DIMENSIONS, UNTRAINED, alpha_beta_grid
 from tuning.store import SearchDir
 
 MAX_TRIALS = 40
@@ -197,6 +197,11 @@ def _base_config(path, flags):
         raise UserError(
             f"{path}: a search trains on stored features in one process per trial. Leave out live, "
             "finetune_from, trainable_blocks and distribute."
+        )
+    if base.head == UNTRAINED:
+        raise UserError(
+            f"--head {UNTRAINED} chooses its one setting, the penalty, by itself: there is nothing "
+            "to search. Train it with: python -m glr_keras.fit --preset fast"
         )
     return dataclasses.replace(base, data_dir=base.data_dir or str(DEMO_DATA), run_dir="")
 

@@ -10,6 +10,7 @@ from glr_keras.config import LOCATIONS, FitConfig
 from tfrecords.common.console import UserError
 
 DIGITS = 6  # of searched numbers: readable, and the same after they went through float32
+UNTRAINED = "logistic"  # a head that trials can't train: L-BFGS fits it
 RUNG = "tuner/epochs"  # what Hyperband calls the epochs of a trial
 NO_UNITS = "none"  # how a head without hidden layers is written
 # Fields that decide where things lie, which features are stored, or how a run proceeds: all trials
@@ -102,6 +103,7 @@ def _find_dimensions() -> dict[str, Dimension]:
         if dimension.is_open:
             is_switch = isinstance(fields[name].default, bool)
             values = (False, True) if is_switch else fields[name].metadata["choices"] or ()
+            values = [value for value in values if value != UNTRAINED]
             dimension = Dimension(name, tuple(values))
         found[name] = dimension
     return found

@@ -4,12 +4,13 @@ import csv
 import dataclasses
 import json
 
-from glr_keras.config import FitConfig
+from plain_config import plain_config
+
 from tuning.plan import SearchPlan
 from tuning.space import encode
 from tuning.trials import Trial
 
-BASE = FitConfig()
+BASE = plain_config()
 OBJECTIVE = "val_accuracy"
 # Flags of a search whose trials take a second.
 SMALL = (

@@ -3,13 +3,13 @@
 import re
 
 import pytest
+from plain_config import plain_config
 
-from glr_keras.config import FitConfig
 from tfrecords.common.console import UserError
 from tuning.choice import choose_space, find_refused, read_space
 from tuning.space import DEFAULT, Dimension
 
-BASE = FitConfig()
+BASE = plain_config()
 
 
 def names_of(dimensions):
@@ -29,7 +29,7 @@ def test_by_default_what_the_user_has_set_is_not_searched():
 
 
 def test_by_default_what_makes_no_difference_is_not_searched():
-    base = FitConfig(head="dropout", optimizer="adam")
+    base = plain_config(head="dropout", optimizer="adam")
     chosen = names_of(choose_space(None, None, base, typed=["optimizer"]))
     assert chosen == ["head_units", "beta", "dropout", "learning_rate"]
 

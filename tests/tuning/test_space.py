@@ -6,6 +6,7 @@ import types
 
 import keras_tuner
 import pytest
+from plain_config import plain_config
 
 from glr_keras.config import FitConfig
 from glr_keras.features.extraction import features_key
@@ -23,7 +24,8 @@ from tuning.space import (
     inclusive_range,
 )
 
-BASE = FitConfig()
+BASE = plain_config()
+TRAINED = DIMENSIONS["head"].values
 
 
 def names_of(dimensions):
@@ -115,23 +117,23 @@ def test_a_conditional_one_is_active_only_where_it_matters(parent, value, child,
 
 
 @pytest.mark.parametrize(
-    "name", sorted({n for one in HEADS.values() for n in one.settings_of_config})
+    "name", sorted({n for head in TRAINED for n in HEADS[head].settings_of_config})
 )
 def test_a_setting_of_some_heads_is_active_with_these_only(name):
-    with_it = {head for head, one in HEADS.items() if name in one.settings_of_config}
+    with_it = {head for head in TRAINED if name in HEADS[head].settings_of_config}
     parent, matters = NEEDS.get(name, (None, None))
-    if with_it != set(HEADS):
+    if with_it != set(TRAINED):
         assert parent == "head"
-        assert {head for head in HEADS if matters(head)} == with_it
+        assert {head for head in TRAINED if matters(head)} == with_it
 
 
 @pytest.mark.parametrize(
     ("base", "others", "expected"),
     [
-        (FitConfig(), ["head_units"], ("head_units", (), False)),
-        (FitConfig(pooling="root"), ["head_units"], (None, None, True)),
-        (FitConfig(), ["head_units", "pooling"], (None, None, True)),
-        (FitConfig(head="linear"), [], ("pooling", "flatten", False)),
+        (plain_config(), ["head_units"], ("head_units", (), False)),
+        (plain_config(pooling="root"), ["head_units"], (None, None, True)),
+        (plain_config(), ["head_units", "pooling"], (None, None, True)),
+        (plain_config(head="linear"), [], ("pooling", "flatten", False)),
     ],
 )
 def test_dropout_matters_behind_hidden_layers_and_root_pooling(base, others, expected):
@@ -142,7 +144,7 @@ def test_dropout_matters_behind_hidden_layers_and_root_pooling(base, others, exp
 
 
 def test_what_is_not_active_stays_as_in_the_base():
-    base = FitConfig(momentum=0.7)
+    base = plain_config(momentum=0.7)
     assert config_of({"optimizer": "adam"}, base) == dataclasses.replace(base, optimizer="adam")
 
 

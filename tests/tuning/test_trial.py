@@ -6,10 +6,10 @@ import gc
 import keras_tuner
 import numpy as np
 import pytest
+from plain_config import plain_config
 from search_trials import SMALL
 from tensorflow.python.framework.func_graph import FuncGraph
 
-from glr_keras.config import FitConfig
 from glr_keras.data.records import open_records
 from tuning.process import open_photos
 from tuning.search import parse_flags, plan_search
@@ -27,6 +27,7 @@ from tuning.trial import (
 def photos(demo_data, tmp_path_factory):
     """The stored features of a search, and its plan."""
     flags = ("--data-dir", str(demo_data), *SMALL, "--space", "alpha,beta,learning_rate")
+    flags += ("--schedule", "constant", "--warmup-epochs", "0")
     plan, _ = plan_search(*parse_flags(flags))
     search = SearchDir(tmp_path_factory.mktemp("search"))
     return open_photos(search, plan, open_records(demo_data))
@@ -124,5 +125,5 @@ def test_a_rung_whose_training_is_over_leaves_its_parents_state(photos, tmp_path
     ("schedule", "is_shared"), [("constant", True), ("step", True), ("cosine", False)]
 )
 def test_a_rung_is_resumed_only_if_its_rates_are_those_of_the_longer_trial(schedule, is_shared):
-    config = FitConfig(schedule=schedule, epochs=3, warmup_epochs=1)
+    config = plain_config(schedule=schedule, epochs=3, warmup_epochs=1)
     assert share_schedule(dataclasses.replace(config, epochs=1), config, 5) == is_shared

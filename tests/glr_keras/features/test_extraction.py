@@ -12,14 +12,14 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from plain_config import plain_config
 
-from glr_keras.config import FitConfig
 from glr_keras.data.records import open_records, photo_batches
 from glr_keras.features.extraction import feature_views, features_key
 from glr_keras.features.view_files import ViewFile
 from tfrecords.common.console import UserError
 
-CONFIG = FitConfig(weights="random", image_size=32, epochs=2, precision="float32")
+CONFIG = plain_config(weights="random", image_size=32, epochs=2, precision="float32")
 BLOCK = 8
 DiskUsage = collections.namedtuple("DiskUsage", "total used free")
 

@@ -8,9 +8,9 @@ import os
 import keras
 import numpy as np
 import pytest
+from plain_config import plain_config
 
 import glr_keras
-from glr_keras.config import FitConfig
 from glr_keras.models.abn import ABN
 from glr_keras.models.heads import build_head
 from glr_keras.models.layers import pooling_layers
@@ -20,7 +20,7 @@ from glr_keras.models.recognizer import Recognizer
 from glr_keras.runs.metrics import log_softmax
 
 SHAPE = (2, 3, 4)  # height, width, channels: all different, so that no mix-up goes unseen
-CONFIG = FitConfig(
+CONFIG = plain_config(
     head_units=(8,), attention_channels=5, dropout=0.0, batch_size=4, normalize=False
 )
 HEADS = ["abn", "dropout"]
@@ -114,7 +114,7 @@ def test_a_head_gives_one_row_of_logits_per_photo_and_output(head, names):
 
 def test_the_report_s_head_has_the_report_s_number_of_parameters():
     # 134,371,163 of its VGG-16 with 27 classes, less the 14,714,688 of the convolutions.
-    defaults = FitConfig()
+    defaults = plain_config()
     inputs = 7 * 7 * 512
     assert dense_parameters(inputs, defaults.head_units, 27) == 134_371_163 - 14_714_688
     small = head_of(head="dropout", num_landmarks=5, shape=(7, 7, 3), head_units=(6, 9))
@@ -224,7 +224,7 @@ def test_abn_convolutions_are_the_report_s():
         *[(5,), (5,)],
         *[(1, 1, 5, 7), (7,)],
     ]
-    assert FitConfig().attention_channels == 512
+    assert plain_config().attention_channels == 512
 
 
 def test_attention_map_has_one_value_in_0_to_1_per_position():

@@ -7,8 +7,8 @@ import math
 import keras
 import numpy as np
 import pytest
+from plain_config import plain_config
 
-from glr_keras.config import FitConfig
 from glr_keras.models.heads import build_head
 from glr_keras.models.objective import (
     InPlaceSGD,
@@ -18,7 +18,7 @@ from glr_keras.models.objective import (
     make_schedule,
 )
 
-CONFIG = FitConfig(learning_rate=0.5, epochs=4)
+CONFIG = plain_config(learning_rate=0.5, epochs=4)
 STEPS = 10  # per epoch
 OPTIMIZERS = ["sgd", "adam", "adamw"]
 
@@ -156,7 +156,7 @@ def test_weight_decay_takes_its_share_of_kernels_and_leaves_shifts_and_scales(na
 
 @pytest.mark.parametrize("name", ["abn", "dropout"])
 def test_weight_decay_finds_every_kernel_of_a_head(name):
-    config = FitConfig(head=name, head_units=(4,), attention_channels=3, weight_decay=0.1)
+    config = plain_config(head=name, head_units=(4,), attention_channels=3, weight_decay=0.1)
     head = build_head(config, 3, (2, 2, 4))
     optimizer = make_optimizer(config, STEPS)
     optimizer.build(head.trainable_variables)

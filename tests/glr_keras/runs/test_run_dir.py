@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from paths import REPOSITORY
+from plain_config import plain_config
 
-from glr_keras.config import FitConfig, read_json
+from glr_keras.config import read_json
 from glr_keras.runs.run_dir import RunDir, TrainingState
 from tfrecords.common.console import UserError
 
-CONFIG = FitConfig(data_dir="data/x", run_dir="runs/x")
+CONFIG = plain_config(data_dir="data/x", run_dir="runs/x")
 
 
 @pytest.fixture

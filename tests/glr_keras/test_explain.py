@@ -123,7 +123,11 @@ def test_faithfulness_of_other_photos_goes_where_it_is_asked_to(
     assert "faithfulness" not in json.loads((copied_run / "metrics.json").read_text())
 
 
-def test_too_little_time_is_told(explain, copied_run):
+def test_too_little_time_is_reported(explain, copied_run, monkeypatch):
+    def take_longer(*_, seconds):
+        raise ValueError(f"One photo takes about 3 s, and there are {seconds:.0f}.")
+
+    monkeypatch.setattr("glr_keras.explaining.measuring.measure_on_photos", take_longer)
     with pytest.raises(UserError, match=r"One photo takes about .* For more time: --seconds 10"):
         explain(copied_run, "--measure", "--seconds", 1, "--count", 1)
 

@@ -16,6 +16,7 @@ OBJECTIVE = "val_accuracy"
 SMALL = (
     *("--weights", "random", "--image-size", "32", "--batch-size", "6", "--epochs", "2"),
     *("--head-units", "8", "--attention-channels", "4", "--precision", "float32"),
+    *("--pooling", "flatten", "--schedule", "constant", "--warmup-epochs", "0", "--views", "0"),
 )
 
 

@@ -185,7 +185,7 @@ FAILING = "learning_rate = [0.001, 100, 99, 98, 97]\n"
 def fail_flags(tmp_path, text):
     path = tmp_path / "space.toml"
     path.write_text(text)
-    return ("--head", "dropout", "--tuner", "grid", "--space-file", str(path))
+    return ("--head", "dropout", "--optimizer", "sgd", "--tuner", "grid", "--space-file", str(path))
 
 
 def test_failed_trials_are_reported_and_three_in_a_row_stop(demo_data, tmp_path, capsys):

@@ -163,8 +163,11 @@ def test_a_new_model_learns_photos(demo_photos):
         image_size=32,
         cut_layer="block1_pool",
         head="dropout",
+        pooling="flatten",
         head_units=(),
         optimizer="adam",
+        schedule="constant",
+        warmup_epochs=0,
         learning_rate=0.01,
     )
     model = glr_keras.build_model(config, 2)
@@ -173,7 +176,7 @@ def test_a_new_model_learns_photos(demo_photos):
     labels = np.repeat([0, 1], 5)
     compile_model(model.head, config, steps_per_epoch=1)
     features = model.backbone(photos)
-    for _ in range(30):
+    for _ in range(100):
         model.head.train_on_batch(features, {"perception": labels})
     logits = model(photos)["perception"].numpy()
     np.testing.assert_array_equal(logits.argmax(1), labels)

@@ -3,9 +3,9 @@
 import csv
 import json
 import shutil
-import sys
 
 import pytest
+from commands import command_runner
 
 from glr_keras import evaluate as command
 from tfrecords.common.console import UserError
@@ -14,19 +14,7 @@ from tfrecords.common.console import UserError
 @pytest.fixture
 def evaluate(monkeypatch, capfd, tmp_path):
     """Runs the command in this process; returns its exit code and what it printed."""
-
-    def run(*arguments):
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["evaluate", *map(str, arguments)])
-        code = 0
-        try:
-            command.main()
-        except SystemExit as end:
-            code = end.code
-        said = capfd.readouterr()
-        return code, said.out, said.err
-
-    return run
+    return command_runner("evaluate", command.main, monkeypatch, capfd, tmp_path)
 
 
 @pytest.fixture

@@ -2,10 +2,10 @@
 
 import json
 import shutil
-import sys
 
 import numpy as np
 import pytest
+from commands import command_runner
 
 import glr_keras
 from glr_keras import explain as command
@@ -16,19 +16,7 @@ from tfrecords.common.console import UserError
 @pytest.fixture
 def explain(monkeypatch, capfd, tmp_path):
     """Runs the command in this process; returns its exit code and what it printed."""
-
-    def run(*arguments):
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["explain", *map(str, arguments)])
-        code = 0
-        try:
-            command.main()
-        except SystemExit as end:
-            code = end.code
-        said = capfd.readouterr()
-        return code, said.out, said.err
-
-    return run
+    return command_runner("explain", command.main, monkeypatch, capfd, tmp_path)
 
 
 @pytest.fixture

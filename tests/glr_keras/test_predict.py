@@ -9,6 +9,7 @@ import sys
 from itertools import count, islice
 
 import pytest
+from commands import command_runner
 from PIL import Image
 
 import glr_keras
@@ -20,18 +21,7 @@ from tfrecords.common.console import UserError
 @pytest.fixture
 def predict(monkeypatch, capfd):
     """Runs the command in this process; returns its exit code and what it printed."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["predict", *map(str, arguments)])
-        code = 0
-        try:
-            command.main()
-        except SystemExit as end:
-            code = end.code
-        said = capfd.readouterr()
-        return code, said.out, said.err
-
-    return run
+    return command_runner("predict", command.main, monkeypatch, capfd)
 
 
 @pytest.fixture

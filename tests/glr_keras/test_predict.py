@@ -14,7 +14,7 @@ from PIL import Image
 
 import glr_keras
 from glr_keras import predict as command
-from glr_keras.predict import predict_batches
+from glr_keras.inference.batching import IN_FLIGHT, predict_batches
 from tfrecords.common.console import UserError
 
 
@@ -125,7 +125,7 @@ def test_batches_come_in_order_and_only_a_few_are_read_ahead():
     seen = [next(batches) for _ in range(50)]
     assert [number for batch, _ in seen for number in batch] == list(range(200))
     assert all(outcomes == [-number for number in batch] for batch, outcomes in seen)
-    assert len(taken) <= 200 + 4 * command.IN_FLIGHT
+    assert len(taken) <= 200 + 4 * IN_FLIGHT
     batches.close()
     assert list(predict_batches(list, [])) == []
 

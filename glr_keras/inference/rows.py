@@ -1,0 +1,75 @@
+"""What `predict` prints: a row per photo, as a table, CSV or JSON lines. No TensorFlow here."""
+
+import csv
+import json
+from collections.abc import Callable
+from itertools import chain
+
+from tfrecords.common.types import REASONS, one_line
+
+FORMATS = ("table", "csv", "jsonl")
+
+
+def start_rows(style: str, top: int, out, has_maps: bool) -> Callable:
+    """Returns the function that writes a row; a CSV gets its header.
+
+    Args:
+        style: One of `FORMATS`.
+        top: Int, landmarks per row.
+        out: Text file.
+        has_maps: Bool, whether a CSV has a column for the path of a map.
+
+    Returns:
+        `write_row(path, outcome, drawn)`: path of the photo, its prediction or a key of
+        `types.REASONS`, and the path of its map or "".
+    """
+    if style == "csv":
+        return _start_csv(top, out, has_maps)
+    as_text = {"jsonl": _as_json, "table": _as_line}[style]
+
+    def write_row(path, outcome, drawn):
+        print(as_text(path, outcome, drawn), file=out)
+
+    return write_row
+
+
+def _start_csv(top, out, has_maps):
+    columns = [f"{name}_{rank}" for rank in range(1, top + 1) for name in ("landmark", "score")]
+    names = ["photo", *columns, *(["map"] if has_maps else []), "error"]
+    writer = csv.DictWriter(out, names, restval="", lineterminator="\n")
+    writer.writeheader()
+
+    def write_row(path, outcome, drawn):
+        row = {"photo": path}
+        if isinstance(outcome, str):
+            row["error"] = outcome
+        else:
+            row |= zip(columns, chain.from_iterable(_pairs(outcome)), strict=True)
+        if drawn:
+            row["map"] = drawn
+        writer.writerow(row)
+
+    return write_row
+
+
+def _as_json(path, outcome, drawn):
+    if isinstance(outcome, str):
+        row = {"photo": path, "error": outcome, "detail": REASONS[outcome]}
+    else:
+        landmarks = [{"landmark": name, "score": score} for name, score in _pairs(outcome)]
+        row = {"photo": path, "landmarks": landmarks, **({"map": drawn} if drawn else {})}
+    return json.dumps(row)
+
+
+def _as_line(path, outcome, _):
+    if isinstance(outcome, str):
+        text = f"- {outcome}: {REASONS[outcome]}"
+    else:
+        text = "   ".join(f"{score:6.1%} {name}" for name, score in _pairs(outcome))
+    return f"{one_line(path):<40} {text}"
+
+
+def _pairs(prediction):
+    """(name, score) of each landmark; a score with the digits that float32 has."""
+    scores = (float(str(score)) for score in prediction.scores)
+    return zip(prediction.landmarks, scores, strict=True)

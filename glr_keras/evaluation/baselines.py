@@ -1,5 +1,7 @@
 """What an answer must be better than: the largest landmark, and the most similar train photo."""
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 
@@ -7,6 +9,7 @@ from glr_keras.data.records import Records, photo_index
 from glr_keras.evaluation.answers import accuracies
 from glr_keras.evaluation.sources import FEATURES_BATCH, Evaluated
 from glr_keras.features.store import FeatureViews
+from glr_keras.features.view_files import ViewFile
 
 MAJORITY, NEAREST = "majority class", "nearest neighbour"
 
@@ -37,13 +40,13 @@ def nearest_labels(train: FeatureViews, views: FeatureViews) -> np.ndarray:
     Train features are read in blocks and never all in memory. Of equals, the first one counts.
     """
     (file,) = views.files.values()
-    blocks = [_pooled(file, rows) for rows in _blocks(len(views))]
+    blocks = [pooled(file, rows) for rows in _blocks(len(views))]
     photos = np.concatenate(blocks)
     best = np.full(len(photos), -np.inf, np.float32)
     labels = np.zeros(len(photos), np.int64)
     for file in train.files.values():
         for rows in _blocks(len(train)):
-            similarities = photos @ _pooled(file, rows).T
+            similarities = photos @ pooled(file, rows).T
             nearest = similarities.argmax(1)
             highest = similarities[np.arange(len(photos)), nearest]
             is_better = highest > best
@@ -59,8 +62,16 @@ def _blocks(count):
     ]
 
 
-def _pooled(file, rows):
-    """Reads features, averages them over space and scales them to length 1."""
+def pooled(file: ViewFile, rows: Sequence[int]) -> np.ndarray:
+    """Reads features, averages them over space and scales them to length 1.
+
+    Args:
+        file: ViewFile.
+        rows: Int each, numbers of photos.
+
+    Returns:
+        float32 `(rows, channels)`.
+    """
     features = keras.ops.cast(file.rows(rows), "float32")
-    pooled = keras.ops.convert_to_numpy(keras.ops.mean(features, axis=(1, 2)))
-    return pooled / np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), 1e-12)
+    average = keras.ops.convert_to_numpy(keras.ops.mean(features, axis=(1, 2)))
+    return average / np.maximum(np.linalg.norm(average, axis=1, keepdims=True), 1e-12)

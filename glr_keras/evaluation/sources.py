@@ -1,6 +1,5 @@
 """Where the answers to be measured come from: a head on stored features, or photos."""
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -11,12 +10,11 @@ import numpy as np
 from scipy.special import logsumexp
 from tqdm import tqdm
 
-from glr_keras.config import read_json
 from glr_keras.data.records import Records, raw_records
 from glr_keras.evaluation.answers import UNLABELLED
-from glr_keras.features.reading import find_views
 from glr_keras.features.store import FeatureViews
 from glr_keras.inference.landmark_model import LandmarkModel, load
+from glr_keras.inference.loading import stored_views
 from glr_keras.inference.model_dir import find_saved_model
 from glr_keras.models.answer import answer_log_probabilities
 from tfrecords.common.console import UserError
@@ -87,19 +85,12 @@ class Evaluated:
         """Returns the features of a split that the run has stored; None if there are not all."""
         key = records.fingerprint, split
         if key not in self._views:
-            self._views[key] = self._find_views(records, split)
+            self._views[key] = (
+                stored_views(self.path, self.model.recognizer, records, split)
+                if self._is_run
+                else None
+            )
         return self._views[key]
-
-    def _find_views(self, records, split):
-        environment = self.path / "environment.json"
-        if not (self._is_run and environment.exists()):
-            return None
-        config = read_json(self.path / "config.json")
-        facts = json.loads(environment.read_text(encoding="utf-8"))
-        if config.is_live or "backbone_weights" not in facts:
-            return None
-        shape = self.model.recognizer.backbone.output_shape[1:]
-        return find_views(records, split, facts["backbone_weights"], shape, config)
 
     def check_records(self, records: Records) -> None:
         """Compares the landmarks of records with the model's.

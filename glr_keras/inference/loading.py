@@ -9,6 +9,8 @@ import keras
 from glr_keras.config import read_json
 from glr_keras.data.manifest import fingerprint, read_manifest
 from glr_keras.data.records import Records, open_records
+from glr_keras.features.reading import find_views
+from glr_keras.features.store import FeatureViews
 from glr_keras.inference.model_dir import check_run
 from glr_keras.models.recognizer import Recognizer
 from glr_keras.models.saving import read_recognizer
@@ -79,3 +81,18 @@ def records_of(run: Path, data_dir: Path | None = None) -> Records:
         except UserError as error:
             raise UserError(f"{error} If they are elsewhere, name them: --data-dir DATA") from error
     return open_records(data_dir)
+
+
+def stored_views(
+    run_dir: Path, recognizer: Recognizer, records: Records, split: str
+) -> FeatureViews | None:
+    """Returns the features of a split that a run has stored; None if there are not all."""
+    environment = run_dir / "environment.json"
+    if not environment.exists():
+        return None
+    config = read_json(run_dir / "config.json")
+    facts = json.loads(environment.read_text(encoding="utf-8"))
+    if config.is_live or "backbone_weights" not in facts:
+        return None
+    shape = recognizer.backbone.output_shape[1:]
+    return find_views(records, split, facts["backbone_weights"], shape, config)

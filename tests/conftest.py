@@ -99,3 +99,16 @@ def small_export(small_run, demo_data):
     ):
         export(small_run, out, demo_data, "float32", 256)
     return out
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A Chromium, where one and Playwright's Python package are installed."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("needs chromium")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()

@@ -3,40 +3,10 @@
 Runs where Playwright's Python package and a Chromium are installed.
 """
 
-import shutil
 from itertools import pairwise
 
 import pytest
-
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
-
-OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-COLOURS = """() => {
-  const texts = [];
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) {
-    const element = walker.currentNode.parentElement;
-    if (!walker.currentNode.textContent.trim() || ["SCRIPT", "STYLE"].includes(element.tagName))
-      continue;
-    let below = element;
-    const isClear = (e) => getComputedStyle(e).backgroundColor === "rgba(0, 0, 0, 0)";
-    while (isClear(below) && below !== document.body) below = below.parentElement;
-    const style = getComputedStyle(element);
-    const ink = element instanceof SVGElement ? style.fill : style.color;
-    texts.push([ink, getComputedStyle(below).backgroundColor].join("|"));
-  }
-  return [...new Set(texts)];
-}"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+from pages import COLOURS, OVERFLOW, contrast, luminance
 
 
 @pytest.fixture
@@ -138,18 +108,6 @@ def test_all_text_has_the_contrast_of_wcag_aa(scheme, open_page):
     assert {(ink, paper) for ink, paper in pairs if contrast(ink, paper) < 4.5} == set()
     paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (luminance(paper) < 0.1) == (scheme == "dark")
-
-
-def contrast(ink, paper):
-    """Contrast ratio of two CSS colours, from 1 to 21 (WCAG 2.2)."""
-    low, high = sorted((luminance(ink), luminance(paper)))
-    return (high + 0.05) / (low + 0.05)
-
-
-def luminance(colour):
-    channels = [int(c) / 255 for c in colour.removeprefix("rgb(").removesuffix(")").split(",")]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def test_every_image_and_control_has_a_name_and_headings_nest(open_page):

@@ -15,6 +15,7 @@ COMMANDS = {  # short name: (module, what it does), in the order of use
     "predict": ("glr_keras.predict", "name the landmarks of photos"),
     "explain": ("glr_keras.explain", "show and measure where models look"),
     "report": ("glr_keras.report", "one HTML file about runs"),
+    "app": ("glr_keras.app", "a page to try a model on, and a JSON API"),
     "export": ("glr_keras.export", "a run -> a SavedModel that takes photo files"),
 }
 

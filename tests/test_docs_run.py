@@ -1,7 +1,7 @@
 """The commands and Python of README.md and docs/ run, one after the other, on a few demo photos.
 
 Settings that only cost time are made small; what needs a network, several machines or Apache Beam
-is left out (tests of their own have it).
+or serves until it is stopped is left out (tests of their own have it).
 """
 
 import os
@@ -18,7 +18,7 @@ from PIL import Image
 
 pytestmark = pytest.mark.slow
 
-LEFT_OUT = ("--download", "--archives", "--beam-runner", "/shared/data")
+LEFT_OUT = ("--download", "--archives", "--beam-runner", "/shared/data", "glr_keras.app")
 TINY = ["--weights", "random", "--image-size", "32", "--epochs", "1"]
 TINY += ["--head-units", "8", "--attention-channels", "4"]
 

@@ -28,7 +28,8 @@ LAYERS = {
         ["reporting"],
         ["training", "inference"],
         ["explaining", "evaluation"],
-        ["fit", "evaluate", "predict", "explain", "report", "export"],
+        ["serving"],
+        ["fit", "evaluate", "predict", "explain", "report", "export", "app"],
     ],
     "tuning": [
         ["space"],
@@ -178,6 +179,7 @@ def test_light_modules_start_neither_tensorflow_nor_keras(run_python):
     light = [name for name in all_modules() if name.startswith("tfrecords") and name not in HEAVY]
     light += [
         "glr_keras",
+        "glr_keras.app",
         "glr_keras.config",
         "glr_keras.evaluate",
         "glr_keras.evaluation.options",
@@ -193,6 +195,7 @@ def test_light_modules_start_neither_tensorflow_nor_keras(run_python):
         "glr_keras.predict",
         "glr_keras.report",
         "glr_keras.runs.run_dir",
+        "glr_keras.serving.server",
         "tuning",
         "tuning.choice",
         "tuning.parallel",

@@ -30,6 +30,9 @@ class RandomAccess:
         self._offsets = [np.array(one, np.int64) for one in offsets]
         self._ends = list(itertools.accumulate(map(len, self._offsets)))
 
+    def __len__(self):
+        return self._ends[-1] if self._ends else 0
+
     def read(self, number: int) -> bytes:
         """Returns the bytes of record `number`, an example of protocol buffers.
 

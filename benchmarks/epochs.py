@@ -61,7 +61,7 @@ def measure(folder, args):
     for name, settings in HEADS.items():
         config = replace(base, **settings)
         head = build_head(config, len(records.landmarks), views["train"].shape)
-        recognizer = Recognizer(backbone, head, records.landmarks)
+        recognizer = Recognizer(backbone, head, records.landmarks, config.framing)
         recognizer.build(backbone.input_shape)
         case = (head.branches, len(records.landmarks), config)
         stored = StoredFeatures(views, *case)

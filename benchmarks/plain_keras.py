@@ -81,7 +81,7 @@ def train_plainly(data, alpha):
     records = open_records(data)
     backbone = build_backbone(config)
     head = build_head(config, len(records.landmarks), backbone.output_shape[1:])
-    model = Recognizer(backbone, head, records.landmarks)
+    model = Recognizer(backbone, head, records.landmarks, config.framing)
     model.build(backbone.input_shape)
     compile_model(model, config, steps_per_epoch=1)
 

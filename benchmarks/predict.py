@@ -54,7 +54,9 @@ def measure(args, folder):
     )
     recognizer = build_model(config, 27)
     endpoints = build_endpoints(recognizer, SHORT_SIDE)
-    model = LandmarkModel(endpoints, recognizer.landmarks, config.image_size, SHORT_SIDE)
+    model = LandmarkModel(
+        endpoints, recognizer.landmarks, config.image_size, SHORT_SIDE, config.framing
+    )
     paths = list(map(str, files_below(folder)))
     paths = paths[: len(paths) // BATCH * BATCH]  # whole batches, as the bare pass has them
     views = np.random.default_rng(0).uniform(0, 255, (BATCH, *recognizer.backbone.input_shape[1:]))

@@ -14,7 +14,7 @@ from glr_keras.config import (
     add_flags,
     check_same_model,
     from_flags,
-    preset_config,
+    new_config,
     read_json,
 )
 from glr_keras.data.manifest import fingerprint, is_demo, read_manifest
@@ -72,7 +72,7 @@ def parse_config(argv=None) -> FitConfig:
     if path is not None:
         return from_flags(flags, read_json(path))
     is_demo = names_demo(flags.get("data_dir", ""))
-    return from_flags(flags, preset_config(preset or "default", is_demo))
+    return new_config(flags, preset or "default", is_demo)
 
 
 def names_demo(data_dir: str) -> bool:

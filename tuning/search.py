@@ -7,7 +7,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from glr_keras.config import DEMO, OBJECTIVE, FitConfig, add_flags, from_flags, read_json
+from glr_keras.config import OBJECTIVE, FitConfig, add_flags, from_flags, new_config, read_json
 from glr_keras.fit import DEMO_DATA, build_demo, names_demo
 from tfrecords.common.console import UserError, run_command, start_tensorflow
 from tuning.choice import choose_space
@@ -189,10 +189,10 @@ def _check_numbers(args):
 
 def _base_config(path, flags):
     data_dir = flags.get("data_dir", "")
-    base = read_json(path) if path else FitConfig()
-    if not path and names_demo(data_dir):
-        base = from_flags(DEMO, base)
-    base = from_flags(flags, base)
+    if path:
+        base = from_flags(flags, read_json(path))
+    else:
+        base = new_config(flags, is_demo=names_demo(data_dir))
     if base.is_live or base.distribute != "none":
         raise UserError(
             f"{path}: a search trains on stored features in one process per trial. Leave out live, "

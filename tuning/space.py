@@ -20,7 +20,7 @@ COMMON = {
     *("live", "finetune_from", "trainable_blocks", "distribute"),
     *("backbone", "weights", "cut_layer", "feature_layers", "image_size", "precision"),
     *("views", "feature_seed"),
-    *("rotation", "min_crop_area", "brightness", "flip"),
+    *("framing", "plain_view", "rotation", "min_crop_area", "brightness", "flip"),
 }
 
 
@@ -114,7 +114,7 @@ DEFAULT = ("optimizer", "head_units", "alpha", "beta", "dropout", "learning_rate
 # Hyperparameter -> the field it depends on, and the values of that at which it changes anything.
 NEEDS = {
     **dict.fromkeys(
-        ("alpha", "answer", "attention_channels", "attention_start"),
+        ("alpha", "answer", "attention_channels", "attention_kernel", "attention_start"),
         ("head", lambda head: head == "abn"),
     ),
     "head_units": ("head", lambda head: head != "linear"),

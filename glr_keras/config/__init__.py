@@ -4,7 +4,7 @@ from glr_keras.config.comparison import LOCATIONS, MODEL_FIELDS, check_same_mode
 from glr_keras.config.fit_config import BACKBONES, OBJECTIVE, FitConfig
 from glr_keras.config.flags import add_flags, from_flags
 from glr_keras.config.json_files import EARLIER_VALUES, read_json, to_json
-from glr_keras.config.presets import DEMO, PRESETS, preset_config
+from glr_keras.config.presets import DEMO, PRESETS, new_config
 
 __all__ = [
     "BACKBONES",
@@ -19,7 +19,7 @@ __all__ = [
     "check_same_model",
     "differences",
     "from_flags",
-    "preset_config",
+    "new_config",
     "read_json",
     "to_json",
 ]

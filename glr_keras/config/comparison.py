@@ -12,6 +12,7 @@ MODEL_FIELDS = (
     "cut_layer",
     "feature_layers",
     "image_size",
+    "framing",
     "head",
     "answer",
     "pooling",
@@ -19,6 +20,7 @@ MODEL_FIELDS = (
     "head_units",
     "dropout",
     "attention_channels",
+    "attention_kernel",
     "attention_start",
 )
 LOCATIONS = ("data_dir", "run_dir", "features_dir")  # where a run, and what it reads, lies

@@ -57,7 +57,13 @@ class FitConfig:
         "layers of several depths, such as block4_pool,block5_conv3,block5_pool, whose features "
         "stand side by side (default: one layer)",
     )
-    image_size: int = option(224, "side of the square the backbone sees, in pixels")
+    image_size: int = option(256, "side of the square the backbone sees, in pixels")
+    framing: str = option(
+        "whole",
+        "what it sees of a photo: whole (resized to the square) or center (a square of 7/8 of the "
+        "short side, as in ImageNet's evaluation)",
+        choices=("whole", "center"),
+    )
     precision: str = option(
         "auto",
         "of the backbone; auto is bfloat16 where that is faster here, float32 elsewhere",
@@ -85,8 +91,13 @@ class FitConfig:
     # on 27 real landmarks rose from 78 to 83 % (dropout head) and from 71 to 82 % (ABN) with it.
     normalize: bool = option(True, "batch norm on the features, before the head")
     head_units: tuple[int, ...] = option((), "units of the head's hidden layers; no number: none")
-    dropout: float = option(0.5, "share of hidden units dropped, in [0, 1)")
+    dropout: float = option(
+        0.2, "fraction of hidden units dropped; without any, of pooled features; in [0, 1)"
+    )
     attention_channels: int = option(128, "channels of the attention branch (abn only)")
+    attention_kernel: int = option(
+        1, "side of the kernel of the attention branch's first convolution (abn only)"
+    )
     attention_start: str = option(
         "constant",
         "of the map's 1x1 convolution (abn only): constant (the map starts as the sum of the "
@@ -122,8 +133,11 @@ class FitConfig:
     )
     patience: int = option(0, "epochs without a better one after which training stops; 0: never")
     batch_size: int = option(32, "photos per training step")
-    epochs: int = option(10, "passes over the training photos")
-    views: int = option(3, "augmented views of each photo, used in turn; 0: one per epoch")
+    epochs: int = option(15, "passes over the training photos")
+    views: int = option(2, "augmented views of each photo, used in turn; 0: one per epoch")
+    plain_view: bool = option(
+        True, "view 0 of a training photo is what evaluation would see of it, without augmentation"
+    )
     seed: int = option(0, "of weights, views, order and dropout")
     feature_seed: int = option(
         -1, "of views and random backbone weights where it differs from --seed; -1: the same"
@@ -216,6 +230,7 @@ RANGES = (
     ("image_size", 32, 2048),
     ("dropout", 0, 0.99),
     ("attention_channels", 1, 65536),
+    ("attention_kernel", 1, 15),
     ("alpha", 0, 1000),
     ("beta", 0, 1000),
     ("learning_rate", 1e-9, 100),

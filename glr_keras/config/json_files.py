@@ -10,7 +10,14 @@ from glr_keras.config.fit_config import FitConfig
 from tfrecords.common.console import UserError
 
 # What versions did that had no such setting yet; their config.json holds all others.
-EARLIER_VALUES = {"feature_layers": "", "answer": "perception", "attention_start": "random"}
+EARLIER_VALUES = {
+    "feature_layers": "",
+    "answer": "perception",
+    "attention_start": "random",
+    "attention_kernel": 3,
+    "framing": "center",
+    "plain_view": False,
+}
 
 
 def to_json(config: FitConfig) -> str:

@@ -15,6 +15,7 @@ REPORT = {
     "dropout": 0.5,
     "attention_channels": 512,
     "attention_start": "random",
+    "attention_kernel": 3,
     "answer": "perception",
     "alpha": 0.25,
     "beta": 1.0,
@@ -26,6 +27,9 @@ REPORT = {
     "batch_size": 32,
     "epochs": 3,
     "views": 0,
+    "plain_view": False,
+    "image_size": 224,
+    "framing": "center",
     "rotation": 45.0,
     "brightness": 0.25,
 }
@@ -49,11 +53,30 @@ DEMO = {
 }
 
 
-def preset_config(preset: str, is_demo: bool = False) -> FitConfig:
-    """Returns the config that a preset stands for, before any flag.
+# Two depths side by side, where that was measured to beat the last layer alone (docs/results.md).
+DEPTHS = MappingProxyType(
+    {"vgg16": "block4_pool,block5_pool", "mobilenet_v2": "block_13_expand_relu,out_relu"}
+)
+OTHER_LAYERS = {"cut_layer", "branch_layer"}  # settings that `feature_layers` excludes
+
+
+def new_config(
+    flags: Mapping[str, Any], preset: str = "default", is_demo: bool = False
+) -> FitConfig:
+    """Returns the config of a new run: a preset's values, and what was typed over them.
 
     Args:
-        preset: "default", the fields' own values; "report"; or "fast".
+        flags: Values by name, as `add_flags` parses them.
+        preset: "default", the fields' own values and, of some backbones, features of two depths;
+            "report"; or "fast".
         is_demo: Whether the photos are the built-in demo's, for which some values differ.
+
+    Raises:
+        UserError: a value is out of its range, or two of them don't fit together.
     """
-    return from_flags({**(DEMO if is_demo else {}), **PRESETS[preset]}, FitConfig())
+    values = {**(DEMO if is_demo else {}), **PRESETS[preset], **flags}
+    backbone = values.get("backbone", FitConfig.backbone)
+    is_flat = values.get("pooling") == "flatten"
+    if not (is_demo or is_flat or values.keys() & OTHER_LAYERS):
+        values = {"feature_layers": DEPTHS.get(backbone, "")} | values
+    return from_flags(values, FitConfig())

@@ -13,7 +13,7 @@ import tensorflow_datasets as tfds
 
 from glr_keras.config import FitConfig
 from glr_keras.data.manifest import fingerprint, is_demo
-from glr_keras.data.views import eval_view, train_view
+from glr_keras.data.views import make_view
 from tfrecords.common.console import UserError
 from tfrecords.common.parallel import available_cores
 
@@ -97,7 +97,7 @@ def photo_batches(
     Args:
         records: From `open_records`.
         split: "train", "validation" or "test".
-        view: Number of the augmented view; None for the eval view.
+        view: Number of the training view; None for the eval view.
         config: FitConfig; its image_size and augmentation settings.
         batch_size: Int; the last batch may be smaller.
         skip: Int, photos to leave out at the start.
@@ -139,7 +139,7 @@ def view_batches(
 
     def show(record):
         photo = _decode(record)
-        return tuple(_view(photo, record["photo_id"], view, config) for view in views)
+        return tuple(make_view(photo, record["photo_id"], view, config) for view in views)
 
     photos = raw_records(records, split).skip(first).take(count)
     photos = photos.map(show, num_parallel_calls=available_cores(), deterministic=True)
@@ -156,19 +156,13 @@ def show_record(record: dict, view: int | tf.Tensor | None, config: FitConfig) -
     Returns:
         Dict as `photo_batches` gives, without the batch.
     """
-    photo = _view(_decode(record), record["photo_id"], view, config)
+    photo = make_view(_decode(record), record["photo_id"], view, config)
     return {"photo": photo, **{name: record[name] for name in ("label", "photo_id", "box")}}
 
 
 def _decode(record):
     # Exact inverse DCT: the fast one differs between builds of libjpeg.
     return tf.io.decode_jpeg(record["image"], channels=3, dct_method="INTEGER_ACCURATE")
-
-
-def _view(photo, photo_id, view, config):
-    if view is None:
-        return eval_view(photo, config.image_size)
-    return train_view(photo, photo_id, view, config)
 
 
 def without_autotune(dataset: tf.data.Dataset) -> tf.data.Dataset:

@@ -17,30 +17,74 @@ import tensorflow as tf
 
 from glr_keras.config import FitConfig
 
-VIEW_FRACTION = 224 / 256  # of the short side, as in ImageNet's evaluation; exact in binary
+CENTER_FRACTION = 224 / 256  # of the short side, as in ImageNet's evaluation; exact in binary
 ASPECT_RATIOS = (3 / 4, 4 / 3)  # of a crop, before it is resized to a square (as torchvision)
 MAX_OVERSAMPLING = 8  # times per side; a 2,000-pixel crop in a 224-pixel view needs 9
 
 
-def eval_view(photo: tf.Tensor, image_size: int) -> tf.Tensor:
-    """Cuts the centre out of a photo, scaled so that its short side is 256/224 of the view's.
+def make_view(
+    photo: tf.Tensor, photo_id: tf.Tensor, view: int | tf.Tensor | None, config: FitConfig
+) -> tf.Tensor:
+    """Makes one view of a photo.
+
+    Args:
+        photo, photo_id: As in `train_view`.
+        view: Number of a training view, of which 0 is not augmented where `config.plain_view`; None
+            for the eval view.
+        config: FitConfig; its image_size, framing, plain_view and what `train_view` takes of it.
+
+    Returns:
+        float32 Tensor `(image_size, image_size, 3)` in [0, 255].
+    """
+
+    def plain():
+        return eval_view(photo, config.image_size, config.framing)
+
+    def augmented():
+        return train_view(photo, photo_id, view, config)
+
+    if view is None:
+        return plain()
+    if not config.plain_view:
+        return augmented()
+    return tf.cond(tf.equal(view, 0), plain, augmented)
+
+
+def eval_view(photo: tf.Tensor, image_size: int, framing: str) -> tf.Tensor:
+    """Makes the view that a model is measured and asked on.
 
     Args:
         photo: uint8 Tensor `(height, width, 3)`, RGB.
         image_size: Int, side of the view in pixels.
+        framing: "whole": all of the photo, resized to the square; or "center": its central square
+            of 224/256 of the short side.
 
     Returns:
-        float32 Tensor `(image_size, image_size, 3)` in [0, 255]. Where the photo's short side is
-        256 and `image_size` 224, these are the photo's own pixels.
+        float32 Tensor `(image_size, image_size, 3)` in [0, 255]. Where the window has the view's
+        own size, these are the photo's own pixels.
     """
     photo = tf.ensure_shape(photo, [None, None, 3])
-    side = tf.cast(tf.reduce_min(tf.shape(photo)[:2]), tf.float32) * VIEW_FRACTION
+    window = _eval_window(tf.cast(tf.shape(photo)[:2], tf.float32), framing)
     view = tf.cond(
-        side == image_size,
+        tf.reduce_all(window == tf.cast(image_size, tf.float32)),
         lambda: _crop(photo, image_size),
-        lambda: _resample(photo, side, image_size),
+        lambda: _resample(photo, window, image_size),
     )
     return tf.ensure_shape(view, [image_size, image_size, 3])
+
+
+def eval_window(height: int, width: int, framing: str) -> np.ndarray:
+    """Returns where in a photo its eval view lies: float64 (ymin, xmin, ymax, xmax) in [0, 1].
+
+    Args:
+        height, width: Of the photo, in pixels.
+        framing: See `eval_view`.
+    """
+    if framing == "whole":
+        return np.array([0.0, 0.0, 1.0, 1.0])
+    side = CENTER_FRACTION * min(height, width)
+    top, left = np.floor((height - side) / 2), np.floor((width - side) / 2)
+    return np.array([top / height, left / width, (top + side) / height, (left + side) / width])
 
 
 def train_view(
@@ -161,34 +205,44 @@ def _crop(photo, image_size):
     return tf.cast(photo[top : top + image_size, left : left + image_size], tf.float32)
 
 
-def _resample(photo, side, image_size):
-    """Shows the central square of `photo`, `side` pixels wide, with one interpolation.
+def _eval_window(shape, framing):
+    """Height and width of the central window that an eval view shows, in pixels of the photo."""
+    if framing == "whole":
+        return shape
+    if framing != "center":
+        raise ValueError(f"framing must be whole or center, got {framing!r}")
+    return tf.repeat(tf.reduce_min(shape) * CENTER_FRACTION, 2)
 
-    A window larger than the view is sampled several times per pixel and averaged, which stands in
+
+def _resample(photo, window, image_size):
+    """Shows the central `window` (height, width) of `photo` as a square, with one interpolation.
+
+    A side longer than the view's is sampled several times per pixel and averaged, which stands in
     for the low-pass filter.
     """
     # Whole pixels, so that a view of the photo's own scale is a crop.
-    top, left = tf.unstack(tf.floor((tf.cast(tf.shape(photo)[:2], tf.float32) - side) / 2))
-    factor = tf.clip_by_value(tf.round(side / image_size), 1, MAX_OVERSAMPLING)
-    samples = tf.cast(factor, tf.int32) * image_size
-    step = side / tf.cast(samples, tf.float32)
+    start = tf.floor((tf.cast(tf.shape(photo)[:2], tf.float32) - window) / 2)
+    factors = tf.clip_by_value(tf.round(window / image_size), 1, MAX_OVERSAMPLING)
+    samples = tf.cast(factors, tf.int32) * image_size
+    step = window / tf.cast(samples, tf.float32)
     # Sample i has its centre at i + 1/2.
-    offset = step / 2 - 0.5
-    zero = tf.zeros_like(step)
-    transform = tf.stack([step, zero, left + offset, zero, step, top + offset, zero, zero])
+    offset = start + step / 2 - 0.5
+    zero = tf.zeros([])
+    transform = tf.stack([step[1], zero, offset[1], zero, step[0], offset[0], zero, zero])
     square = tf.raw_ops.ImageProjectiveTransformV3(
         images=tf.cast(photo, tf.float32)[None],
         transforms=transform[None],
-        output_shape=tf.stack([samples, samples]),
+        output_shape=samples,
         fill_value=0.0,
         interpolation="BILINEAR",
         fill_mode="REFLECT",
     )
-    return tf.cond(factor > 1, lambda: _average(square, image_size), lambda: square[0])
+    more = tf.reduce_max(factors) > 1
+    return tf.cond(more, lambda: _average(square, image_size), lambda: square[0])
 
 
 def _average(square, image_size):
     """Averages cells of samples to pixels: rows first, in whose order they lie in memory."""
-    factor = tf.shape(square)[1] // image_size
-    rows = tf.reduce_mean(tf.reshape(square, [image_size, factor, -1]), 1)
-    return tf.reduce_mean(tf.reshape(rows, [image_size, image_size, factor, 3]), 2)
+    of_rows, of_columns = tf.unstack(tf.shape(square)[1:3] // image_size)
+    rows = tf.reduce_mean(tf.reshape(square, [image_size, of_rows, -1]), 1)
+    return tf.reduce_mean(tf.reshape(rows, [image_size, image_size, of_columns, 3]), 2)

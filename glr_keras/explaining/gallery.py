@@ -9,7 +9,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from glr_keras.explaining.photos import NamedPhoto, square_in_pixels, upright_pixels
+from glr_keras.data.views import eval_window
+from glr_keras.explaining.photos import NamedPhoto, upright_pixels, window_in_pixels
 from glr_keras.explaining.pictures import (
     OPACITY,
     SHEET_SIDE,
@@ -99,7 +100,7 @@ def write_gallery(
         for row, photo in enumerate(batch):
             number += 1
             of_models = dict(zip(models, (answer[row] for answer in answers), strict=True))
-            _explain_one(photo, of_models, style, folder, number, gallery)
+            _explain_one(photo, models, of_models, style, folder, number, gallery)
     if gallery.names:
         title = f"From left to right: the photo; {'; '.join(gallery.headings)}"
         draw_contact_sheets(gallery.entries, title, folder)
@@ -161,7 +162,7 @@ def name_of_map(model: LandmarkModel, style: Style) -> str:
     return ATTENTION if model.head == ABN.__name__ else GRAD_CAM
 
 
-def _explain_one(photo, of_models, style, folder, number, gallery):
+def _explain_one(photo, models, of_models, style, folder, number, gallery):
     pixels = upright_pixels(photo)
     reason = next((one for one in of_models.values() if isinstance(one, str)), None)
     if reason is None and pixels is None:
@@ -172,7 +173,11 @@ def _explain_one(photo, of_models, style, folder, number, gallery):
         return
     stem = one_line(Path(photo.name).stem)[:100].replace("/", "_")
     target = folder / f"{number:06d}-{stem}.png"
-    panels = [panel for name, one in of_models.items() for panel in _panels(name, *one, style)]
+    panels = [
+        panel
+        for name, one in of_models.items()
+        for panel in _panels(name, models[name].framing, *one, style)
+    ]
     title = shorten(Path(photo.name).name) + (
         f"  is {shorten(photo.landmark)}" if photo.landmark else ""
     )
@@ -180,7 +185,7 @@ def _explain_one(photo, of_models, style, folder, number, gallery):
     gallery.headings = [panel.title.splitlines()[0] for panel in panels]
     gallery.entries.append(_sheet_entry(photo, pixels, panels, of_models, style))
     gallery.names.append(photo.name)
-    gallery.keep("square", _fractions(pixels))
+    gallery.keep("square", eval_window(*pixels.shape[:2], panels[0].framing))
     for name, (explanation, maps) in of_models.items():
         prefix = f"{name}/" if len(of_models) > 1 else ""
         gallery.keep(f"{prefix}landmarks", explanation.landmarks)
@@ -192,7 +197,7 @@ def _explain_one(photo, of_models, style, folder, number, gallery):
     print(f"{one_line(photo.name):<40} {best:<40} {target}", flush=True)
 
 
-def _panels(model_name, explanation, maps, style) -> Iterator[Panel]:
+def _panels(model_name, framing, explanation, maps, style) -> Iterator[Panel]:
     said = [
         f"{score:.0%}  {shorten(name)}"
         for name, score in zip(explanation.landmarks, explanation.scores, strict=True)
@@ -202,17 +207,17 @@ def _panels(model_name, explanation, maps, style) -> Iterator[Panel]:
         if style.landmark is not None and kind != ATTENTION:
             about += f" of {shorten(style.landmark)}"
         label = LABELS[kind] + (", stretched" if style.stretched else "")
-        yield Panel(saliency, "\n".join([about, *said]), label)
+        yield Panel(saliency, "\n".join([about, *said]), label, framing)
 
 
 def _sheet_entry(photo, pixels, panels, of_models, style):
-    top, left, side = square_in_pixels(*pixels.shape[:2])
-    view = pixels[top : top + side, left : left + side]
+    top, left, height, width = window_in_pixels(*pixels.shape[:2], panels[0].framing)
+    view = pixels[top : top + height, left : left + width]
     view = cv2.resize(view, (SHEET_SIDE, SHEET_SIDE), interpolation=cv2.INTER_AREA)
     tiles = [view]
     for panel in panels:
         limits = limits_of(panel.saliency, style.stretched)
-        whole = (0, 0, SHEET_SIDE)
+        whole = (0, 0, SHEET_SIDE, SHEET_SIDE)
         tiles.append(overlay(view, whole, panel.saliency, limits, style.opacity))
     answers = [explanation for explanation, _ in of_models.values()]
     lines = [f"{answer.scores[0]:.0%} {shorten(answer.landmarks[0])}" for answer in answers]
@@ -222,9 +227,3 @@ def _sheet_entry(photo, pixels, panels, of_models, style):
     if is_wrong:
         lines.insert(0, f"is {shorten(photo.landmark)}")
     return SheetEntry(tiles, "\n".join(lines), is_wrong)
-
-
-def _fractions(pixels):
-    height, width = pixels.shape[:2]
-    top, left, side = square_in_pixels(height, width)
-    return np.array([top / height, left / width, (top + side) / height, (left + side) / width])

@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from glr_keras.explaining.measured_maps import view_square
-from glr_keras.explaining.photos import NamedPhoto, named_photos, square_in_pixels, upright_pixels
+from glr_keras.data.views import eval_window
+from glr_keras.explaining.photos import NamedPhoto, named_photos, upright_pixels, window_in_pixels
 from glr_keras.explaining.pictures import Panel, draw_explanation
 from glr_keras.inference.landmark_model import LandmarkModel, load
 from glr_keras.models.attention import answer, probabilities_of
@@ -33,8 +33,8 @@ def intervene(args: argparse.Namespace) -> int:
             does not see.
     """
     photos = list(named_photos(args.photos))
-    make_map = map_maker(args, photos)
     model = load(args.models[0])
+    make_map = map_maker(args, photos, model.framing)
     if not isinstance(model.recognizer.head, ABN):
         raise UserError(
             f"{args.models[0]} has a head without attention: there is no map to replace."
@@ -73,14 +73,14 @@ def answer_with(head: ABN, features: np.ndarray, attention_map: np.ndarray) -> n
     return np.asarray(probabilities_of(head, outputs))
 
 
-def map_maker(args: argparse.Namespace, photos: list[NamedPhoto]) -> Callable:
+def map_maker(args: argparse.Namespace, photos: list[NamedPhoto], framing: str) -> Callable:
     """Returns a function from a photo's and a grid's (height, width) to the map asked for.
 
     Raises:
         UserError: a mask or map that can't be read, or a mask of another size than a photo.
     """
     if args.keep_box is not None:
-        return lambda shape, grid: map_of_box(args.keep_box, shape, grid)
+        return lambda shape, grid: map_of_box(args.keep_box, shape, grid, framing)
     if args.map is not None:
         values = read_map(args.map)
         return lambda shape, grid: _fitting(values, grid, args.map)
@@ -92,30 +92,30 @@ def map_maker(args: argparse.Namespace, photos: list[NamedPhoto]) -> Callable:
                 f"--mask {args.mask}: expected {size[0]} x {size[1]} pixels, the size of "
                 f"{photo.name}, got {mask.shape[1]} x {mask.shape[0]}."
             )
-    return lambda shape, grid: map_of_mask(mask, grid)
+    return lambda shape, grid: map_of_mask(mask, grid, framing)
 
 
-def map_of_box(box, shape: tuple[int, int], grid: tuple[int, int]) -> np.ndarray:
+def map_of_box(box, shape: tuple[int, int], grid: tuple[int, int], framing: str) -> np.ndarray:
     """Returns a map that is 1 in a box of the photo, and 0 elsewhere.
 
     Raises:
-        UserError: the box lies outside of the square that the model sees.
+        UserError: the box lies outside of what the model sees.
     """
-    square = view_square(*shape)
-    moved = box_in_view(np.array(box), square)
+    window = eval_window(*shape, framing)
+    moved = box_in_view(np.array(box), window)
     if not moved.any():
-        shown = ",".join(f"{side:.2f}" for side in square)
+        shown = ",".join(f"{side:.2f}" for side in window)
         raise UserError(
             f"--keep-box {','.join(map(str, box))} lies outside of what the model sees: {shown}"
         )
     return box_to_grid(moved.tolist(), *grid)
 
 
-def map_of_mask(mask: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+def map_of_mask(mask: np.ndarray, grid: tuple[int, int], framing: str) -> np.ndarray:
     """Returns the mean of a mask of the whole photo in each cell of the model's grid."""
     height, width = mask.shape
-    top, left, side = square_in_pixels(height, width)
-    inside = mask[top : top + side, left : left + side]
+    top, left, height, width = window_in_pixels(height, width, framing)
+    inside = mask[top : top + height, left : left + width]
     return to_grid(inside[None], *grid)[0]
 
 
@@ -179,7 +179,8 @@ def _compare(
     for name, saliency, probabilities in cases:
         best = np.argsort(-probabilities, kind="stable")[:TOP]
         rows = [f"{probabilities[label]:.1%}  {shorten(model.landmarks[label])}" for label in best]
-        panels.append(Panel(saliency, "\n".join([name, *rows]), "attention, from 0 to 1"))
+        title = "\n".join([name, *rows])
+        panels.append(Panel(saliency, title, "attention, from 0 to 1", model.framing))
         said.append(rows[0])
     draw_explanation(
         pixels, panels, shorten(Path(photo.name).name), target, args.opacity, args.stretched

@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from glr_keras.data.records import Records, raw_records
-from glr_keras.data.views import VIEW_FRACTION
+from glr_keras.data.views import eval_window
 from glr_keras.models.attention import answer
 from glr_keras.models.landmark_maps import (
     BLURRED,
@@ -71,8 +71,13 @@ def measure_on_features(
     return faithfulness(lambda part: answer(head, part), features, maps, boxes=boxes, **settings)
 
 
-def boxes_in_views(records: Records, split: str) -> np.ndarray:
+def boxes_in_views(records: Records, split: str, framing: str) -> np.ndarray:
     """Returns the boxes of a split on its eval views, in record order.
+
+    Args:
+        records: From `open_records`.
+        split: "train", "validation" or "test".
+        framing: See `data.views.eval_view`.
 
     Returns:
         float64 `(photos, 4)`, (ymin, xmin, ymax, xmax) in [0, 1]; all 0 where unknown, or where the
@@ -81,12 +86,5 @@ def boxes_in_views(records: Records, split: str) -> np.ndarray:
     boxes = []
     for record in raw_records(records, split).as_numpy_iterator():
         height, width, _ = tf.io.extract_jpeg_shape(record["image"]).numpy()
-        boxes.append(box_in_view(record["box"], view_square(height, width)))
+        boxes.append(box_in_view(record["box"], eval_window(height, width, framing)))
     return np.array(boxes).reshape(-1, 4)
-
-
-def view_square(height: int, width: int) -> np.ndarray:
-    """Returns where in a photo its eval view lies: (ymin, xmin, ymax, xmax) in [0, 1]."""
-    side = VIEW_FRACTION * min(height, width)
-    top, left = np.floor((height - side) / 2), np.floor((width - side) / 2)
-    return np.array([top / height, left / width, (top + side) / height, (left + side) / width])

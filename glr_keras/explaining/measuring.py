@@ -12,8 +12,9 @@ import numpy as np
 from PIL import Image
 
 from glr_keras.config import FitConfig, read_json
+from glr_keras.data.views import eval_window
 from glr_keras.explaining.faithfulness_figure import draw_faithfulness
-from glr_keras.explaining.measured_maps import measure_on_photos, view_square
+from glr_keras.explaining.measured_maps import measure_on_photos
 from glr_keras.explaining.photos import NamedPhoto, named_photos, split_photos
 from glr_keras.inference.landmark_model import LandmarkModel, load
 from glr_keras.inference.loading import records_of
@@ -80,7 +81,7 @@ def read_views(
                 failed += 1
                 continue
             views.append(view)
-            boxes.append(_box_on_view(photo))
+            boxes.append(_box_on_view(photo, model.framing))
         if views and time.monotonic() > until:
             break
     if not views:
@@ -88,11 +89,11 @@ def read_views(
     return np.stack(views), np.array(boxes), failed
 
 
-def _box_on_view(photo):
+def _box_on_view(photo, framing):
     if not photo.box.any():
         return np.zeros(4)
     with Image.open(io.BytesIO(photo.source)) as image:
-        return box_in_view(photo.box, view_square(image.height, image.width))
+        return box_in_view(photo.box, eval_window(image.height, image.width, framing))
 
 
 def use_faster_precision(model: LandmarkModel, config: FitConfig) -> str:

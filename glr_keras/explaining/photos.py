@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from glr_keras.data.records import Records, raw_records
-from glr_keras.explaining.measured_maps import view_square
+from glr_keras.data.views import eval_window
 from glr_keras.inference.photo_inputs import photo_paths
 from tfrecords.common.console import UserError
 from tfrecords.images.convert import PhotoError, prepare_photo
@@ -77,7 +77,8 @@ def upright_pixels(photo: NamedPhoto) -> np.ndarray | None:
         return np.asarray(image)
 
 
-def square_in_pixels(height: int, width: int) -> tuple[int, int, int]:
-    """Returns (top, left, side) of what the model sees of a photo of this size."""
-    top, left, bottom, _ = view_square(height, width)
-    return round(top * height), round(left * width), round((bottom - top) * height)
+def window_in_pixels(height: int, width: int, framing: str) -> tuple[int, int, int, int]:
+    """Returns (top, left, height, width) of what a model sees of a photo of this size."""
+    top, left, bottom, right = eval_window(height, width, framing)
+    size = (round((bottom - top) * height), round((right - left) * width))
+    return round(top * height), round(left * width), *size

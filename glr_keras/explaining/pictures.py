@@ -11,7 +11,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from glr_keras.explaining.photos import square_in_pixels
+from glr_keras.explaining.photos import window_in_pixels
 from glr_keras.reporting.figures import ATTENTION as VERMILION
 from glr_keras.reporting.figures import save_figure
 from glr_keras.saliency.grids import enlarge
@@ -31,19 +31,21 @@ class Panel:
     """One map of a photo, and what the model said of it.
 
     Attributes:
-        saliency: float32 `(rows, columns)` in [0, 1], on the square that the model sees.
+        saliency: float32 `(rows, columns)` in [0, 1], on what the model sees of the photo.
         title: Above it; several lines.
         label: Of the colour bar.
+        framing: What the model sees: see `data.views.eval_view`.
     """
 
     saliency: np.ndarray
     title: str
     label: str
+    framing: str
 
 
 def overlay(
     photo: np.ndarray,
-    square: tuple[int, int, int],
+    window: tuple[int, int, int, int],
     saliency: np.ndarray,
     limits: tuple[float, float] = (0.0, 1.0),
     opacity: float = OPACITY,
@@ -52,19 +54,19 @@ def overlay(
 
     Args:
         photo: uint8 `(height, width, 3)`.
-        square: (top, left, side) in pixels.
+        window: (top, left, height, width) in pixels.
         saliency: `(rows, columns)`.
         limits: Values that the first and the last colour stand for.
         opacity: Of the colours, in [0, 1]; the photo below them is grey.
 
     Returns:
-        uint8 array as `photo`; outside of the square it is the photo, paler.
+        uint8 array as `photo`; outside of the window it is the photo, paler.
     """
-    top, left, side = square
+    top, left, height, width = window
     shown = photo * 0.5 + 127.5
-    inside = (slice(top, top + side), slice(left, left + side))
+    inside = (slice(top, top + height), slice(left, left + width))
     low, high = limits
-    scaled = (enlarge(saliency, side, side) - low) / max(high - low, 1e-9)
+    scaled = (enlarge(saliency, height, width) - low) / max(high - low, 1e-9)
     colours = colormaps[COLOURS](np.clip(scaled, 0, 1))[..., :3] * 255
     grey = photo[inside].mean(-1, keepdims=True)
     shown[inside] = (1 - opacity) * grey + opacity * colours
@@ -84,7 +86,7 @@ def draw_explanation(
     opacity: float = OPACITY,
     stretched: bool = False,
 ) -> None:
-    """Draws a photo with the model's square, and beside it the photo under each map.
+    """Draws a photo with the part that the model sees, and beside it the photo under each map.
 
     Args:
         photo: uint8 `(height, width, 3)`, upright.
@@ -107,18 +109,21 @@ def draw_explanation(
     def add_axes(left, wide):
         return figure.add_axes([left / size[0], GAP / size[1], wide / size[0], HEIGHT / size[1]])
 
-    square = square_in_pixels(height, width)
+    framings = {panel.framing for panel in panels}
+    windows = {framing: window_in_pixels(height, width, framing) for framing in framings}
     axes = add_axes(GAP / 2, HEIGHT * aspect)
     axes.imshow(photo)
-    axes.set_title("the square is what the model sees", fontsize=8, **text)
-    _mark(axes, square)
+    sees = "the model sees all of it" if framings == {"whole"} else "the square is what it sees"
+    axes.set_title(sees, fontsize=8, **text)
+    for window in windows.values():
+        _mark(axes, window)
     for number, panel in enumerate(panels):
         limits = limits_of(panel.saliency, stretched)
         left = HEIGHT * aspect + GAP + number * panel_width
         axes = add_axes(left, HEIGHT * aspect)
-        axes.imshow(overlay(photo, square, panel.saliency, limits, opacity))
+        axes.imshow(overlay(photo, windows[panel.framing], panel.saliency, limits, opacity))
         axes.set_title(panel.title, fontsize=8, **text)
-        _mark(axes, square)
+        _mark(axes, windows[panel.framing])
         scale = ScalarMappable(Normalize(*limits), COLOURS)
         bar = add_axes(left + HEIGHT * aspect + GAP, GAP)
         figure.colorbar(scale, cax=bar).set_label(panel.label, fontsize=8)
@@ -126,11 +131,11 @@ def draw_explanation(
     save_figure(figure, path)
 
 
-def _mark(axes, square):
+def _mark(axes, window):
     axes.axis("off")
-    top, left, side = square
-    for colour, width in (("black", 2.4), ("white", 1.2)):  # seen on dark and on bright photos
-        frame = Rectangle((left, top), side - 1, side - 1, fill=False, ec=colour, lw=width)
+    top, left, height, width = window
+    for colour, line in (("black", 2.4), ("white", 1.2)):  # seen on dark and on bright photos
+        frame = Rectangle((left, top), width - 1, height - 1, fill=False, ec=colour, lw=line)
         axes.add_patch(frame)
 
 
@@ -139,7 +144,7 @@ class SheetEntry:
     """One photo of a contact sheet.
 
     Attributes:
-        tiles: The square that the model sees, then the same under each map: uint8
+        tiles: What the (first) model sees, then the same under each map: uint8
             `(SHEET_SIDE, SHEET_SIDE, 3)` each.
         caption: Below; a few lines.
         is_wrong: Whether the answer is known to be wrong.

@@ -95,11 +95,11 @@ def feature_views(
 
 def features_key(records: Records, split: str, weights_hash: str, config: FitConfig) -> dict:
     """Returns all that the features of a split depend on."""
-    names, seed = ["backbone", "cut_layer", "image_size", "precision"], {}
+    names, seed = ["backbone", "cut_layer", "image_size", "framing", "precision"], {}
     if config.feature_layers:
         names.append("feature_layers")
     if split == "train":  # eval views have no randomness, so another seed finds them again
-        names += ["rotation", "min_crop_area", "brightness", "flip"]
+        names += ["plain_view", "rotation", "min_crop_area", "brightness", "flip"]
         seed = {"seed": config.seed_of_features}
     return {
         "format": FORMAT,

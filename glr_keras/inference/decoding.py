@@ -17,7 +17,7 @@ SCALES = (1, 2, 4, 8)  # by which libjpeg shrinks a photo while it decodes
 
 
 def decode_views(
-    image_bytes: tf.Tensor, image_size: int, short_side: int
+    image_bytes: tf.Tensor, image_size: int, short_side: int, framing: str
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Decodes a batch of files on all cores and cuts the eval view out of each.
 
@@ -28,6 +28,7 @@ def decode_views(
             kind that `glr_keras.inference.accepted_files` accepts.
         image_size: Int, side of a view in pixels.
         short_side: Int, pixels; of the records that the model has learned from.
+        framing: "whole" or "center", see `data.views.eval_view`.
 
     Returns:
         views: float32 Tensor `(decoded, image_size, image_size, 3)` in [0, 255].
@@ -37,7 +38,7 @@ def decode_views(
     files = tf.data.Dataset.from_tensor_slices((image_bytes, tf.range(count)))
 
     def view(contents, place):
-        return decode_view(contents, image_size, short_side), place
+        return decode_view(contents, image_size, short_side, framing), place
 
     views = files.map(view, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     # A batch of which nothing is left would be an error: one more view, dropped below, is always.
@@ -50,7 +51,7 @@ def decode_views(
     return views[:-1], places[:-1]
 
 
-def decode_view(contents: tf.Tensor, image_size: int, short_side: int) -> tf.Tensor:
+def decode_view(contents: tf.Tensor, image_size: int, short_side: int, framing: str) -> tf.Tensor:
     """Decodes one file and cuts its eval view: float32 `(image_size, image_size, 3)`.
 
     Raises:
@@ -64,7 +65,8 @@ def decode_view(contents: tf.Tensor, image_size: int, short_side: int) -> tf.Ten
     photo = tf.cond(
         is_jpeg, lambda: _decode_jpeg(contents, short_side), lambda: _decode_other(contents)
     )
-    return eval_view(shrink(turn_upright(photo, orientation), short_side), image_size)
+    photo = shrink(turn_upright(photo, orientation), short_side)
+    return eval_view(photo, image_size, framing)
 
 
 def turn_upright(photo: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:

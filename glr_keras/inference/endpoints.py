@@ -32,15 +32,15 @@ def build_endpoints(
         "serving_default", from `image_bytes`, string `(batch,)`: files as `decode_views` takes
         them. It returns `probabilities`, float32 `(batch, landmarks)` in label order; `landmarks`,
         string, and `scores`, float32, `(batch, 5)`, the most likely first (all, where there are
-        fewer); `attention_map`, float32 `(batch, rows, columns)` in [0, 1], on the square that
-        `views.eval_view` cuts out.
+        fewer); `attention_map`, float32 `(batch, rows, columns)` in [0, 1], on the view that
+        `views.eval_view` makes.
         "scores", the same without the map, which takes a dropout head (Grad-CAM) as long again.
         "pixels", as "serving_default" from `photos`, float32 `(batch, height, width, 3)`, RGB in
         [0, 255], of any size, as a decoder gives them: whole photos, upright.
         "features", from `image_bytes`: `embedding`, float32 `(batch, channels)`: the features of
         each photo, averaged over space.
     """
-    image_size = recognizer.backbone.input_shape[1]
+    image_size, framing = recognizer.image_size, recognizer.framing
 
     def name(probabilities):
         scores, best = tf.math.top_k(probabilities, min(TOP, len(recognizer.landmarks)))
@@ -75,24 +75,24 @@ def build_endpoints(
 
     @tf.function(input_signature=[files])
     def serving_default(image_bytes):
-        return predict_with_map(_decode_all(image_bytes, image_size, short_side))
+        return predict_with_map(_decode_all(image_bytes, image_size, short_side, framing))
 
     @tf.function(input_signature=[files])
     def scores(image_bytes):
-        return predict(_decode_all(image_bytes, image_size, short_side))
+        return predict(_decode_all(image_bytes, image_size, short_side, framing))
 
     @tf.function(input_signature=[pixels_of_photos])
     def pixels(photos):
         def view(photo):
             photo = tf.cast(tf.clip_by_value(tf.round(photo), 0, 255), tf.uint8)
-            return eval_view(shrink(photo, short_side), image_size)
+            return eval_view(shrink(photo, short_side), image_size, framing)
 
         views = tf.map_fn(view, photos, fn_output_signature=tf.float32)
         return predict_with_map(tf.ensure_shape(views, [None, image_size, image_size, 3]))
 
     @tf.function(input_signature=[files])
     def features(image_bytes):
-        return embed(_decode_all(image_bytes, image_size, short_side))
+        return embed(_decode_all(image_bytes, image_size, short_side, framing))
 
     return {
         "serving_default": serving_default,
@@ -117,9 +117,9 @@ def _even_if_empty(ask):
     return ask_of_any_number
 
 
-def _decode_all(image_bytes, image_size, short_side):
+def _decode_all(image_bytes, image_size, short_side, framing):
     """Decodes a batch; where photos fail, so does the request, and says which."""
-    views, places = decode_views(image_bytes, image_size, short_side)
+    views, places = decode_views(image_bytes, image_size, short_side, framing)
     count = tf.size(image_bytes, out_type=tf.int64)
     failed = tf.sets.difference(tf.range(count)[None], places[None]).values
     check = tf.debugging.Assert(

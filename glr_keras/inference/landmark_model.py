@@ -69,6 +69,7 @@ class LandmarkModel:
         landmarks: Names in label order.
         image_size: Side of the square that the model sees, in pixels.
         short_side: To which photos are scaled down before, in pixels.
+        framing: What it sees of a photo, "whole" or "center": see `data.views.eval_view`.
         head: Name of its head's class; maps are an ABN's own, and else Grad-CAM.
     """
 
@@ -78,18 +79,20 @@ class LandmarkModel:
         landmarks: Sequence[str],
         image_size: int,
         short_side: int,
+        framing: str,
         owner: Any = None,
         head: str = "ABN",
     ):
         self.landmarks = list(landmarks)
         self.image_size = image_size
         self.short_side = short_side
+        self.framing = framing
         self.head = head
         self._endpoints = endpoints
         self._owner = owner  # of the endpoints' variables
         self._readers = ThreadPoolExecutor(available_cores())
         self._decode = tf.function(
-            lambda image_bytes: decode_views(image_bytes, image_size, short_side),
+            lambda image_bytes: decode_views(image_bytes, image_size, short_side, framing),
             input_signature=[tf.TensorSpec([None], tf.string)],
         )
 
@@ -275,15 +278,22 @@ def load(path) -> LandmarkModel:
             export.landmarks,
             description.image_size,
             description.short_side,
+            description.framing,
             export.saved_model,
             description.head,
         )
     recognizer = load_recognizer(path)
     short_side = short_side_of(path)
     endpoints = build_endpoints(recognizer, short_side)
-    image_size = recognizer.backbone.input_shape[1]
-    head = type(recognizer.head).__name__
-    return LandmarkModel(endpoints, recognizer.landmarks, image_size, short_side, recognizer, head)
+    return LandmarkModel(
+        endpoints,
+        recognizer.landmarks,
+        recognizer.image_size,
+        short_side,
+        recognizer.framing,
+        recognizer,
+        type(recognizer.head).__name__,
+    )
 
 
 def _check_top(top):

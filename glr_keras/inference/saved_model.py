@@ -33,6 +33,7 @@ class Description:
         precision: Of the weights on disk: "float32", "bfloat16" or "float16".
         backbone: Its name.
         head: Name of its class.
+        framing: What it sees of a photo: see `data.views.eval_view`.
         format: Version of this description.
         sha256: Dict from the paths of the graph and the weights in the folder to their hashes.
     """
@@ -42,6 +43,7 @@ class Description:
     precision: str
     backbone: str
     head: str
+    framing: str = "center"  # what the first exports saw, without saying so
     format: int = FORMAT
     sha256: dict[str, str] = field(default_factory=dict)
 
@@ -65,9 +67,15 @@ class Export:
 
 def describe(recognizer: Recognizer, short_side: int, precision: str) -> Description:
     """Describes an export of `recognizer`."""
-    image_size = recognizer.backbone.input_shape[1]
     head = type(recognizer.head).__name__
-    return Description(image_size, short_side, precision, recognizer.backbone.name, head)
+    return Description(
+        recognizer.image_size,
+        short_side,
+        precision,
+        recognizer.backbone.name,
+        head,
+        recognizer.framing,
+    )
 
 
 def write_export(recognizer: Recognizer, description: Description, folder: Path) -> None:

@@ -132,7 +132,7 @@ def read_test_photos(records: Records, count: int) -> tuple[list[bytes], np.ndar
 
 def predict_with_keras(recognizer: Recognizer, records: Records, count: int) -> Answers:
     """Predicts with the model that was trained, on the views of its evaluation."""
-    config = FitConfig(image_size=recognizer.backbone.input_shape[1])
+    config = FitConfig(image_size=recognizer.image_size, framing=recognizer.framing)
     batches = photo_batches(records, "test", None, config, BATCH)
     steps = math.ceil(count / BATCH)
     shown = tqdm(batches.take(steps), "Keras on test photos", steps, unit=" batches", leave=False)

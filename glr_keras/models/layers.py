@@ -86,4 +86,8 @@ def classifier(
     for depth, units in enumerate(head_units):
         stack.append(layers.Dense(units, activation="relu"))
         stack.append(layers.Dropout(dropout, seed=seed + depth))
-    return keras.Sequential([*stack, layers.Dense(num_landmarks)], name=name)
+    # Without hidden layers this is a logistic regression, which is better started at nothing: from
+    # random weights on a thousand channels, ten epochs leave it two points behind.
+    start = "glorot_uniform" if head_units else "zeros"
+    stack.append(layers.Dense(num_landmarks, kernel_initializer=start))
+    return keras.Sequential(stack, name=name)

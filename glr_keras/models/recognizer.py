@@ -23,16 +23,23 @@ class Recognizer(AnswerMetrics, keras.Model):
         backbone: Model from photos to features (see `backbones.build_backbone`).
         head: One of `heads.HEADS`.
         landmarks: Names of the landmarks in label order.
+        framing: What it sees of a photo, "whole" or "center": see `data.views.eval_view`.
 
     Call arguments:
         photos: Tensor `(batch, image_size, image_size, 3)`, RGB in [0, 255].
     """
 
-    def __init__(self, backbone, head, landmarks, **kwargs):
+    def __init__(self, backbone, head, landmarks, framing="whole", **kwargs):
         super().__init__(**kwargs)
         self.backbone = backbone
         self.head = head
         self.landmarks = list(landmarks)
+        self.framing = framing
+
+    @property
+    def image_size(self):
+        """Side of the square that it sees, in pixels."""
+        return self.backbone.input_shape[1]
 
     @property
     def branches(self):
@@ -60,6 +67,7 @@ class Recognizer(AnswerMetrics, keras.Model):
             "backbone": keras.saving.serialize_keras_object(self.backbone),
             "head": keras.saving.serialize_keras_object(self.head),
             "landmarks": self.landmarks,
+            "framing": self.framing,
         }
 
     @classmethod
@@ -68,7 +76,8 @@ class Recognizer(AnswerMetrics, keras.Model):
             name: keras.saving.deserialize_keras_object(config.pop(name))
             for name in ("backbone", "head")
         }
-        return cls(**parts, **config)
+        # Models saved before this setting existed saw the centre.
+        return cls(**parts, **{"framing": "center", **config})
 
 
 def build_model(config: FitConfig, num_landmarks: int) -> Recognizer:
@@ -94,6 +103,7 @@ def build_model(config: FitConfig, num_landmarks: int) -> Recognizer:
     with standard_settings():
         backbone = build_backbone(config)
         head = build_head(config, num_landmarks, backbone.output_shape[1:])
-        recognizer = Recognizer(backbone, head, [str(label) for label in range(num_landmarks)])
+        names = [str(label) for label in range(num_landmarks)]
+        recognizer = Recognizer(backbone, head, names, config.framing)
         recognizer.build(backbone.input_shape)
     return recognizer

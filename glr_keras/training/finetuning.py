@@ -55,7 +55,7 @@ def _in_precision(saved, config):
     """
     backbone = build_backbone(dataclasses.replace(config, weights="random"))
     backbone.set_weights(saved.backbone.get_weights())
-    recognizer = Recognizer(backbone, saved.head, saved.landmarks)
+    recognizer = Recognizer(backbone, saved.head, saved.landmarks, saved.framing)
     recognizer.build(backbone.input_shape)
     return recognizer
 

@@ -84,7 +84,7 @@ def build_recognizer(config: FitConfig, records: Records) -> tuple[Recognizer, s
         return load_base(config, records.landmarks)
     backbone, warning = load_backbone(config, fall_back=records.is_demo)
     head = build_head(config, len(records.landmarks), backbone.output_shape[1:])
-    recognizer = Recognizer(backbone, head, records.landmarks)
+    recognizer = Recognizer(backbone, head, records.landmarks, config.framing)
     recognizer.build(backbone.input_shape)
     return recognizer, warning
 

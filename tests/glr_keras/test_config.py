@@ -35,6 +35,7 @@ TYPED = {
     "cut_layer": ("block4_pool", "block4_pool"),
     "feature_layers": ("block4_pool,block5_pool", "block4_pool,block5_pool"),
     "image_size": ("96", 96),
+    "framing": ("center", "center"),
     "precision": ("float32", "float32"),
     "head": ("dropout", "dropout"),
     "answer": ("attention", "attention"),
@@ -43,6 +44,7 @@ TYPED = {
     "head_units": ("64 32", (64, 32)),
     "dropout": ("0.25", 0.25),
     "attention_channels": ("16", 16),
+    "attention_kernel": ("3", 3),
     "attention_start": ("random", "random"),
     "alpha": ("0", 0.0),
     "beta": ("2", 2.0),
@@ -61,7 +63,8 @@ TYPED = {
     "patience": ("4", 4),
     "batch_size": ("8", 8),
     "epochs": ("5", 5),
-    "views": ("2", 2),
+    "views": ("3", 3),
+    "plain_view": (None, False),
     "seed": ("7", 7),
     "feature_seed": ("3", 3),
     "live": (None, True),
@@ -89,7 +92,7 @@ def flag_of(name):
 def typed_flag(name):
     text, value = TYPED[name]
     if isinstance(value, bool):
-        return [flag_of(name) if value else f"--no-{name}"]
+        return [flag_of(name) if value else f"--no-{name.replace('_', '-')}"]
     return [flag_of(name), *text.split()]
 
 
@@ -134,7 +137,8 @@ def test_presets_are_what_flags_go_over(tmp_path, monkeypatch):
     assert (report.head_units, report.answer, report.epochs) == ((4096, 4096), "perception", 2)
     assert (report.optimizer, report.learning_rate, report.momentum) == ("sgd", 1e-3, 0.9)
     assert (report.normalize, report.pooling, report.rotation) == (False, "flatten", 45)
-    assert parse_config(["--data-dir", "data/mine"]) == FitConfig(data_dir="data/mine")
+    flags = ["--data-dir", "data/mine", "--feature-layers", ""]
+    assert parse_config(flags) == FitConfig(data_dir="data/mine")
     with pytest.raises(UserError, match="--preset is for a new run"):
         parse_config(["--preset", "fast", "--config", "config.json"])
 
@@ -211,7 +215,22 @@ def test_a_typed_flag_goes_over_the_demo_defaults(tmp_path, monkeypatch):
 
 
 def test_demo_defaults_do_not_reach_real_photos():
-    assert parse_config(["--data-dir", "x"]) == FitConfig(data_dir="x")
+    layers = "block4_pool,block5_pool"
+    assert parse_config(["--data-dir", "x"]) == FitConfig(data_dir="x", feature_layers=layers)
+
+
+def test_backbones_have_layers_of_their_own_unless_others_are_typed():
+    def layers(*flags):
+        return parse_config(["--data-dir", "x", *flags]).feature_layers
+
+    assert layers("--backbone", "mobilenet_v2") == "block_13_expand_relu,out_relu"
+    assert layers("--preset", "fast") == "block4_pool,block5_pool"
+    assert layers("--backbone", "resnet50_v2") == ""
+    assert layers("--preset", "report") == ""
+    assert layers("--pooling", "flatten") == ""
+    assert layers("--cut-layer", "block5_conv3") == ""
+    assert layers("--feature-layers", "block5_pool") == "block5_pool"
+    assert layers("--feature-layers", "") == ""
 
 
 def test_a_config_file_replaces_all_defaults_and_flags_go_over_it(tmp_path):

@@ -99,7 +99,7 @@ def export_decoder():
     from glr_keras.inference.decoding import decode_views
 
     graph = tf.function(
-        lambda files: decode_views(files, image_size=32, short_side=64),
+        lambda files: decode_views(files, image_size=32, short_side=64, framing="whole"),
         input_signature=[tf.TensorSpec([None], tf.string)],
     )
     outcomes = Counter()

@@ -5,6 +5,7 @@ from glr_keras.config import FitConfig
 PLAIN = {
     "pooling": "flatten",
     "head_units": (4096, 4096),
+    "dropout": 0.5,
     "attention_channels": 512,
     "optimizer": "sgd",
     "schedule": "constant",
@@ -12,6 +13,10 @@ PLAIN = {
     "epochs": 3,
     "views": 0,
     "rotation": 45.0,
+    "image_size": 224,
+    "framing": "center",
+    "plain_view": False,
+    "attention_kernel": 3,
 }
 
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from glr_keras.config import FitConfig
-from glr_keras.data.views import eval_view, train_view
+from glr_keras.data.views import eval_view, eval_window, make_view, train_view
 
 CONFIG = FitConfig(image_size=32)
 # Nothing but what a test turns on.
@@ -69,9 +69,45 @@ def jacobians_at_the_centre(config, side=100):
 )
 def test_eval_view_of_short_side_256_is_its_own_centre_pixels(height, width, top, left):
     photo = noise(height, width)
-    view = eval_view(tf.constant(photo), 224)
+    view = eval_view(tf.constant(photo), 224, "center")
     assert view.dtype == tf.float32
     np.testing.assert_array_equal(view, photo[top : top + 224, left : left + 224])
+
+
+def test_the_whole_photo_is_its_own_pixels_or_all_of_them_squeezed():
+    photo = noise(64, 64)
+    np.testing.assert_array_equal(eval_view(tf.constant(photo), 64, "whole"), photo)
+    wide = np.repeat(photo, 2, axis=1)  # each pixel twice: squeezed to half its width, it is again
+    np.testing.assert_allclose(eval_view(tf.constant(wide), 64, "whole"), photo, atol=1e-3)
+    marked = np.zeros((50, 90, 3), np.uint8)
+    marked[:5, :9], marked[-5:, -9:] = 255, 100  # two corners
+    view = eval_view(tf.constant(marked), 10, "whole").numpy()
+    np.testing.assert_allclose(view[0, 0], 255, atol=1e-3)
+    np.testing.assert_allclose(view[-1, -1], 100, atol=1e-3)
+    assert view.sum() == pytest.approx(3 * 355, abs=0.1)
+
+
+@pytest.mark.parametrize("framing", ["whole", "center"])
+def test_the_eval_window_is_where_the_eval_view_lies(framing):
+    view = eval_view(tf.constant(ramps(60, 100)), 20, framing).numpy()
+    ymin, xmin, ymax, xmax = eval_window(60, 100, framing)
+    rows, columns = (np.arange(20) + 0.5) / 20, (np.arange(20) + 0.5) / 20
+    expected = (ymin + rows * (ymax - ymin)) * 60 - 0.5
+    np.testing.assert_allclose(view[:, 5, 1], expected, atol=0.01)
+    expected = (xmin + columns * (xmax - xmin)) * 100 - 0.5
+    np.testing.assert_allclose(view[5, :, 0], expected, atol=0.01)
+
+
+def test_view_0_is_the_eval_view_where_asked_and_the_others_are_augmented():
+    photo = noise(50, 60)
+    config = dataclasses.replace(CONFIG, plain_view=True)
+    made = [make_view(photo, "tower/1.jpg", view, config) for view in (None, 0, 1)]
+    plain = eval_view(photo, config.image_size, config.framing)
+    np.testing.assert_array_equal(made[0], plain)
+    np.testing.assert_array_equal(made[1], plain)
+    np.testing.assert_array_equal(made[2], one_view(photo, view=1))
+    config = dataclasses.replace(config, plain_view=False)
+    np.testing.assert_array_equal(make_view(photo, "tower/1.jpg", 0, config), one_view(photo))
 
 
 def test_eval_view_shows_the_same_part_of_a_photo_of_any_size():
@@ -80,7 +116,7 @@ def test_eval_view_shows_the_same_part_of_a_photo_of_any_size():
         waves = [np.sin(x / 9), np.sin(y / 7), np.sin((x + y) / 11)]
         return tf.constant(np.round(127.5 + 127.5 * np.stack(waves, -1)).astype(np.uint8))
 
-    once, thrice = eval_view(smooth(1), 56), eval_view(smooth(3), 56)
+    once, thrice = (eval_view(smooth(scale), 56, "center") for scale in (1, 3))
     np.testing.assert_allclose(once, thrice, atol=2)  # one pixel to the side would be 23
 
 
@@ -88,7 +124,8 @@ def test_eval_view_shows_the_same_part_of_a_photo_of_any_size():
 def test_tiny_photos_and_panoramas_have_views(height, width):
     photo = noise(height, width)
     for view in (
-        eval_view(tf.constant(photo), 48),
+        eval_view(tf.constant(photo), 48, "whole"),
+        eval_view(tf.constant(photo), 48, "center"),
         one_view(photo, config=FitConfig(image_size=48)),
     ):
         assert view.shape == (48, 48, 3)
@@ -98,8 +135,8 @@ def test_tiny_photos_and_panoramas_have_views(height, width):
 
 def test_eval_view_is_the_same_inside_tf_data():
     photo = noise(70, 91)
-    made = tf.data.Dataset.from_tensors(photo).map(lambda pixels: eval_view(pixels, 48))
-    np.testing.assert_array_equal(next(iter(made)), eval_view(tf.constant(photo), 48))
+    made = tf.data.Dataset.from_tensors(photo).map(lambda pixels: eval_view(pixels, 48, "whole"))
+    np.testing.assert_array_equal(next(iter(made)), eval_view(tf.constant(photo), 48, "whole"))
 
 
 def test_same_photo_view_and_seed_same_view_eagerly_and_in_parallel():
@@ -216,7 +253,7 @@ def test_views_stay_in_range():
 def test_half_size_averages_what_it_cannot_show():
     checkerboard = np.indices((256, 256)).sum(0) % 2 * 255
     photo = np.repeat(checkerboard[..., None], 3, axis=-1).astype(np.uint8)
-    np.testing.assert_allclose(eval_view(tf.constant(photo), 112), 127.5, atol=1)
+    np.testing.assert_allclose(eval_view(tf.constant(photo), 112, "center"), 127.5, atol=1)
 
 
 def test_turned_half_size_views_have_no_pattern_either():

@@ -8,7 +8,6 @@ from glr_keras.explaining.measured_maps import (
     boxes_in_views,
     measure_on_features,
     measure_on_photos,
-    view_square,
 )
 from glr_keras.inference.loading import load_recognizer
 
@@ -24,7 +23,11 @@ def model_and_views(small_run, demo_data):
     records = open_records(demo_data)
     config = read_json(small_run / "config.json")
     batch = next(iter(photo_batches(records, "test", None, config, 32)))
-    return load_recognizer(small_run), batch["photo"].numpy(), boxes_in_views(records, "test")
+    return (
+        load_recognizer(small_run),
+        batch["photo"].numpy(),
+        boxes_in_views(records, "test", "center"),
+    )
 
 
 def test_maps_are_measured_on_photos(model_and_views):
@@ -49,13 +52,6 @@ def test_boxes_are_compared_alike_on_photos_and_on_features(model_and_views):
     assert on_features.parameters["photos"] == len(views)
     assert on_features.parameters["baselines"] == ["mean"]
     assert "blur" not in str(on_features).splitlines()[0]
-
-
-def test_the_square_of_a_view_is_7_8_of_the_short_side():
-    np.testing.assert_allclose(view_square(256, 256), [1 / 16, 1 / 16, 15 / 16, 15 / 16])
-    top, left, bottom, right = view_square(256, 341)
-    assert (top, bottom) == (16 / 256, 240 / 256)
-    assert (left, right) == (58 / 341, 282 / 341)
 
 
 def test_boxes_lie_on_the_views(model_and_views):

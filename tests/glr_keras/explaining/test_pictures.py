@@ -5,7 +5,7 @@ import pytest
 from matplotlib import colormaps
 from PIL import Image
 
-from glr_keras.explaining.photos import square_in_pixels
+from glr_keras.explaining.photos import window_in_pixels
 from glr_keras.explaining.pictures import (
     Panel,
     SheetEntry,
@@ -29,7 +29,7 @@ def expected_pixel(value, opacity=0.55):
 
 def test_a_cell_s_centre_has_its_own_colour_and_the_photo_outside_is_pale():
     saliency = np.array([[0.0, 0.25], [0.5, 1.0]])
-    shown = overlay(grey_photo(), (0, 16, 64), saliency)
+    shown = overlay(grey_photo(), (0, 16, 64, 64), saliency)
     # Centres lie between pixels 15 and 16, 47 and 48 of the square: linear, so their mean.
     for (row, column), value in np.ndenumerate(saliency):
         y, x = 16 + 32 * row, 32 + 32 * column
@@ -43,9 +43,9 @@ def test_a_cell_s_centre_has_its_own_colour_and_the_photo_outside_is_pale():
 
 def test_colours_stand_for_the_limits_and_opacity_leaves_the_photo_visible():
     saliency = np.full((2, 2), 0.4)
-    shown = overlay(grey_photo(), (0, 0, 64), saliency, limits=(0.3, 0.5), opacity=0.25)
+    shown = overlay(grey_photo(), (0, 0, 64, 64), saliency, limits=(0.3, 0.5), opacity=0.25)
     np.testing.assert_array_equal(shown[30, 30], expected_pixel(0.5, 0.25))
-    clear = overlay(grey_photo(), (0, 0, 64), saliency, opacity=0)
+    clear = overlay(grey_photo(), (0, 0, 64, 64), saliency, opacity=0)
     assert (clear[:, :64] == 100).all()
 
 
@@ -53,22 +53,27 @@ def test_limits_are_0_and_1_unless_stretched():
     saliency = np.array([[0.2, 0.3]])
     assert limits_of(saliency, stretched=False) == (0, 1)
     assert limits_of(saliency, stretched=True) == (0.2, 0.3)
-    constant = overlay(grey_photo(), (0, 0, 64), np.full((1, 1), 0.5), limits=(0.5, 0.5))
+    constant = overlay(grey_photo(), (0, 0, 64, 64), np.full((1, 1), 0.5), limits=(0.5, 0.5))
     np.testing.assert_array_equal(constant[9, 9], expected_pixel(0.0))
 
 
-def test_the_square_is_the_centre_of_the_photo():
-    assert square_in_pixels(256, 256) == (16, 16, 224)
-    assert square_in_pixels(512, 256) == (144, 16, 224)
-    assert square_in_pixels(256, 512) == (16, 144, 224)
+def test_the_window_is_the_whole_photo_or_its_central_square():
+    assert window_in_pixels(256, 512, "whole") == (0, 0, 256, 512)
+    assert window_in_pixels(256, 256, "center") == (16, 16, 224, 224)
+    assert window_in_pixels(512, 256, "center") == (144, 16, 224, 224)
+    assert window_in_pixels(256, 512, "center") == (16, 144, 224, 224)
 
 
 @pytest.mark.parametrize("size", [(64, 64), (40, 400), (400, 40)])
 @pytest.mark.parametrize("name", ["$^$_shop", "故宫 ताज महल", "a" * 60])
 def test_any_photo_and_any_name_can_be_drawn(tmp_path, size, name):
-    panel = Panel(np.random.default_rng(0).random((4, 4)), f"{name}\n10% {name}", "attention")
-    draw_explanation(grey_photo(*size), [panel, panel], name, tmp_path / "photo.png")
-    draw_explanation(grey_photo(*size), [panel, panel], name, tmp_path / "again.png")
+    saliency = np.random.default_rng(0).random((4, 4))
+    panels = [
+        Panel(saliency, f"{name}\n10% {name}", "attention", framing)
+        for framing in ("whole", "center")
+    ]
+    draw_explanation(grey_photo(*size), panels, name, tmp_path / "photo.png")
+    draw_explanation(grey_photo(*size), panels, name, tmp_path / "again.png")
     with Image.open(tmp_path / "photo.png") as picture:
         pixels = np.asarray(picture.convert("RGB"))
     assert (pixels == 100).all(-1).sum() > 1000

@@ -49,7 +49,7 @@ def test_an_old_run_and_an_old_export_give_their_old_answers(old, expected, path
 @pytest.mark.parametrize(("run", "tolerance"), [("abn", 1e-4), ("dropout", 0.05)])
 def test_keras_opens_an_old_model_file(old, expected, run, tolerance):
     model = keras.saving.load_model(old / run / "model.keras")
-    view = eval_view(np.asarray(Image.open(old / "photo.png")), 32)[None]
+    view = eval_view(np.asarray(Image.open(old / "photo.png")), 32, "center")[None]
     outputs = model(view)
     assert set(outputs) == set(expected[run]["logits"])
     for name, logits in expected[run]["logits"].items():

@@ -6,14 +6,14 @@ import tensorflow as tf
 from photo_files import encode, exif_segment, insert, insert_chunk, picture, tiff_block, xmp_segment
 from PIL import Image, ImageOps
 
-from glr_keras.data.views import VIEW_FRACTION, _resample, eval_view
+from glr_keras.data.views import CENTER_FRACTION, _resample, eval_view
 from glr_keras.inference.decoding import decode_views, turn_upright
 from tfrecords.images.convert import prepare_photo
 from tfrecords.images.decode import decode_photo
 
 # As an export has them.
 DECODE = tf.function(
-    lambda files: decode_views(files, image_size=32, short_side=64),
+    lambda files: decode_views(files, image_size=32, short_side=64, framing="center"),
     input_signature=[tf.TensorSpec([None], tf.string)],
 )
 
@@ -24,7 +24,7 @@ def views(*files):
 
 def expected(contents):
     """The view of the pixels that `tfrecords.build` makes a record of."""
-    return eval_view(np.asarray(decode_photo(contents, short_side=64)), 32).numpy()
+    return eval_view(np.asarray(decode_photo(contents, short_side=64)), 32, "center").numpy()
 
 
 def check_equal(files):
@@ -39,22 +39,24 @@ def test_the_file_in_a_record_gives_the_view_of_the_evaluation_exactly():
     jpeg = prepare_photo(encode(picture(300, 200)), 64)
     photo = tf.io.decode_jpeg(jpeg, channels=3, dct_method="INTEGER_ACCURATE")
     view, places = views(jpeg)
-    np.testing.assert_array_equal(view[0], eval_view(photo, 32))
+    np.testing.assert_array_equal(view[0], eval_view(photo, 32, "center"))
     np.testing.assert_array_equal(places, [0])
 
 
 @pytest.mark.parametrize("size", [(256, 256), (341, 256), (256, 455), (257, 256), (256, 300)])
 def test_a_view_at_the_scale_of_the_photo_is_the_same_crop(size):
     photo = tf.constant(np.asarray(picture(*size)))
-    view = tf.function(eval_view)(photo, 224)
-    np.testing.assert_array_equal(view, _resample(photo, min(size) * VIEW_FRACTION, 224))
+    view = tf.function(eval_view)(photo, 224, "center")
+    side = min(size) * CENTER_FRACTION
+    np.testing.assert_array_equal(view, _resample(photo, tf.constant([side, side]), 224))
 
 
 @pytest.mark.parametrize("size", [(255, 340), (100, 80), (600, 512), (224, 224)])
 def test_a_view_at_another_scale_is_resampled(size):
     photo = tf.constant(np.asarray(picture(*size)))
-    resampled = _resample(photo, min(size) * VIEW_FRACTION, 224)
-    np.testing.assert_allclose(eval_view(photo, 224), resampled, atol=1e-3)
+    side = min(size) * CENTER_FRACTION
+    resampled = _resample(photo, tf.constant([side, side]), 224)
+    np.testing.assert_allclose(eval_view(photo, 224, "center"), resampled, atol=1e-3)
 
 
 SIZES = [(90, 60), (64, 64), (130, 200), (700, 400), (401, 1900), (1300, 1100), (3000, 700)]

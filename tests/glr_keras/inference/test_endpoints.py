@@ -55,7 +55,7 @@ FILES = tf.constant([png(values) for values in PICTURES[:2]])
 
 def test_the_answer_is_what_the_model_says_of_the_views(recognizer, endpoints):
     answer = endpoints["serving_default"](FILES[1:])
-    view = eval_view(tf.constant(PICTURES[1]), 32)
+    view = eval_view(tf.constant(PICTURES[1]), 32, "whole")
     probabilities, maps = explain(recognizer, view[None])
     np.testing.assert_allclose(answer["probabilities"], probabilities, atol=1e-6)
     np.testing.assert_allclose(answer["attention_map"], maps, atol=1e-5)
@@ -91,7 +91,7 @@ def test_pixels_give_what_the_file_gives(endpoints, number):
 
 def test_the_embedding_is_the_average_of_the_features(recognizer, endpoints):
     embedding = endpoints["features"](FILES[1:])["embedding"]
-    features = recognizer.backbone(eval_view(tf.constant(PICTURES[1]), 32)[None])
+    features = recognizer.backbone(eval_view(tf.constant(PICTURES[1]), 32, "whole")[None])
     np.testing.assert_allclose(embedding, np.mean(features, (1, 2)), atol=1e-5)
 
 

@@ -84,7 +84,7 @@ def test_a_prediction_names_the_likeliest_landmarks(exported, demo_photos):
 def test_an_explanation_holds_the_view_that_its_map_lies_on(exported, demo_photos):
     array = np.asarray(Image.open(demo_photos[0]))
     explanation = exported.explain(array)
-    np.testing.assert_array_equal(explanation.view, eval_view(array, 32))
+    np.testing.assert_array_equal(explanation.view, eval_view(array, 32, "center"))
     assert explanation.attention_map.shape == (8, 8)
     assert 0 <= explanation.attention_map.min() < explanation.attention_map.max() <= 1
     assert explanation.landmarks == exported.predict(array).landmarks
@@ -172,7 +172,9 @@ def test_a_new_model_learns_photos(demo_photos):
     )
     model = glr_keras.build_model(config, 2)
     assert model.landmarks == ["0", "1"]
-    photos = np.stack([eval_view(np.asarray(Image.open(p)), 32) for p in demo_photos[:10]])
+    photos = np.stack(
+        [eval_view(np.asarray(Image.open(p)), 32, "center") for p in demo_photos[:10]]
+    )
     labels = np.repeat([0, 1], 5)
     compile_model(model.head, config, steps_per_epoch=1)
     features = model.backbone(photos)

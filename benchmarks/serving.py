@@ -29,23 +29,23 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     print_context()
-    with serving(args.run) as address:
+    with serving(args.run) as server:
         start_tensorflow()
-        measure(args, address)
+        measure(args, server)
 
 
 @contextmanager
 def serving(run):
-    """Starts the command; gives the address it prints."""
+    """Starts the command; its first line ends with the address, once the model is loaded."""
     command = [sys.executable, "-m", "glr_keras.app", run, "--port", "0", "--no-photos"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
-            yield process.stdout.readline().split()[-1]
+            yield process.stdout
         finally:
             process.terminate()
 
 
-def measure(args, address):
+def measure(args, server):
     import numpy as np
 
     from glr_keras.data.records import raw_records
@@ -58,6 +58,7 @@ def measure(args, address):
     views = np.random.default_rng(0).uniform(0, 255, (BATCH, *shape)).astype("float32")
     for batch in (views, views[:1]):
         recognizer.predict_on_batch(batch)
+    address = server.readline().split()[-1]
     asyncio.run(send(address, photos[:BATCH], 4))
     fractions, extra = [], []
     for turn in range(args.rounds):

@@ -13,7 +13,7 @@ from aiohttp import web
 from matplotlib import colormaps
 from PIL import Image
 
-from glr_keras.explaining.measured_maps import view_square
+from glr_keras.data.views import eval_window
 from glr_keras.explaining.pictures import COLOURS
 from glr_keras.inference.landmark_model import LandmarkModel
 from glr_keras.inference.photo_inputs import read_photo
@@ -124,7 +124,7 @@ class _Handlers:
                 "max_bytes": self._limits.photo_bytes,
                 "examples": examples,
                 "photos_note": self._photos.note,
-                "is_loading_photos": self._photos.is_loading,
+                "is_loading_photos": not self._photos.loaded.is_set(),
                 "colours": np.rint(255 * colours).astype(int).tolist(),
             }
         )
@@ -171,7 +171,14 @@ class _Handlers:
             neighbours = self._photos.nearest(answer.embedding, about, query.neighbours)
         with Image.open(io.BytesIO(photo)) as image:
             width, height = image.size
-        return _as_json(answer, query, neighbours, width, height)
+        window = eval_window(height, width, self._model.framing).tolist()
+        return {
+            **_as_json(answer, query, window),
+            "photo": {"width": width, "height": height},
+            "neighbours": [
+                _reference(one) | {"similarity": round(one.similarity, 4)} for one in neighbours
+            ],
+        }
 
     async def _to_jpeg(self, photo: bytes):
         def encode():
@@ -196,7 +203,7 @@ def _page_part(name, kind):
     return send
 
 
-def _as_json(answer, query, neighbours, width, height):
+def _as_json(answer, query, window):
     prediction = answer.prediction
     pairs = zip(prediction.landmarks[: query.top], prediction.scores.tolist(), strict=False)
     landmarks = [{"landmark": name, "score": round(score, 6)} for name, score in pairs]
@@ -205,16 +212,12 @@ def _as_json(answer, query, neighbours, width, height):
         "landmarks": landmarks,
         "is_landmark": getattr(prediction, "is_landmark", None),
         "p_value": getattr(prediction, "p_value", None),
-        "photo": {"width": width, "height": height},
         "map": {
             "kind": answer.kind,
             "landmark": query.landmark,
-            "square": [round(float(end), 6) for end in view_square(height, width)],
+            "window": [round(end, 6) for end in window],
             "values": values,
         },
-        "neighbours": [
-            _reference(one) | {"similarity": round(one.similarity, 4)} for one in neighbours
-        ],
     }
 
 

@@ -52,25 +52,24 @@ class KnownPhotos:
 
     Attributes:
         note: The same.
-        is_loading: Bool, whether neighbours are still being read.
+        loaded: Event, set once neighbours are read.
         examples: List of Neighbour, of different landmarks if there are.
     """
 
     def __init__(self, records: Records | None, note: str = ""):
         self.note = note
-        self.is_loading = records is not None
         self.examples: list[Neighbour] = []
         self._records = records
         self._readers: dict[str, RandomAccess] = {}
         self._labels = np.zeros(0, np.int64)
         self._embeddings = np.zeros((0, 0), np.float32)
-        self._stop = threading.Event()
+        self.loaded, self._stop = threading.Event(), threading.Event()
 
     def load(self, run: Path, model: LandmarkModel) -> None:
         """Reads examples and features; what is missing is said in `note`."""
-        if self._records is None:
-            return
         try:
+            if self._records is None:
+                return
             self._readers = {
                 split: RandomAccess(self._records, split)
                 for split in ("train", "validation", "test")
@@ -89,7 +88,7 @@ class KnownPhotos:
             self.note = UNREADABLE
             print(f"warning: {error}", file=sys.stderr)
         finally:
-            self.is_loading = False
+            self.loaded.set()
 
     def stop(self) -> None:
         """Ends `load` early."""

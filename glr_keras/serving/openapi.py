@@ -80,11 +80,8 @@ def _answer():
         map=_object(
             kind={"enum": ["attention", "class", "grad-cam"]},
             landmark={"type": ["string", "null"]},
-            square={
-                **_list(NUMBER),
-                "description": "ymin, xmin, ymax, xmax, parts of the photo",
-            },
-            values={**values, "description": "Rows of cells in [0, 1] on the square"},
+            window={**_list(NUMBER), "description": "ymin, xmin, ymax, xmax, parts of the photo"},
+            values={**values, "description": "Rows of cells in [0, 1] on the window"},
         ),
         neighbours=_list(_object(**reference, similarity=NUMBER)),
     )

@@ -38,7 +38,7 @@ class Answer:
 
     Attributes:
         prediction: Prediction, of all landmarks.
-        saliency: float32 `(rows, columns)` in [0, 1], on the square that the model sees.
+        saliency: float32 `(rows, columns)` in [0, 1], on what the model sees of the photo.
         kind: Which map that is: "attention", "class" or "grad-cam".
         embedding: float32 `(channels,)`, features averaged over space; None of an export.
     """

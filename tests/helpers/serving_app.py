@@ -28,6 +28,7 @@ def serving_model(path, limits=None, hosts=(), origins=(), show_photos=True, lan
     photos = known_photos(path, None, show_photos, model.landmarks)
     app = make_app(path, model, photos, limits or Limits(), protection(hosts, origins))
     with running(app) as address:
+        assert photos.loaded.wait(60)
         yield address
 
 

@@ -47,7 +47,7 @@ async function look(blob) {
   }
   document.body.classList.add("has-photo");
   $("figure").hidden = false;
-  $("square").hidden = true;
+  $("window").hidden = true;
   $("caption").textContent = "";
   $("photo").src = current.url;
   await select("");
@@ -148,14 +148,16 @@ const CAPTIONS = {
 };
 
 async function showMap({ map, photo }) {
-  const [top, left, bottom, right] = map.square;
+  const [top, left, bottom, right] = map.window;
   const ends = { top, left, width: right - left, height: bottom - top };
-  for (const [side, part] of Object.entries(ends)) $("square").style[side] = `${100 * part}%`;
+  for (const [side, part] of Object.entries(ends)) $("window").style[side] = `${100 * part}%`;
   drawMap($("map"), map.values, model.colours);
   $("map").setAttribute("aria-label", `Map over the photo. ${describe(map)}`);
-  $("caption").textContent = `${describe(map)} The model sees the square in the frame.`;
+  const isPart = bottom - top < 1 || right - left < 1;
+  $("caption").textContent = describe(map) + (isPart ? " The model sees what is in the frame." : "");
+  $("window").classList.toggle("part", isPart);
   $("show-answer").hidden = !map.landmark;
-  $("square").hidden = false;
+  $("window").hidden = false;
   await fitPhoto(photo);
 }
 
@@ -268,7 +270,7 @@ addEventListener("paste", (event) => take(event.clipboardData.files, ""));
 function setOpacity() {
   const part = Number($("opacity").value) / 100;
   $("map").style.opacity = part;
-  $("square").style.backdropFilter = `grayscale(${Math.min(1, 2 * part)})`;
+  $("window").style.backdropFilter = `grayscale(${Math.min(1, 2 * part)})`;
   $("opacity-shown").value = `${$("opacity").value} %`;
 }
 $("opacity").addEventListener("input", setOpacity);

@@ -12,6 +12,7 @@ from serving_app import as_form, ask, serving_model
 
 import glr_keras
 from glr_keras.data.records import open_records
+from glr_keras.data.views import eval_window
 from glr_keras.evaluation.baselines import pooled
 from glr_keras.inference.loading import stored_views
 from glr_keras.serving.limits import Limits
@@ -29,8 +30,6 @@ def run(small_run):
 @pytest.fixture(scope="module")
 def address(small_run):
     with serving_model(small_run, LIMITS, [HOST], [ORIGIN]) as address:
-        while ask(address, "/model")[2]["is_loading_photos"]:
-            pass
         yield address
 
 
@@ -66,16 +65,15 @@ def test_a_form_and_a_plain_body_get_the_same_answer(address, photo, monkeypatch
         assert predict(address, body, Content_Type=kind) == plain
 
 
-def test_the_square_lies_in_the_middle_of_the_upright_photo(address, photo):
+def test_the_window_is_what_the_model_sees_of_the_upright_photo(address, run, photo):
     with Image.open(io.BytesIO(photo)) as image:
         exif = Image.Exif()
         exif[ORIENTATION] = 6  # a quarter turn to the right
         turned = encode(image.resize((400, 300)), exif=exif)
     answer = predict(address, turned)
     assert answer["photo"] == {"width": 256, "height": 341}
-    top, left, bottom, right = answer["map"]["square"]
-    assert (right - left) * 256 == pytest.approx((bottom - top) * 341) == pytest.approx(224)
-    assert left == pytest.approx(1 - right)
+    window = eval_window(341, 256, run.framing)
+    np.testing.assert_allclose(answer["map"]["window"], window, atol=1e-6)
 
 
 def test_the_map_of_any_landmark_can_be_asked_for(address, run, photo):

@@ -2,7 +2,8 @@
 
 Steps of both are timed alternately in one process, with the same head, batch size and VGG16 at 224
 pixels: the ratio of two steps is that of two epochs. The live step decodes and augments photos and
-runs the frozen VGG16 in front of the head, as `--live` does.
+runs the frozen VGG16 in front of the head, as `--live` does. With `--branch-layer block4_pool`, an
+ABN stands there and learns together with what of VGG16 is behind it.
 """
 
 import argparse
@@ -20,6 +21,7 @@ HEADS = {
     "dropout head, 4096-4096": {"head": "dropout", "head_units": (4096, 4096)},
     "ABN, 512 channels, 512 units": {"head": "abn", "head_units": (512,)},
 }
+TRUNK = {"head": "abn", "head_units": (), "pooling": "root", "attention_channels": 128}
 STORED_STEPS = 12
 
 
@@ -27,13 +29,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--live-steps", type=int, default=2, help="of each round")
+    parser.add_argument("--branch-layer", help="measures an ABN with a trunk instead")
     args = parser.parse_args()
     print_context()
     start_tensorflow()
     with tempfile.TemporaryDirectory() as folder:
         rows = measure(Path(folder), args)
     title = "An epoch on stored features against a live one, VGG16"
-    show("epochs", title, "times as fast, median", rows, goal=10)
+    goal = 3 if args.branch_layer else 10
+    show("epochs", title, "times as fast, median", rows, goal=goal)
 
 
 def measure(folder, args):
@@ -41,7 +45,7 @@ def measure(folder, args):
 
     from glr_keras.data.records import open_records
     from glr_keras.features.extraction import feature_views
-    from glr_keras.models.backbones import build_backbone
+    from glr_keras.models.backbones import build_networks
     from glr_keras.models.heads import build_head
     from glr_keras.models.objective import compile_model
     from glr_keras.models.precision import choose_precision
@@ -54,13 +58,17 @@ def measure(folder, args):
     build(BuildOptions(photos=folder / "photos", out=folder / "data"))
     records = open_records(folder / "data")
     base = base_config(weights="random", views=1, epochs=10_000)
+    heads = HEADS
+    if args.branch_layer:
+        base = replace(base, branch_layer=args.branch_layer, train_trunk=True)
+        heads = {f"ABN and its trunk behind {args.branch_layer}": TRUNK}
     base = choose_precision(base, folder / "data" / "features")
-    backbone = build_backbone(base)
+    backbone, trunk = build_networks(base)
     views = feature_views(records, backbone, "none", base, ["train"])
     rows = []
-    for name, settings in HEADS.items():
+    for name, settings in heads.items():
         config = replace(base, **settings)
-        head = build_head(config, len(records.landmarks), views["train"].shape)
+        head = build_head(config, len(records.landmarks), views["train"].shape, trunk)
         recognizer = Recognizer(backbone, head, records.landmarks, config.framing)
         recognizer.build(backbone.input_shape)
         case = (head.branches, len(records.landmarks), config)

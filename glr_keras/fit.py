@@ -113,6 +113,8 @@ def finetuning_config(flags: dict, path: Path | None) -> FitConfig:
         "trainable_blocks": 1,
         "precision": "auto",
     }
+    if config.branch_layer:  # what is behind the blocks that learn now learns with them
+        changes |= {"train_trunk": True, "trunk_learning_rate": 1.0, "frozen_epochs": 0}
     config = from_flags({**changes, **flags}, config)
     check_same_model(base, config)
     return config

@@ -15,7 +15,7 @@ from glr_keras.data.records import Records, open_records
 from glr_keras.features.extraction import feature_views
 from glr_keras.models.backbones import hash_weights
 from glr_keras.models.precision import choose_precision
-from glr_keras.training.train import load_backbone
+from glr_keras.training.train import load_networks
 from tfrecords.common.files import write_atomically
 from tuning.analysis import GRID, alpha_effects, confirm_best, print_effects
 from tuning.chief import OracleServer, chief_expected, wait_for_chief
@@ -153,7 +153,7 @@ def open_photos(
     else:
         precision = choose_precision(plan.base, plan.base.features_path).precision
     resolved = resolve(plan, precision)
-    backbone, _ = load_backbone(resolved.base, fall_back=records.is_demo)
+    backbone, trunk, _ = load_networks(resolved.base, fall_back=records.is_demo)
     weights_hash = hash_weights(backbone)
     inputs = {
         "records": records.fingerprint,
@@ -163,7 +163,7 @@ def open_photos(
     search.check(plan, inputs)
     views = feature_views(records, backbone, weights_hash, resolved.base, SEARCHED_SPLITS)
     search.bind(plan, inputs)
-    return StoredPhotos(views, len(records.landmarks)), resolved
+    return StoredPhotos(views, len(records.landmarks), trunk), resolved
 
 
 class Recorder:

@@ -12,6 +12,7 @@ from glr_keras.config import FitConfig
 from glr_keras.features.store import FeatureViews
 from glr_keras.models.heads import build_head
 from glr_keras.models.objective import compile_model, make_schedule
+from glr_keras.models.trunk import copy_trunk, set_trainable
 from glr_keras.runs.run_dir import TrainingState
 from glr_keras.training.batches import StoredFeatures, steps_per_epoch
 from glr_keras.training.checkpoint import Checkpoint
@@ -27,10 +28,12 @@ class StoredPhotos:
     Attributes:
         views: Split -> its features; "train" and "validation" only, the test is for the winner.
         num_landmarks: Int.
+        trunk: What of the backbone is behind `branch_layer`; each trial has a copy.
     """
 
     views: dict[str, FeatureViews]
     num_landmarks: int
+    trunk: keras.Model | None = None
 
     def steps(self, config: FitConfig) -> int:
         return steps_per_epoch(len(self.views["train"]), config.batch_size)
@@ -83,7 +86,10 @@ def build_trial_model(config: FitConfig, photos: StoredPhotos) -> keras.Model:
     """Builds and compiles a head as `glr_keras.training` does; frees what the last one held."""
     _forget_gradients()
     keras.backend.clear_session()  # collects garbage, too
-    model = build_head(config, photos.num_landmarks, photos.views["train"].shape)
+    trunk = copy_trunk(photos.trunk)
+    if trunk is not None:
+        set_trainable(trunk, config.train_trunk)
+    model = build_head(config, photos.num_landmarks, photos.views["train"].shape, trunk)
     compile_model(model, config, photos.steps(config))
     model.optimizer.build(model.trainable_variables)
     _build_metrics(model)

@@ -11,6 +11,7 @@ MODEL_FIELDS = (
     "weights",
     "cut_layer",
     "feature_layers",
+    "branch_layer",
     "image_size",
     "framing",
     "head",

@@ -57,6 +57,14 @@ class FitConfig:
         "layers of several depths, such as block4_pool,block5_conv3,block5_pool, whose features "
         "stand side by side (default: one layer)",
     )
+    branch_layer: str = option(
+        "",
+        "layer or block of the backbone, such as block4_pool, that gives the features instead, "
+        "while all behind it becomes the trunk of the perception branch (default: none)",
+    )
+    train_trunk: bool = option(False, "let the trunk behind --branch-layer learn, too")
+    trunk_learning_rate: float = option(0.1, "of the trunk, as a factor of --learning-rate")
+    frozen_epochs: int = option(0, "first epochs in which the trunk does not learn yet")
     image_size: int = option(256, "side of the square the backbone sees, in pixels")
     framing: str = option(
         "whole",
@@ -196,6 +204,27 @@ class FitConfig:
                 "--feature-layers needs --pooling average or root: flattened features of several "
                 "depths would make a layer of hundreds of millions of weights."
             )
+        if self.branch_layer and self.feature_layers:
+            raise UserError(
+                "--branch-layer and --feature-layers exclude each other: behind a branch layer "
+                "comes one trunk. Leave one out; --feature-layers '' takes back that of a config."
+            )
+        if self.branch_layer and self.head == "logistic":
+            raise UserError(
+                "--head logistic has no trunk to put behind --branch-layer: leave it out, or "
+                "name another head."
+            )
+        if self.train_trunk and not self.branch_layer:
+            raise UserError(
+                "--train-trunk needs --branch-layer, e.g. block4_pool of vgg16: the trunk is what "
+                "of the backbone is behind it."
+            )
+        if self.frozen_epochs and not self.train_trunk:
+            raise UserError("--frozen-epochs needs --train-trunk: no other trunk learns at all.")
+        if self.frozen_epochs >= self.epochs and self.train_trunk:
+            raise _out_of_range(
+                "frozen_epochs", f"below --epochs {self.epochs}", self.frozen_epochs
+            )
         if self.answer == "attention" and self.head != "abn":
             raise UserError(
                 f"--answer attention: a {self.head} head has no attention branch. Leave it out, or "
@@ -234,6 +263,8 @@ RANGES = (
     ("alpha", 0, 1000),
     ("beta", 0, 1000),
     ("learning_rate", 1e-9, 100),
+    ("trunk_learning_rate", 1e-6, 1),
+    ("frozen_epochs", 0, 100_000),
     ("warmup_epochs", 0, 100_000),
     ("step_epochs", 1, 100_000),
     ("step_factor", 1e-6, 1),

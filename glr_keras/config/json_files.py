@@ -17,6 +17,10 @@ EARLIER_VALUES = {
     "attention_kernel": 3,
     "framing": "center",
     "plain_view": False,
+    "branch_layer": "",
+    "train_trunk": False,
+    "trunk_learning_rate": 0.1,
+    "frozen_epochs": 0,
 }
 
 

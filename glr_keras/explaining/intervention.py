@@ -67,9 +67,9 @@ def answer_with(head: ABN, features: np.ndarray, attention_map: np.ndarray) -> n
         float32 `(photos, landmarks)`, rows add up to 1.
     """
     outputs = head(features, training=False)
-    normalized = head.normalization(features, training=False)
-    weighted = normalized * (1 + tf.constant(attention_map, tf.float32)[..., None])
-    outputs["perception"] = head.branch(weighted, training=False)
+    seen = head.normalization(features, training=False) if head.trunk is None else features
+    weighted = seen * (1 + tf.constant(attention_map, tf.float32)[..., None])
+    outputs["perception"] = head.perceive(weighted)
     return np.asarray(probabilities_of(head, outputs))
 
 

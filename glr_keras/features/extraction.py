@@ -108,6 +108,7 @@ def features_key(records: Records, split: str, weights_hash: str, config: FitCon
         "weights": weights_hash,
         **seed,
         **{name: getattr(config, name) for name in names},
+        "cut_layer": config.branch_layer or config.cut_layer,  # where it was, among the names
     }
 
 

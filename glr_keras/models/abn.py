@@ -5,6 +5,7 @@ from keras import layers
 
 from glr_keras.models.answer import AnswerMetrics
 from glr_keras.models.layers import BATCH_NORM, PACKAGE, classifier, feature_normalization
+from glr_keras.models.trunk import as_trunk, trunk_config
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -25,6 +26,9 @@ class ABN(AnswerMetrics, keras.Model):
             the map starts as the sum of the landmarks' activations; or "random".
         answer: "combined" (mean of both branches' probabilities), "attention" or "perception".
         normalize: Bool, whether batch norm on the features comes before both branches.
+        trunk: Model that stands in front of the perception branch, see `backbones.build_networks`;
+            it sees features without batch norm, as it did in its network, and batch norm comes
+            behind it. None for none.
         head_units, dropout, pooling, seed: Of the perception branch, see `DropoutHead`.
 
     Call arguments:
@@ -65,6 +69,7 @@ class ABN(AnswerMetrics, keras.Model):
         pooling="flatten",
         normalize=False,
         seed=0,
+        trunk=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -112,6 +117,9 @@ class ABN(AnswerMetrics, keras.Model):
             ],
             name="map",
         )
+        self.trunk = as_trunk(trunk)
+        if self.trunk is not None:
+            self.trunk_normalization = feature_normalization(normalize)
         self.branch = classifier(**branch)
 
     def call(self, features, training=None):
@@ -120,14 +128,27 @@ class ABN(AnswerMetrics, keras.Model):
 
     def explain(self, features, training=False):
         """Returns what a call returns, and "attention_map", in one pass."""
-        features = self.normalization(features, training=training)
-        activations = self.activations(features, training=training)
+        normalized = self.normalization(features, training=training)
+        activations = self.activations(normalized, training=training)
         attention_map = self.map(activations, training=training)
+        seen = normalized if self.trunk is None else features
         return {
             "attention": self.scores(activations),
-            "perception": self.branch(features * (1 + attention_map), training=training),
+            "perception": self.perceive(seen * (1 + attention_map), training=training),
             "attention_map": attention_map,
         }
+
+    def perceive(self, weighted, training=False):
+        """Returns the perception branch's logits from features that a map has weighted.
+
+        Args:
+            weighted: Tensor `(batch, height, width, channels)`: the features times (1 + M), after
+                `normalization` where there is no trunk.
+        """
+        if self.trunk is not None:
+            weighted = self.trunk(weighted, training=False)
+            weighted = self.trunk_normalization(weighted, training=training)
+        return self.branch(weighted, training=training)
 
     def class_maps(self, features):
         """Returns where the attention branch found each landmark.
@@ -151,11 +172,14 @@ class ABN(AnswerMetrics, keras.Model):
         maps = self.activations.compute_output_shape(input_shape)
         self.scores.build(maps)
         self.map.build(maps)
+        if self.trunk is not None:
+            input_shape = self.trunk.compute_output_shape(input_shape)
+            self.trunk_normalization.build(input_shape)
         self.branch.build(input_shape)
         self.built = True
 
     def get_config(self):
-        return {**super().get_config(), **self.settings}
+        return {**super().get_config(), **self.settings, **trunk_config(self.trunk)}
 
     @classmethod
     def from_config(cls, config):

@@ -15,6 +15,7 @@ import numpy as np
 from glr_keras.config import FitConfig
 from glr_keras.models.random_weights import randomize
 from glr_keras.models.seeding import seeded_layers
+from glr_keras.models.trunk import set_trainable, split_network
 from tfrecords.common.console import UserError
 
 TIMEOUT = 20  # seconds without a byte before a download counts as failed
@@ -43,6 +44,7 @@ class Backbone:
         return getattr(keras.applications, self.module).preprocess_input(photos)
 
 
+CONVNEXT_BLOCK = r"convnext_(tiny|small)_(stage_\d+_block_\d+|downsampling_block_\d+)"
 BACKBONES = MappingProxyType(
     {
         "vgg16": Backbone("VGG16", "vgg16", r"block\d+"),
@@ -60,10 +62,8 @@ BACKBONES = MappingProxyType(
         "efficientnet_v2_b2": Backbone("EfficientNetV2B2", "efficientnet_v2", r"block\d+[a-z]"),
         "efficientnet_v2_b3": Backbone("EfficientNetV2B3", "efficientnet_v2", r"block\d+[a-z]"),
         "efficientnet_v2_s": Backbone("EfficientNetV2S", "efficientnet_v2", r"block\d+[a-z]"),
-        "convnext_tiny": Backbone("ConvNeXtTiny", "convnext", r"convnext_tiny_stage_\d+_block_\d+"),
-        "convnext_small": Backbone(
-            "ConvNeXtSmall", "convnext", r"convnext_small_stage_\d+_block_\d+"
-        ),
+        "convnext_tiny": Backbone("ConvNeXtTiny", "convnext", CONVNEXT_BLOCK),
+        "convnext_small": Backbone("ConvNeXtSmall", "convnext", CONVNEXT_BLOCK),
     }
 )
 
@@ -73,16 +73,24 @@ class WeightsUnreachableError(UserError):
 
 
 def build_backbone(config: FitConfig) -> keras.Model:
-    """Builds the frozen network that turns photos into feature maps.
+    """Builds the frozen network that turns photos into feature maps, see `build_networks`."""
+    return build_networks(config)[0]
+
+
+def build_networks(config: FitConfig) -> tuple[keras.Model, keras.Model | None]:
+    """Builds the frozen network that turns photos into features, and what of it comes behind.
 
     Args:
-        config: FitConfig; its backbone, weights, cut_layer, image_size, precision (not "auto": see
-            `precision.choose_precision`) and, for random weights, seed.
+        config: FitConfig; its backbone, weights, cut_layer, feature_layers, branch_layer,
+            train_trunk, image_size, precision (not "auto": see `precision.choose_precision`) and,
+            for random weights, seed.
 
     Returns:
-        Model from float32 RGB photos `(batch, image_size, image_size, 3)` in [0, 255] to float32
-        features `(batch, height, width, channels)`. Preprocessing is inside. Not trainable, so it
-        always runs in inference mode (batch norm with its stored statistics).
+        backbone: Model from float32 RGB photos `(batch, image_size, image_size, 3)` in [0, 255] to
+            float32 features `(batch, height, width, channels)`. Preprocessing is inside. Not
+            trainable, so it always runs in inference mode (batch norm with its stored statistics).
+        trunk: Model from these features to those of the last layer, where there is a
+            `branch_layer`; else None. It learns where `train_trunk` says so, its batch norms never.
 
     Raises:
         WeightsUnreachableError: `weights` is "imagenet" and the download failed.
@@ -90,14 +98,22 @@ def build_backbone(config: FitConfig) -> keras.Model:
     """
     backbone = BACKBONES[config.backbone]
     with seeded_layers(config.seed_of_features), _dtype_policy(config.precision):
-        network = _build_with_weights(backbone, config)
-    network = _tap(network, config)
+        whole = _build_with_weights(backbone, config)
+    network, trunk = _tap(whole, config), None
+    if config.branch_layer:
+        network, trunk = split_network(network, config.branch_layer, backbone.block, whole)
+        maps = keras.Input(trunk.input_shape[1:], name="maps")
+        trunk = keras.Model(maps, _in_float32(trunk(maps)), name="trunk")
+        set_trainable(trunk, config.train_trunk)
     photos = keras.Input((config.image_size, config.image_size, 3), name="photos")
-    features = network(backbone.preprocess(photos))
-    features = keras.layers.Activation("linear", dtype="float32", name="features")(features)
+    features = _in_float32(network(backbone.preprocess(photos)))
     model = keras.Model(photos, features, name=config.backbone)
     model.trainable = False
-    return model
+    return model, trunk
+
+
+def _in_float32(features):
+    return keras.layers.Activation("linear", dtype="float32", name="features")(features)
 
 
 def blocks_of(network: keras.Model, pattern: str) -> dict[str, list[keras.layers.Layer]]:

@@ -4,10 +4,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+import keras
+
 from glr_keras.config import FitConfig
 from glr_keras.models.abn import ABN
 from glr_keras.models.plain_heads import DropoutHead, LinearHead, LogisticHead
 from glr_keras.models.seeding import seeded_layers
+from tfrecords.common.console import UserError
 
 # A head is a `keras.Model` class on features with these: `branches` (names of its outputs),
 # `answer` (see `answer.AnswerMetrics`), `map_name`, `solver` ("gradient descent" or "l-bfgs", see
@@ -18,16 +21,33 @@ HEADS: Mapping[str, Any] = MappingProxyType(
 )
 
 
-def build_head(config: FitConfig, num_landmarks: int, feature_shape: tuple[int, int, int]):
+def build_head(
+    config: FitConfig,
+    num_landmarks: int,
+    feature_shape: tuple[int, int, int],
+    trunk: keras.Model | None = None,
+):
     """Builds the head that `config` names, with weights drawn from its seed.
 
     Args:
         config: FitConfig.
         num_landmarks: Int, number of classes.
         feature_shape: (height, width, channels) of one photo's features.
+        trunk: What comes behind them, from `backbones.build_networks`.
+
+    Raises:
+        UserError: the trunk takes other features.
     """
+    if trunk is not None and trunk.input_shape[1:] != tuple(feature_shape):
+        raise UserError(
+            f"The trunk behind --branch-layer {config.branch_layer} takes features of shape "
+            f"{trunk.input_shape[1:]}, and these are {tuple(feature_shape)}: of another layer or "
+            "another --image-size."
+        )
     head_class = HEADS[config.head]
     settings = {name: getattr(config, name) for name in head_class.settings_of_config}
+    if trunk is not None:
+        settings["trunk"] = trunk
     with seeded_layers(config.seed):
         head = head_class(num_landmarks=num_landmarks, **settings)
         head.build((None, *feature_shape))

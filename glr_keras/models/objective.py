@@ -1,5 +1,7 @@
 """What moves the weights: optimizer, schedule of the learning rate, losses."""
 
+from collections.abc import Callable, Sequence
+
 import keras
 from keras import ops
 
@@ -82,6 +84,26 @@ class InPlaceSGD(keras.optimizers.SGD):
         )
 
 
+class TrunkRate:
+    """Gives the trunk's variables a learning rate of their own. Goes before a Keras optimizer.
+
+    Its moments count from the first step, so they are settled when the trunk begins to move.
+    """
+
+    _var_key: Callable  # of a Keras optimizer: names a variable, on any device
+
+    def slow_down(self, variables, factor: float, frozen_steps: int) -> None:
+        """Sets the rate of `variables`: 0 for `frozen_steps`, then `factor` times the others'."""
+        self._slow = {self._var_key(variable) for variable in variables}
+        self._factor, self._frozen_steps = factor, frozen_steps
+
+    def update_step(self, gradient, variable, learning_rate):
+        if self._var_key(variable) in self._slow:
+            learns = ops.cast(self.iterations >= self._frozen_steps, "float32")
+            learning_rate = ops.cast(learning_rate, "float32") * learns * self._factor
+        super().update_step(gradient, variable, learning_rate)
+
+
 @keras.saving.register_keras_serializable(PACKAGE)
 class SmoothedCrossentropy(keras.losses.Loss):
     """Cross-entropy from logits where each label is spread a little over all landmarks.
@@ -109,6 +131,9 @@ class SmoothedCrossentropy(keras.losses.Loss):
         return {**super().get_config(), "smoothing": self.smoothing}
 
 
+OPTIMIZERS = {"sgd": InPlaceSGD, "adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW}
+
+
 def make_loss(config: FitConfig) -> keras.losses.Loss:
     """Makes the loss of one output: cross-entropy from logits, smoothed as `config` says."""
     if config.label_smoothing:
@@ -116,12 +141,15 @@ def make_loss(config: FitConfig) -> keras.losses.Loss:
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
-def make_optimizer(config: FitConfig, steps_per_epoch: int) -> keras.optimizers.Optimizer:
-    """Makes the optimizer that `config` names; biases and batch norm are not decayed.
+def make_optimizer(
+    config: FitConfig, steps_per_epoch: int, trunk: Sequence[keras.Variable] = ()
+) -> keras.optimizers.Optimizer:
+    """Makes the optimizer that `config` names; biases, batch norm and the trunk are not decayed.
 
     Args:
         config: FitConfig.
         steps_per_epoch: Int, of training; schedules are given in epochs.
+        trunk: Variables of the trunk that learn.
     """
     settings = {
         "learning_rate": make_schedule(config, steps_per_epoch),
@@ -131,13 +159,17 @@ def make_optimizer(config: FitConfig, steps_per_epoch: int) -> keras.optimizers.
     }
     if config.ema:
         settings["ema_momentum"] = config.ema
-    optimizer = {
-        "sgd": lambda: InPlaceSGD(momentum=config.momentum, **settings),
-        "adam": lambda: keras.optimizers.Adam(**settings),
-        "adamw": lambda: keras.optimizers.AdamW(**settings),
-    }[config.optimizer]()
+    optimizer_class = OPTIMIZERS[config.optimizer]
+    if config.optimizer == "sgd":
+        settings["momentum"] = config.momentum
+    if trunk:
+        optimizer_class = type(f"Trunk{optimizer_class.__name__}", (TrunkRate, optimizer_class), {})
+    optimizer = optimizer_class(**settings)
+    if trunk:
+        frozen_steps = config.frozen_epochs * steps_per_epoch
+        optimizer.slow_down(trunk, config.trunk_learning_rate, frozen_steps)
     if config.weight_decay:
-        optimizer.exclude_from_weight_decay(var_names=list(NOT_DECAYED))
+        optimizer.exclude_from_weight_decay(list(trunk), list(NOT_DECAYED))
     return optimizer
 
 
@@ -179,8 +211,10 @@ def compile_model(
         jit_compile: As Keras takes it.
     """
     weights = {"attention": config.alpha, "perception": config.beta}
+    trunk = getattr(getattr(model, "head", model), "trunk", None)
+    learning = () if trunk is None else trunk.trainable_variables
     model.compile(
-        optimizer=make_optimizer(config, steps_per_epoch),
+        optimizer=make_optimizer(config, steps_per_epoch, learning),
         loss={branch: make_loss(config) for branch in model.branches},
         loss_weights={branch: weights[branch] for branch in model.branches},
         jit_compile=jit_compile,

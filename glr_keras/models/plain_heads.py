@@ -5,6 +5,7 @@ from keras import ops
 
 from glr_keras.models.answer import AnswerMetrics
 from glr_keras.models.layers import PACKAGE, classifier, feature_normalization
+from glr_keras.models.trunk import as_trunk, trunk_config
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -20,6 +21,7 @@ class DropoutHead(AnswerMetrics, keras.Model):
         pooling: "flatten", "average" or "root", see `layers.pooling_layers`.
         normalize: Bool, whether batch norm on the features comes first.
         seed: Int, of the dropout masks.
+        trunk: Model that stands in front of all that, see `backbones.build_networks`, or None.
 
     Call arguments:
         features: Tensor `(batch, height, width, channels)`.
@@ -42,6 +44,7 @@ class DropoutHead(AnswerMetrics, keras.Model):
         pooling="flatten",
         normalize=False,
         seed=0,
+        trunk=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -54,20 +57,25 @@ class DropoutHead(AnswerMetrics, keras.Model):
             "seed": seed,
         }
         self.settings = {**branch, "normalize": normalize}
+        self.trunk = as_trunk(trunk)
         self.normalization = feature_normalization(normalize)
         self.branch = classifier(**branch)
 
     def call(self, features, training=None):
+        if self.trunk is not None:
+            features = self.trunk(features, training=False)
         features = self.normalization(features, training=training)
         return {"perception": self.branch(features, training=training)}
 
     def build(self, input_shape):
+        if self.trunk is not None:
+            input_shape = self.trunk.compute_output_shape(input_shape)
         self.normalization.build(input_shape)
         self.branch.build(input_shape)
         self.built = True
 
     def get_config(self):
-        return {**super().get_config(), **self.settings}
+        return {**super().get_config(), **self.settings, **trunk_config(self.trunk)}
 
 
 @keras.saving.register_keras_serializable(PACKAGE)

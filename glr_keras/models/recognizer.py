@@ -6,7 +6,7 @@ import keras
 
 from glr_keras.config import FitConfig
 from glr_keras.models.answer import AnswerMetrics
-from glr_keras.models.backbones import build_backbone
+from glr_keras.models.backbones import build_networks
 from glr_keras.models.heads import build_head
 from glr_keras.models.keras_settings import standard_settings
 from glr_keras.models.layers import PACKAGE
@@ -101,8 +101,8 @@ def build_model(config: FitConfig, num_landmarks: int) -> Recognizer:
     if config.precision == "auto":  # a library call measures nothing
         config = dataclasses.replace(config, precision="float32")
     with standard_settings():
-        backbone = build_backbone(config)
-        head = build_head(config, num_landmarks, backbone.output_shape[1:])
+        backbone, trunk = build_networks(config)
+        head = build_head(config, num_landmarks, backbone.output_shape[1:], trunk)
         names = [str(label) for label in range(num_landmarks)]
         recognizer = Recognizer(backbone, head, names, config.framing)
         recognizer.build(backbone.input_shape)

@@ -6,7 +6,8 @@ from pathlib import Path
 import keras
 
 from glr_keras.config import FitConfig, check_same_model, read_json
-from glr_keras.models.backbones import BACKBONES, blocks_of, build_backbone
+from glr_keras.models.backbones import BACKBONES, blocks_of, build_networks
+from glr_keras.models.heads import build_head
 from glr_keras.models.recognizer import Recognizer
 from glr_keras.models.saving import read_recognizer
 from glr_keras.runs.run_dir import RunDir
@@ -53,9 +54,13 @@ def _in_precision(saved, config):
 
     Built anew: some layers keep what they were built in, whatever policy they are given later.
     """
-    backbone = build_backbone(dataclasses.replace(config, weights="random"))
+    backbone, trunk = build_networks(dataclasses.replace(config, weights="random"))
     backbone.set_weights(saved.backbone.get_weights())
-    recognizer = Recognizer(backbone, saved.head, saved.landmarks, saved.framing)
+    head = saved.head
+    if trunk is not None:
+        head = build_head(config, len(saved.landmarks), backbone.output_shape[1:], trunk)
+        head.set_weights(saved.head.get_weights())
+    recognizer = Recognizer(backbone, head, saved.landmarks, saved.framing)
     recognizer.build(backbone.input_shape)
     return recognizer
 

@@ -11,7 +11,7 @@ from glr_keras.config import FitConfig
 from glr_keras.data.records import Records, open_records
 from glr_keras.features.extraction import feature_views
 from glr_keras.models.answer import answer_log_probabilities
-from glr_keras.models.backbones import WeightsUnreachableError, build_backbone, hash_weights
+from glr_keras.models.backbones import WeightsUnreachableError, build_networks, hash_weights
 from glr_keras.models.heads import build_head
 from glr_keras.models.precision import choose_precision
 from glr_keras.models.recognizer import Recognizer
@@ -65,6 +65,8 @@ def bind_inputs(context: RunContext) -> str:
         "backbone_weights": weights_hash,
         "precision": config.precision,
     }
+    if config.branch_layer:
+        inputs["trunk_weights"] = hash_weights(recognizer.head.trunk)
     facts = {
         "landmarks": len(records.landmarks),
         "image_size": config.image_size,
@@ -82,20 +84,22 @@ def build_recognizer(config: FitConfig, records: Records) -> tuple[Recognizer, s
     """
     if config.finetune_from:
         return load_base(config, records.landmarks)
-    backbone, warning = load_backbone(config, fall_back=records.is_demo)
-    head = build_head(config, len(records.landmarks), backbone.output_shape[1:])
+    backbone, trunk, warning = load_networks(config, fall_back=records.is_demo)
+    head = build_head(config, len(records.landmarks), backbone.output_shape[1:], trunk)
     recognizer = Recognizer(backbone, head, records.landmarks, config.framing)
     recognizer.build(backbone.input_shape)
     return recognizer, warning
 
 
-def load_backbone(config: FitConfig, fall_back: bool) -> tuple[keras.Model, str]:
-    """Builds the backbone; returns it and a warning, empty where it has the weights asked for.
+def load_networks(
+    config: FitConfig, fall_back: bool
+) -> tuple[keras.Model, keras.Model | None, str]:
+    """Builds backbone and trunk; returns a warning, too, empty where they have their weights.
 
     With `fall_back`, ImageNet weights that can't be downloaded are replaced by seeded random ones.
     """
     try:
-        return build_backbone(config), ""
+        return *build_networks(config), ""
     except WeightsUnreachableError as error:
         if not fall_back:
             raise
@@ -107,7 +111,7 @@ def load_backbone(config: FitConfig, fall_back: bool) -> tuple[keras.Model, str]
         text = "\n".join(textwrap.wrap(warning, len(line)))
         print(f"\n{line}\n{text}\n\n{error}\n{line}\n", file=sys.stderr)
         random = dataclasses.replace(config, weights="random")
-        return build_backbone(random), warning
+        return *build_networks(random), warning
 
 
 def open_source(context: RunContext, weights_hash: str, devices: int = 1) -> Source:

@@ -48,9 +48,10 @@ def nbytes(variable) -> int:
 
 
 def changing(model: keras.Model) -> list[keras.Variable]:
-    """Returns the variables that training may change: all but those of a frozen backbone."""
-    backbone = getattr(model, "backbone", None)
-    frozen = set() if backbone is None else {id(v) for v in backbone.non_trainable_variables}
+    """Returns the variables that training may change: all but those of frozen networks."""
+    head = getattr(model, "head", model)
+    networks = (getattr(model, "backbone", None), getattr(head, "trunk", None))
+    frozen = {id(v) for one in networks if one is not None for v in one.non_trainable_variables}
     return [variable for variable in model.variables if id(variable) not in frozen]
 
 

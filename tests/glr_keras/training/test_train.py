@@ -19,7 +19,7 @@ from glr_keras.runs.run_dir import RunDir, TrainingState
 from glr_keras.training import checkpoint
 from glr_keras.training import train as training
 from glr_keras.training.checkpoint import Checkpoint
-from glr_keras.training.train import describe_run, load_backbone, train
+from glr_keras.training.train import describe_run, load_networks, train
 from tfrecords.common.console import UserError
 
 SMALL = {
@@ -36,7 +36,7 @@ SMALL = {
 }
 
 
-build = training.build_backbone
+build = training.build_networks
 
 
 def small_config(data_dir, run_dir, **settings):
@@ -115,16 +115,16 @@ def no_backbone_call(monkeypatch):
     calls = []
 
     def build_counting(config):
-        backbone = build(config)
+        backbone, trunk = build(config)
         call, predict = backbone.call, backbone.predict_on_batch
 
         def count(do):
             return lambda *arguments, **settings: calls.append(do) or do(*arguments, **settings)
 
         backbone.call, backbone.predict_on_batch = count(call), count(predict)
-        return backbone
+        return backbone, trunk
 
-    monkeypatch.setattr(training, "build_backbone", build_counting)
+    monkeypatch.setattr(training, "build_networks", build_counting)
     # Saved with its own methods, and explaining test photos is what asks it in every run.
     monkeypatch.setattr(training, "draw_figures", lambda *_: None)
     monkeypatch.setattr(training, "write_run_report", lambda *_: None)
@@ -237,11 +237,11 @@ def unreachable(config):
 def test_random_weights_stand_in_for_the_demo_only_and_cannot_be_missed(
     demo_data, monkeypatch, capsys
 ):
-    monkeypatch.setattr(training, "build_backbone", unreachable)
+    monkeypatch.setattr(training, "build_networks", unreachable)
     config = small_config(demo_data, "run", weights="imagenet")
     with pytest.raises(WeightsUnreachableError):
-        load_backbone(config, fall_back=False)
-    _, warning = load_backbone(config, fall_back=True)
+        load_networks(config, fall_back=False)
+    *_, warning = load_networks(config, fall_back=True)
     assert "RANDOM weights" in capsys.readouterr().err
     assert warning.startswith("WARNING: vgg16 runs on RANDOM weights")
     records = open_records(demo_data)

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import google_crc32c
 import numpy as np
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from tfrecords.common.files import atomic_path
@@ -31,6 +32,12 @@ class StoredArray:
         with safe_open(self.path, "numpy") as file:
             return file.get_tensor(self.name)
 
+    def checksum(self) -> str:
+        """Returns what `save_arrays` stores of the array's shape, type and values."""
+        is_small = not self.shape or np.prod(self.shape) * 8 <= PIECE_BYTES
+        pieces = [self.read()] if is_small else (piece for _, piece in self.pieces())
+        return _checksum(self.shape, pieces)
+
     def pieces(self) -> Iterator[tuple[slice, np.ndarray]]:
         """Yields successive rows of the array, and where they belong along its first axis."""
         with safe_open(self.path, "numpy") as file:
@@ -43,21 +50,41 @@ class StoredArray:
 
 
 def save_arrays(path: Path, arrays: Iterable[np.ndarray]) -> None:
-    """Writes `arrays` atomically, each from the memory that it lies in."""
+    """Writes `arrays` and their checksums atomically, each from the memory that it lies in."""
     named = {f"{number:06}": np.asarray(array, order="C") for number, array in enumerate(arrays)}
+    checksums = {name: _checksum(array.shape, [array]) for name, array in named.items()}
     with atomic_path(path) as temporary:
-        save_file(named, temporary)
+        save_file(named, temporary, checksums)
 
 
 def load_arrays(path: Path) -> list[StoredArray]:
-    """Finds the arrays of a file that `save_arrays` wrote; reads none of their values.
+    """Finds the arrays of a file that `save_arrays` wrote; no more than a piece is in memory.
 
     Raises:
         OSError: the file is not there or can't be read.
-        safetensors.SafetensorError: it is empty, truncated or another kind of file.
+        safetensors.SafetensorError: it is empty, truncated, another kind of file, or an array does
+            not fit its checksum (a file of an earlier version has none).
     """
     with safe_open(path, "numpy") as file:
-        return [
+        checksums = file.metadata()
+        arrays = [
             StoredArray(path, name, tuple(file.get_slice(name).get_shape()))
             for name in sorted(file.keys())
         ]
+    if checksums is not None:
+        damaged = [one.name for one in arrays if one.checksum() != checksums.get(one.name)]
+        if damaged or len(arrays) != len(checksums):
+            raise SafetensorError(f"{len(damaged)} arrays do not fit their checksums")
+    return arrays
+
+
+def _checksum(shape, pieces):
+    """Returns the checksum of shape, type and values, as text; `pieces` are rows in order."""
+    checksum = None
+    for piece in pieces:
+        if checksum is None:
+            checksum = google_crc32c.value(f"{piece.dtype} {tuple(shape)}".encode())
+        data = np.ascontiguousarray(piece).reshape(-1).view(np.uint8)
+        for start in range(0, len(data), PIECE_BYTES):
+            checksum = google_crc32c.extend(checksum, data[start : start + PIECE_BYTES].tobytes())
+    return str(checksum)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from safetensors import SafetensorError
+from safetensors.numpy import save_file
 
 from glr_keras.runs import arrays
 from glr_keras.runs.arrays import load_arrays, save_arrays
@@ -64,6 +65,31 @@ def test_a_truncated_file_is_refused(stored, size):
     path.write_bytes(path.read_bytes()[:size])
     with pytest.raises(SafetensorError):
         load_arrays(path)
+
+
+def test_a_flipped_bit_is_refused(stored):
+    path = stored[0].path
+    whole = path.read_bytes()
+    start = len(whole) - 12 * 4 - 8 - 5 * 4  # of the values
+    for place in range(start, len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 16]) + whole[place + 1 :])
+        with pytest.raises(SafetensorError, match="1 arrays do not fit their checksums"):
+            load_arrays(path)
+    path.write_bytes(whole.replace(b'"U32"', b'"I32"'))
+    with pytest.raises(SafetensorError, match="1 arrays do not fit their checksums"):
+        load_arrays(path)
+
+
+def test_a_file_of_an_earlier_version_has_no_checksums(tmp_path):
+    save_file({"000000": ARRAYS[0]}, tmp_path / "a.safetensors")
+    (found,) = load_arrays(tmp_path / "a.safetensors")
+    np.testing.assert_array_equal(found.read(), ARRAYS[0])
+
+
+@pytest.mark.parametrize("piece_bytes", [1, 24, 1000])
+def test_checksums_do_not_depend_on_the_size_of_pieces(stored, monkeypatch, piece_bytes):
+    monkeypatch.setattr(arrays, "PIECE_BYTES", piece_bytes)
+    assert len(load_arrays(stored[0].path)) == len(ARRAYS)
 
 
 def test_a_file_that_is_not_there_is_an_error_of_the_system(tmp_path):

@@ -4,6 +4,7 @@ import asyncio
 import time
 from array import array
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,12 +59,22 @@ def fetch_photos(
         if plan.waiting:
             firsts = [url_of(photos[numbers[0]]) for numbers in plan.waiting.values()]
             check_proxies(firsts, options)
-            missing = asyncio.run(_Download(photos, folder, options, journal, plan).run())
+            missing = _run(_Download(photos, folder, options, journal, plan).run)
             check_missing(missing, len(photos), folder, options)
             for (reason, detail), numbers in missing.items():
                 for number in numbers:
                     plan.skipped[number] = Skipped(photos[number].photo_id, reason, detail)
     return {skipped.photo_id: skipped for _, skipped in sorted(plan.skipped.items())}
+
+
+def _run(coroutine_function):
+    """Runs an event loop; in a thread where this one has a loop already, as in a notebook."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(coroutine_function())
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(lambda: asyncio.run(coroutine_function())).result()
 
 
 def mark_unusable(photos: Sequence[Photo], folder: Path, reasons: Mapping[str, str]) -> None:

@@ -1,5 +1,6 @@
 """A whole download against real servers: what comes, what does not, what is asked for again."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -16,6 +17,14 @@ from tfrecords.download.missing import MissingPhotosError
 from tfrecords.sources.photo_paths import photo_path
 
 NO_URL = "not an http:// or https:// URL"
+
+
+def test_a_program_whose_event_loop_runs_may_download(server, tmp_path):
+    async def cell_of_a_notebook():
+        return fetch_photos(listed(server.url("/good/x")), tmp_path, OPTIONS)
+
+    assert asyncio.run(cell_of_a_notebook()) == {}
+    assert list(kept(tmp_path).values()) == [photo_bytes("x")]
 
 
 def test_every_kind_of_server(server, tmp_path):

@@ -4,13 +4,21 @@ import shlex
 import shutil
 from collections import Counter
 
-from tfrecords.common.console import run_command
+from tfrecords.common.console import UserError, run_command
 from tfrecords.common.files import rename_durably
 from tfrecords.common.types import Skipped
 from tfrecords.download.options import FetchOptions
 from tfrecords.images.prepared import PreparedPhotos, Rejected
 from tfrecords.options import BuildOptions, parse_options
-from tfrecords.records.metadata import describe_shards, write_metadata
+from tfrecords.records.adding import Addition
+from tfrecords.records.earlier import EarlierRecords
+from tfrecords.records.metadata import (
+    MANIFEST,
+    SOURCES,
+    describe_shards,
+    write_metadata,
+    write_sources,
+)
 from tfrecords.records.staging import BEAM, PREPARED, RECORDS, check_space, staging_folder
 from tfrecords.records.summary import print_summary
 from tfrecords.records.writer import write_shards
@@ -39,14 +47,22 @@ def build(options: BuildOptions) -> None:
     """
     if options.beam_runner:
         options = options.for_beam()  # a wrong option is reported before any work
+    earlier = EarlierRecords.open(options.earlier) if options.earlier else None
+    addition = Addition(earlier, options.photo_folder) if earlier and options.add_to else None
+    if addition:
+        options = addition.settings(options)
     with staging_folder(options.out) as staging:
         with PreparedPhotos(staging / PREPARED, options.short_side) as prepared:
-            source = open_source(options)
+            source = open_source(options, is_addition=addition is not None)
+            if addition:
+                source = addition.extend(source, prepared)
             choice = _choose(source, options)
             over_limit = [Skipped(one.photo_id, "over the limit") for one in choice.over_limit]
             missing = _fetch(choice.photos, options)
             photos = [photo for photo in choice.photos if photo.photo_id not in missing]
             check_space(len(photos), options.short_side, staging)
+            if earlier and options.reuse:
+                earlier.take_over_unchanged(photos, source.reader, prepared, options.short_side)
             outcomes = list(_prepare(photos, source, prepared, options, staging))
             _mark_unusable(photos, outcomes, options)
             skipped = [*source.skipped, *over_limit, *missing.values()]
@@ -55,8 +71,13 @@ def build(options: BuildOptions) -> None:
             )
             ids = assignment.landmark_ids
             names = dict(zip(ids, distinct_names(ids, source.names), strict=True))
+            if addition:
+                addition.check(assignment)
             records, shards = _write(assignment, names, source, prepared, options, staging)
+            write_sources(records / SOURCES, photos, outcomes, assignment)
             origin = {"source": source.kind} | options.describe_choice()
+            if addition:
+                origin |= addition.origin
             known = source.names | names
             write_metadata(records, shards, assignment, known, choice.listed, origin)
         rename_durably(records, options.out)
@@ -65,15 +86,37 @@ def build(options: BuildOptions) -> None:
     print_summary(assignment, names, read, source, options.out)
 
 
-def open_source(options: BuildOptions) -> Source:
+def is_built(options: BuildOptions) -> bool:
+    """Whether the records of a build that adds photos are there; of another one, nobody knows.
+
+    Raises:
+        UserError: others are in their place.
+    """
+    if not (options.out / MANIFEST).exists() or not options.add_to:
+        return False
+    addition = Addition(EarlierRecords.open(options.add_to), options.photo_folder)
+    if addition.is_in(EarlierRecords.open(options.out), open_source(options, is_addition=True)):
+        return True
+    raise UserError(
+        f"{options.out} holds other records than those of {options.add_to} and "
+        f"{options.photo_folder}. Name another --out."
+    )
+
+
+def open_source(options: BuildOptions, is_addition: bool = False) -> Source:
     """Lists the photos that the options name; fetches archives if these are asked for.
+
+    Args:
+        options: BuildOptions.
+        is_addition: Whether the photos are added to others: then one landmark is enough.
 
     Raises:
         UserError: files that are missing or can't be understood.
     """
     names = read_names(options.names) if options.names else {}
     if options.csv is None:
-        return folder_source(options.photo_folder, names, options.split, options.follow_links)
+        split, least = (None, 1) if is_addition else (options.split, 2)
+        return folder_source(options.photo_folder, names, split, options.follow_links, least)
     if options.tars or options.archives:
         return archive_source(
             options.csv,

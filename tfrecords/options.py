@@ -68,6 +68,20 @@ class BuildOptions:
         metavar="URL",
     )
     tars: Path | None = option(None, "read photos from DIR/*.tar", "source", metavar="DIR")
+    add_to: Path | None = option(
+        None,
+        "records that the photos of --photos are added to: OUT holds both, split as if they had "
+        "been built together",
+        "source",
+        metavar="DATA",
+    )
+    reuse: Path | None = option(
+        None,
+        "records of an earlier build: photos whose files have not changed since are taken from "
+        "there, not converted again",
+        "source",
+        metavar="DATA",
+    )
     names: Path | None = option(
         None,
         "train_label_to_category.csv (landmark_id,category): names of landmarks",
@@ -135,6 +149,11 @@ class BuildOptions:
             tars=self.tars and self.tars.absolute(),
             beam_flags=tuple(parse_beam_options(self.beam_runner or "", self.beam_options)),
         )
+
+    @property
+    def earlier(self) -> Path | None:
+        """Records of an earlier build that photos are taken from."""
+        return self.add_to or self.reuse
 
     @property
     def photo_folder(self) -> Path:
@@ -210,6 +229,10 @@ class BuildOptions:
                 "--processes has no effect on Beam: leave it out, and give the runner's own "
                 "option, as in --beam-options direct_num_workers=2."
             )
+        if self.earlier and self.beam_runner:
+            raise UserError("--add-to and --reuse are not for --beam-runner: leave that out.")
+        if self.add_to:
+            self._check_addition()
         if self.follow_links and self.csv:
             raise UserError("--follow-links is for a photo folder: it has no effect with --csv.")
         if self.archives_url and not self.archives:
@@ -220,6 +243,19 @@ class BuildOptions:
             raise UserError(
                 f"Without --download the flags of a download ({flags or 'at their defaults'}) have "
                 "no effect: leave them out, or add --csv INDEX --download."
+            )
+
+    def _check_addition(self):
+        """Refuses what the records that photos are added to have decided."""
+        decided = ("csv", "reuse", "names", "top", "skip_top", "landmarks", "min_photos")
+        decided += ("max_photos", "split", "seed", "short_side")
+        defaults = {one.name: one.default for one in fields(self)}
+        changed = [name for name in decided if getattr(self, name) != defaults[name]]
+        if changed:
+            flags = ", ".join("--" + name.replace("_", "-") for name in changed)
+            raise UserError(
+                "--add-to takes --photos with a sub-folder per landmark, and keeps all else of "
+                f"{self.add_to}; got {flags}."
             )
 
 

@@ -273,7 +273,7 @@ def test_manifest_names_the_libraries_that_decide_the_bytes(records):
 def test_manifest_has_the_sha256_of_every_table(records):
     files = json.loads((records / "manifest.json").read_text())["files"]
     tables = {"dataset_info.json", "features.json", "label.labels.txt"}
-    assert files.keys() == tables | {"landmarks.csv", "skipped.csv"}
+    assert files.keys() == tables | {"landmarks.csv", "skipped.csv", "sources.csv"}
     for name, sha256 in files.items():
         assert sha256 == hashlib.sha256((records / name).read_bytes()).hexdigest()
 
@@ -306,6 +306,7 @@ def test_the_records_folder_holds_nothing_else(records):
         "landmarks.csv",
         "manifest.json",
         "skipped.csv",
+        "sources.csv",
     }
 
 

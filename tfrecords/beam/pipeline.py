@@ -170,7 +170,8 @@ def _outcome_line(prepared):
     if isinstance(result, Rejected):
         return json.dumps([photo.photo_id, result.reason, result.detail])
     _, known = result
-    return json.dumps([photo.photo_id, "", known.digest.hex(), known.fingerprint.hex()])
+    hashes = (known.digest, known.fingerprint, known.source)
+    return json.dumps([photo.photo_id, "", *(one.hex() for one in hashes)])
 
 
 def _read_outcomes(folder) -> Iterator[tuple[str, Outcome]]:

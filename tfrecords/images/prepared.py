@@ -21,13 +21,13 @@ from tfrecords.images.fingerprints import fingerprint
 CHUNK_PHOTOS = 16  # photos a worker is handed at once: a message per photo would slow small ones
 MIN_PARALLEL_PHOTOS = 64  # photos below which starting processes costs more than it saves
 COMMIT_SECONDS = 1.0  # what a kill can cost
-FORMAT = 2  # of the file below; another number, and how photos are decoded has changed
+FORMAT = 3  # of the file below; another number, and how photos are decoded has changed
 
 TABLES = """
     CREATE TABLE IF NOT EXISTS settings (json TEXT);
     CREATE TABLE IF NOT EXISTS photos (
         photo_id TEXT PRIMARY KEY, stamp TEXT, reason TEXT, detail TEXT, digest BLOB,
-        fingerprint BLOB, jpeg BLOB
+        fingerprint BLOB, source BLOB, jpeg BLOB
     );
 """
 
@@ -49,10 +49,12 @@ class Prepared:
     Attributes:
         digest: Hash of the JPEG that goes into the record.
         fingerprint: What `tfrecords.images.near_duplicates` compares.
+        source: Hash of the file that the photo came in.
     """
 
     digest: bytes
     fingerprint: bytes
+    source: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +82,20 @@ def prepare(
         The JPEG and what is known of it, or why there is none.
     """
     try:
-        jpeg = prepare_photo(read(photo), short_side)
+        data = read(photo)
+        jpeg = prepare_photo(data, short_side)
     except PhotoError as error:
         return Rejected(error.reason, error.detail)
     except FileNotFoundError:
         return Rejected("missing")
     except OSError as error:
         return Rejected("unreadable", error.strerror or "")
-    return jpeg, Prepared(digest_of(jpeg), fingerprint(jpeg))
+    return jpeg, Prepared(digest_of(jpeg), fingerprint(jpeg), digest_of(data))
 
 
-def digest_of(jpeg: bytes) -> bytes:
-    """Returns the hash that exact copies have in common."""
-    return hashlib.blake2b(jpeg, digest_size=16).digest()
+def digest_of(data: bytes) -> bytes:
+    """Returns the hash that exact copies, of a file or of a JPEG, have in common."""
+    return hashlib.blake2b(data, digest_size=16).digest()
 
 
 class PreparedPhotos:
@@ -154,16 +157,26 @@ class PreparedPhotos:
         bar = tqdm(results, "Reading photos", len(photos), initial=done, unit=" photos")
         committed = time.monotonic()
         for row in bar:
-            values = ", ".join("?" * len(row))
-            self._database.execute(f"INSERT OR REPLACE INTO photos VALUES ({values})", row)
+            self._insert(row)
             if time.monotonic() - committed > COMMIT_SECONDS:
                 self._commit()
                 committed = time.monotonic()
         self._commit()
 
+    def take_over(self, photo_id: str, stamp: str, known: Prepared, jpeg: bytes | None) -> None:
+        """Takes a photo that another build has prepared; with the file's stamp, it is done.
+
+        Args:
+            photo_id: Of the photo.
+            stamp: From `Reader.stamp`.
+            known: What that build knew of it.
+            jpeg: Its JPEG; None for a copy that gets no record.
+        """
+        self._insert((photo_id, stamp, "", "", known.digest, known.fingerprint, known.source, jpeg))
+
     def outcomes(self, photos: Sequence[Photo]) -> Iterator[Outcome]:
         """Yields what came of each of `photos`, in their order."""
-        query = "SELECT reason, detail, digest, fingerprint FROM photos WHERE photo_id = ?"
+        query = "SELECT reason, detail, digest, fingerprint, source FROM photos WHERE photo_id = ?"
         for photo in photos:
             reason, detail, *good = self._database.execute(query, (photo.photo_id,)).fetchone()
             yield Rejected(reason, detail) if reason else Prepared(*good)
@@ -172,6 +185,10 @@ class PreparedPhotos:
         """Returns the JPEG of a good photo."""
         query = "SELECT jpeg FROM photos WHERE photo_id = ?"
         return self._database.execute(query, (photo.photo_id,)).fetchone()[0]
+
+    def _insert(self, row):
+        values = ", ".join("?" * len(row))
+        self._database.execute(f"INSERT OR REPLACE INTO photos VALUES ({values})", row)
 
     def _commit(self):
         self._database.execute("COMMIT")
@@ -232,7 +249,7 @@ def _prepare_all(photos, reader, short_side, processes):
 
     def skip(ones):
         stamp = _stamp(ones[0], reader)
-        return [(ones[0].photo_id, stamp, "too costly", "", None, None, None)]
+        return [(ones[0].photo_id, stamp, "too costly", "", None, None, None, None)]
 
     rows = map_on_cores(_prepare_rows, chunks, processes, settings, if_killed=find_costly)
     return chain.from_iterable(rows)
@@ -246,6 +263,6 @@ def _prepare_row(photo, reader, short_side):
     stamp = _stamp(photo, reader)
     result = prepare(photo, reader.read, short_side)
     if isinstance(result, Rejected):
-        return photo.photo_id, stamp, result.reason, result.detail, None, None, None
+        return photo.photo_id, stamp, result.reason, result.detail, None, None, None, None
     jpeg, known = result
-    return photo.photo_id, stamp, "", "", known.digest, known.fingerprint, jpeg
+    return photo.photo_id, stamp, "", "", known.digest, known.fingerprint, known.source, jpeg

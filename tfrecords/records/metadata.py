@@ -4,21 +4,23 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from tfrecords.common.console import UserError
 from tfrecords.common.files import write_atomically, write_csv
-from tfrecords.common.types import SPLITS
+from tfrecords.common.types import SPLITS, Photo
 from tfrecords.images.convert import JPEG_QUALITY
+from tfrecords.images.prepared import Outcome, Prepared
 from tfrecords.records.histogram import draw_histogram
 from tfrecords.splitting.assignment import Assignment, count_reasons
 
 MANIFEST = "manifest.json"
 LANDMARKS = "landmarks.csv"
 SKIPPED = "skipped.csv"
+SOURCES = "sources.csv"
 FORMAT = 1
 PRE_SPLIT = "as given"  # in place of percentages
 CODECS = ("jpg", "libjpeg_turbo", "jpg_2000", "libtiff", "webp", "avif")  # as Pillow names them
@@ -159,6 +161,32 @@ def write_metadata(
         shards=list(shards),
     )
     write_atomically(folder / MANIFEST, manifest.to_json())
+
+
+def write_sources(
+    path: Path, photos: Iterable[Photo], outcomes: Iterable[Outcome], assignment: Assignment
+) -> None:
+    """Writes which files the records were made of, so that a later build takes them over.
+
+    A row has the hash of a good photo's file; of a copy that got no record, also what it takes to
+    find its like among photos that are added.
+
+    Args:
+        path: Of the table.
+        photos: Photos that were read.
+        outcomes: What came of each.
+        assignment: Which split every photo went to.
+    """
+    kept = {photo.photo_id for photos in assignment.splits.values() for photo in photos}
+
+    def rows():
+        for photo, known in zip(photos, outcomes, strict=True):
+            if isinstance(known, Prepared):
+                copy = (photo.landmark_id, known.digest.hex(), known.fingerprint.hex())
+                in_records = photo.photo_id in kept
+                yield photo.photo_id, known.source.hex(), *(("", "", "") if in_records else copy)
+
+    write_csv(path, ("photo", "file", "landmark_id", "digest", "fingerprint"), rows())
 
 
 def list_tables(folder: Path) -> list[Path]:

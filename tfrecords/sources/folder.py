@@ -36,7 +36,7 @@ class Listing:
     notes: list[str] = field(default_factory=list)
 
 
-def list_folder(folder: Path, follow_links: bool = False) -> Listing:
+def list_folder(folder: Path, follow_links: bool = False, min_landmarks: int = 2) -> Listing:
     """Lists the photos of a folder that holds one sub-folder per landmark, or is split already.
 
     Sub-folders of a landmark's folder belong to it. Hidden files and what operating systems leave
@@ -49,9 +49,10 @@ def list_folder(folder: Path, follow_links: bool = False) -> Listing:
     Args:
         folder: The folder.
         follow_links: Whether links that lead out of it are followed.
+        min_landmarks: Int, with fewer it is refused.
 
     Raises:
-        UserError: the folder is missing, empty, lacks a split, or has no two landmarks.
+        UserError: the folder is missing, empty, lacks a split, or has too few landmarks.
     """
     if not folder.is_dir():
         raise UserError(
@@ -83,7 +84,7 @@ def list_folder(folder: Path, follow_links: bool = False) -> Listing:
         Skipped(f"{name}/", "beside the splits", f"{files:,} files")
         for name, files in others.items()
     ]
-    _check_listing(folder, {photo.landmark_id for photo in photos}, skipped)
+    _check_listing(folder, {photo.landmark_id for photo in photos}, skipped, min_landmarks)
     photos.sort(key=lambda photo: photo.photo_id)
     photos, notes = add_boxes(photos, folder / BOXES_FILE)
     parents = [folder / name for name in splits] or [folder]
@@ -148,10 +149,11 @@ def _describe_hidden(names):
     return [f"{len(names):,} hidden or system files and folders were passed over: {kinds}."]
 
 
-def _check_listing(folder, landmarks, skipped):
-    if len(landmarks) >= 2:
+def _check_listing(folder, landmarks, skipped, min_landmarks):
+    if len(landmarks) >= min_landmarks:
         return
-    layout = f"Expected one sub-folder per landmark: {folder}/LANDMARK/PHOTO.jpg, at least two."
+    layout = f"Expected one sub-folder per landmark: {folder}/LANDMARK/PHOTO.jpg"
+    layout += ", at least two." if min_landmarks == 2 else "."
     strays = [row for row in skipped if row.reason == "no landmark folder"]
     others = [row for row in skipped if row.reason != "no landmark folder"]
     if others:

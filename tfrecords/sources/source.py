@@ -75,6 +75,7 @@ def folder_source(
     names: dict[str, str],
     split: tuple[int, int, int] | None,
     follow_links: bool = False,
+    min_landmarks: int = 2,
 ) -> Source:
     """Lists the photos of a folder that holds one sub-folder per landmark.
 
@@ -83,11 +84,12 @@ def folder_source(
         names: landmark_id -> name.
         split: Percent for train, validation and test, where they were asked for.
         follow_links: Whether links that lead out of the folder are followed.
+        min_landmarks: Int, with fewer it is refused.
 
     Raises:
         UserError: no such folder, no photos in it, or it is split already and `split` is given.
     """
-    listing = list_folder(folder, follow_links)
+    listing = list_folder(folder, follow_links, min_landmarks)
     if split and listing.photos[0].split:
         raise UserError(
             f"{folder} is split already, and its splits are kept: leave out --split; or move the "

@@ -22,6 +22,7 @@ from tfrecords.images.prepared import (
     Prepared,
     PreparedPhotos,
     Rejected,
+    digest_of,
     prepare,
 )
 from tfrecords.sources.source import FileReader
@@ -82,7 +83,9 @@ def test_outcomes_are_those_of_the_prepared_photos(photos, tmp_path):
     assert outcomes[3] == Rejected("missing")
     for i, jpeg in jpegs.items():
         assert jpeg == prepare_photo(photo_bytes(i), SHORT_SIDE)
-        assert outcomes[i] == Prepared(outcomes[i].digest, fingerprint(jpeg))
+        assert outcomes[i] == Prepared(
+            digest_of(jpeg), fingerprint(jpeg), digest_of(photo_bytes(i))
+        )
     assert len({outcomes[i].digest for i in jpegs}) == 3
 
 
@@ -138,7 +141,7 @@ def test_a_photo_that_came_since_is_read(photos, tmp_path):
 
 def test_another_short_side_is_refused(photos, tmp_path):
     fill(tmp_path, photos)
-    expected = f'{tmp_path} holds a build that was started with {{"format": 2, "short_side": 40,'
+    expected = f'{tmp_path} holds a build that was started with {{"format": 3, "short_side": 40,'
     with (
         pytest.raises(UserError, match=re.escape(expected)),
         PreparedPhotos(tmp_path / "prepared.sqlite", 50),

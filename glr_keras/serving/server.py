@@ -23,9 +23,9 @@ def bind(host: str, port: int) -> socket.socket:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         return socket.create_server(address[:2], family=family, backlog=256)
-    except socket.gaierror as error:
+    except (socket.gaierror, UnicodeError) as error:
         expected = "Expected an address of this machine, such as 127.0.0.1 or 0.0.0.0."
-        raise UserError(f"--host {host}: {error.strerror}. {expected}") from error
+        raise UserError(f"--host {host}: {error}. {expected}") from error
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             other = shlex.join(["--port", str(port % 65_535 + 1)])

@@ -2,7 +2,6 @@
 
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 
@@ -31,14 +30,8 @@ def test_a_port_in_use_is_one_message(small_run, run_app):
 def test_a_host_that_is_not_ours_is_one_message():
     with pytest.raises(UserError, match=r"--host 192\.0\.2\.1 --port 0: .*this machine"):
         bind("192.0.2.1", 0)
-    with pytest.raises(UserError, match=r"--host no host: .*such as 127"):
-        bind("no host", 0)
-
-
-def test_addresses_of_both_kinds_can_be_listened_on():
-    for host, family in (("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)):
-        with bind(host, 0) as listener:
-            assert listener.family == family
+    with pytest.raises(UserError, match=r"--host a\.\.b: .*such as 127"):
+        bind("a..b", 0)
 
 
 def test_no_run_is_one_message(tmp_path, run_app):

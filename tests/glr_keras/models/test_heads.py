@@ -342,7 +342,7 @@ def test_a_head_that_was_saved_without_an_answer_answers_as_it_did():
 
 
 def test_accuracy_and_top5_count_photos():
-    head = compiled(head="dropout", num_landmarks=7, head_units=())
+    head = compiled(head="dropout", num_landmarks=7, head_units=(8,))
     logits = numpy_of(head(features(20)))["perception"]
     order = np.argsort(-logits, axis=1)
     labels = np.concatenate([order[:8, 0], order[8:13, 4], order[13:, 5]])
@@ -405,7 +405,7 @@ def test_build_head_hands_every_setting_on(name, kind, attention_channels):
     expected = {"num_landmarks": 9, "seed": 2, **settings, "head_units": [7, 6]}
     if attention_channels:
         expected["attention_channels"] = attention_channels
-        expected |= {"attention_start": "constant", "answer": "combined"}
+        expected |= {"attention_kernel": 3, "attention_start": "constant", "answer": "combined"}
     assert head.settings == expected
     again = kind.from_config(json.loads(json.dumps(head.get_config())))
     assert again.settings == expected

@@ -263,7 +263,7 @@ def test_what_is_typed_goes_over_them(base, tmp_path):
     ("flags", "message"),
     [
         (["--head", "abn"], r"head is 'dropout' there, got 'abn'\. Leave that out"),
-        (["--image-size", "64", "--dropout", "0"], r"image_size is 32, dropout is 0\.5 there"),
+        (["--image-size", "64", "--dropout", "0"], r"image_size is 32, dropout is 0\.2 there"),
         (["--backbone", "mobilenet_v2"], r"backbone is 'vgg16' there, got 'mobilenet_v2'"),
         (["--weights", "imagenet"], r"weights is 'random' there"),
         (["--head-units", "9", "9"], r"head_units is \(8,\) there, got \(9, 9\)"),

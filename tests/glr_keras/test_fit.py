@@ -13,7 +13,7 @@ import pytest
 from paths import REPOSITORY, SHARED
 
 import glr_keras
-from glr_keras.config import DEMO, FitConfig, from_flags, to_json
+from glr_keras.config import DEMO, FitConfig, from_flags, new_config, to_json
 from glr_keras.fit import build_demo, names_demo, parse_config
 from glr_keras.training.train import train
 from tfrecords.common.console import UserError
@@ -130,7 +130,7 @@ def test_the_demo_is_known_by_its_manifest_not_by_its_place(tmp_path, monkeypatc
 def test_own_photos_in_the_demo_s_place_are_not_the_demo(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     records_in(tmp_path / "data" / "demo", {})
-    assert parse_config(["--data-dir", "data/demo"]) == FitConfig(data_dir="data/demo")
+    assert parse_config(["--data-dir", "data/demo"]) == new_config({"data_dir": "data/demo"})
     with pytest.raises(UserError, match=r"data/demo holds records that are not the built-in demo"):
         parse_config([])
 

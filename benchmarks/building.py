@@ -8,7 +8,6 @@ one has ten times the photos. All is measured in one run, on photos made for it 
 import argparse
 import io
 import multiprocessing
-import os
 import resource
 import statistics
 import subprocess
@@ -22,6 +21,7 @@ import numpy as np
 from PIL import Image
 from show import print_context
 
+from tfrecords.common.parallel import available_cores
 from tfrecords.images.convert import JPEG_QUALITY
 
 SHORT_SIDE = 256  # pixels, the build's default
@@ -62,7 +62,7 @@ def measure_speed(photos, folder, rounds):
         ratios.append(build / max(rates.values()))
         bare = ", ".join(f"{name} {rate:.0f}" for name, rate in rates.items())
         print(
-            f"round {number + 1}, photos/s: bare loop in {os.cpu_count()} {bare}; "
+            f"round {number + 1}, photos/s: bare loop in {available_cores()} {bare}; "
             f"whole command {build:.0f}; ratio {ratios[-1]:.2f}",
             flush=True,
         )
@@ -71,7 +71,7 @@ def measure_speed(photos, folder, rounds):
 
 def bare_rate(make_pool, paths):
     started = time.perf_counter()
-    with make_pool(os.cpu_count()) as workers:
+    with make_pool(available_cores()) as workers:
         for _ in workers.imap_unordered(decode_and_encode, paths, chunksize=16):
             pass
     return len(paths) / (time.perf_counter() - started)

@@ -23,6 +23,7 @@ from settings import base_config
 from show import print_context
 
 from tfrecords.common.console import start_tensorflow
+from tfrecords.common.parallel import available_cores
 
 
 def main():
@@ -73,7 +74,9 @@ def compare(args, folder):
         *("--optimizer", "sgd", "--schedule", "constant", "--warmup-epochs", 0),
     ]
     found, found_work = run([*search, "--data-dir", data, "--out", folder / "search"])
-    print(f"{args.backbone}, {args.trials} trials of {args.epochs} epochs, {os.cpu_count()} cores")
+    print(
+        f"{args.backbone}, {args.trials} trials of {args.epochs} epochs, {available_cores()} cores"
+    )
     print(
         f"plain tuner: {seconds:.0f} s, {work:.0f} s of processor time (EXTRAPOLATED from "
         f"{len(trials)} trials that took {plain_seconds:.0f} s and {plain_work:.0f} s)"

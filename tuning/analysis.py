@@ -12,6 +12,7 @@ import numpy as np
 from scipy import stats
 
 from glr_keras import config as config_file
+from glr_keras.runs.intervals import CONFIDENCE
 from glr_keras.training.divergence import DivergedError
 from glr_keras.training.train import train
 from tfrecords.common.files import rename_durably, write_atomically
@@ -23,7 +24,6 @@ from tuning.tuner import score_of
 
 NUM_CONFIRMED = 3  # best trials that are trained again
 GRID = {"seed", "alpha", "beta"}  # dimensions of an alpha-beta grid
-CONFIDENCE = 0.95
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float]:

@@ -5,11 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from glr_keras.evaluation.statistics import (
-    apply_temperature,
-    expected_calibration_error,
-    wilson_interval,
-)
+from glr_keras.evaluation.statistics import apply_temperature, expected_calibration_error
+from glr_keras.runs.intervals import wilson_interval
 from glr_keras.runs.metrics import (
     TOP,
     global_average_precision,

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.stats import beta, rankdata
 
 from glr_keras.evaluation.answers import Answers
-from glr_keras.evaluation.statistics import CONFIDENCE
+from glr_keras.runs.intervals import CONFIDENCE
 
 MAXIMUM, ENERGY = "maximum probability", "energy"
 TRUE_POSITIVES = 0.95  # of photos of known landmarks, where false positives are counted

@@ -1,35 +1,13 @@
-"""Intervals, calibration, a test for pairs: statistics of answers, from arrays alone."""
+"""Calibration and a test for pairs: statistics of answers, from arrays alone."""
 
 import numpy as np
-from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
-from scipy.stats import binomtest, norm
+from scipy.stats import binomtest
 
 from glr_keras.runs.metrics import log_softmax
 
-CONFIDENCE = 0.95  # of all intervals
 BINS = 15  # of equal width, for the calibration error, as in Guo et al.
 TEMPERATURES = (0.05, 20.0)  # what is searched; the ends only catch models that are never wrong
-
-
-def wilson_interval(successes: ArrayLike, trials: ArrayLike) -> np.ndarray:
-    """Returns the 95 % interval of fractions, float64 `(..., 2)`; [0, 1] where nothing was tried.
-
-    Args:
-        successes: int `(...)`.
-        trials: int `(...)`, at least as many.
-
-    Reference:
-    - [Wilson, 1927](https://doi.org/10.1080/01621459.1927.10502953)
-    """
-    trials = np.asarray(trials, np.float64)
-    z = norm.ppf((1 + CONFIDENCE) / 2)
-    count = np.maximum(trials, 1)
-    fraction = np.asarray(successes, np.float64) / count
-    centre = fraction + z**2 / (2 * count)
-    half = z * np.sqrt(fraction * (1 - fraction) / count + z**2 / (4 * count**2))
-    ends = np.stack([centre - half, centre + half], -1) / (1 + z**2 / count)[..., None]
-    return np.where(trials[..., None] > 0, np.clip(ends, 0, 1), [0.0, 1.0])
 
 
 def expected_calibration_error(scores: np.ndarray, correct: np.ndarray) -> float:

@@ -5,12 +5,10 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy.stats import binomtest
-
 from glr_keras.reporting.contents import RunContents
+from glr_keras.runs.intervals import wilson_interval
 from glr_keras.runs.predictions import PhotoResult
 
-CONFIDENCE = 0.95  # of all intervals
 MATRIX_LIMIT = 300  # landmarks; a matrix of more can't be read
 MAX_CELLS = 6000  # of a matrix that are not empty; each is a button, and more make a page slow
 MAX_ROWS = 500  # landmarks in the table
@@ -39,10 +37,8 @@ class Fraction:
     @property
     def interval(self) -> tuple[float, float]:
         """Both ends of Wilson's interval, in [0, 1]; all of it where nothing was tried."""
-        if not self.trials:
-            return 0.0, 1.0
-        ends = binomtest(self.successes, self.trials).proportion_ci(CONFIDENCE, "wilson")
-        return float(ends.low), float(ends.high)
+        low, high = wilson_interval(self.successes, self.trials).tolist()
+        return low, high
 
 
 def headline_rows(metrics: dict) -> list[dict]:

@@ -45,7 +45,7 @@ def contents(results=RESULTS, landmarks=("arch", "dome", "gate"), **changed):
     ("successes", "trials", "low", "high"),
     [(0, 0, 0, 1), (0, 10, 0, 0.2775), (5, 10, 0.2366, 0.7634), (10, 10, 0.7225, 1)],
 )
-def test_wilson_intervals_are_those_of_the_tables(successes, trials, low, high):
+def test_a_fraction_has_wilson_s_interval(successes, trials, low, high):
     assert Fraction(successes, trials).interval == pytest.approx((low, high), abs=5e-5)
 
 

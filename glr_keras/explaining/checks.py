@@ -10,7 +10,6 @@ from glr_keras.explaining.measuring import read_views
 from glr_keras.explaining.photos import named_photos, split_photos
 from glr_keras.inference.landmark_model import load
 from glr_keras.inference.loading import records_of
-from glr_keras.models.attention import answer
 from glr_keras.models.backbones import hash_weights
 from glr_keras.models.landmark_maps import ATTENTION, in_batches, landmark_maps, map_names
 from glr_keras.models.recognizer import Recognizer
@@ -61,7 +60,7 @@ def check_sanity(args: argparse.Namespace) -> int:
     views, _, failed = read_views(model, _photos(args, SANITY_COUNT), float("inf"))
     recognizer = model.recognizer
     features = _features(recognizer, views)
-    labels = in_batches(lambda part: answer(recognizer.head, part), features).argmax(1)
+    labels = in_batches(recognizer.head.probabilities, features).argmax(1)
     found = {}
     for name in map_names(recognizer.head):
 

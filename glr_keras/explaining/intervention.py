@@ -12,7 +12,7 @@ from glr_keras.data.views import eval_window
 from glr_keras.explaining.photos import NamedPhoto, named_photos, upright_pixels, window_in_pixels
 from glr_keras.explaining.pictures import Panel, draw_explanation
 from glr_keras.inference.landmark_model import LandmarkModel, load
-from glr_keras.models.attention import answer, probabilities_of
+from glr_keras.models.attention import probabilities_of
 from glr_keras.models.heads import ABN
 from glr_keras.models.landmark_maps import ATTENTION, landmark_maps
 from glr_keras.saliency.grids import box_to_grid, to_grid
@@ -172,7 +172,7 @@ def _compare(
     head = model.recognizer.head
     own = landmark_maps(head, features, ATTENTION)[0]
     cases = (
-        ("the network's map", own, np.asarray(answer(head, features))[0]),
+        ("the network's map", own, np.asarray(head.probabilities(features))[0]),
         ("the map in its place", given, answer_with(head, features, given[None])[0]),
     )
     panels, said = [], []

@@ -6,7 +6,6 @@ import tensorflow as tf
 
 from glr_keras.data.records import Records, raw_records
 from glr_keras.data.views import eval_window
-from glr_keras.models.attention import answer
 from glr_keras.models.landmark_maps import (
     BLURRED,
     GRAD_CAM,
@@ -39,7 +38,7 @@ def measure_on_photos(
     """
     features = in_batches(lambda part: recognizer.backbone(part, training=False), views)
     probabilities = tf.function(
-        lambda photos: answer(recognizer.head, recognizer.backbone(photos, training=False))
+        lambda photos: recognizer.head.probabilities(recognizer.backbone(photos, training=False))
     )
     maps = all_maps(recognizer.head, features)
     return faithfulness(probabilities, views, maps, boxes=boxes, **settings)
@@ -68,7 +67,7 @@ def measure_on_features(
         "batch_size": 256,
     } | settings
     maps = all_maps(head, features)
-    return faithfulness(lambda part: answer(head, part), features, maps, boxes=boxes, **settings)
+    return faithfulness(head.probabilities, features, maps, boxes=boxes, **settings)
 
 
 def boxes_in_views(records: Records, split: str, framing: str) -> np.ndarray:

@@ -8,7 +8,7 @@ import tensorflow as tf
 from glr_keras.data.views import eval_view
 from glr_keras.inference.decoding import decode_views
 from glr_keras.inference.resampling import shrink
-from glr_keras.models.attention import answer, answer_with_map
+from glr_keras.models.attention import answer_with_map
 from glr_keras.models.recognizer import Recognizer
 
 TOP = 5  # landmarks named with their scores
@@ -56,7 +56,7 @@ def build_endpoints(
     @_even_if_empty
     def predict(views):
         with weights_scope():
-            return name(answer(recognizer.head, features_of(views)))
+            return name(recognizer.head.probabilities(features_of(views)))
 
     @_even_if_empty
     def predict_with_map(views):

@@ -5,7 +5,6 @@ from types import SimpleNamespace
 import keras
 from keras import ops
 
-ANSWERS = ("combined", "attention", "perception")
 TOP = 5
 
 

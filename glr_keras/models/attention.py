@@ -25,24 +25,16 @@ def explain(recognizer: Recognizer, photos: np.ndarray) -> tuple[np.ndarray, np.
     return to_numpy(probabilities), to_numpy(maps)
 
 
-def answer(head: keras.Model, features: tf.Tensor) -> tf.Tensor:
-    """Computes what a head answers from the features of a backbone.
+def answer_with_map(head: keras.Model, features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Computes what a head answers and, in the same pass, where it looked.
 
     Args:
         head: One of `heads.HEADS`.
-        features: Tensor `(batch, height, width, channels)`.
+        features: Tensor `(batch, height, width, channels)`, of a backbone.
 
     Returns:
-        probabilities: float32 Tensor `(batch, landmarks)`, rows add up to 1.
-    """
-    return head.probabilities(features)
-
-
-def answer_with_map(head: keras.Model, features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Computes the same and, in the same pass, where the model looked.
-
-    Returns:
-        probabilities: As `answer` returns them.
+        probabilities: float32 Tensor `(batch, landmarks)`, rows add up to 1, as
+            `head.probabilities` returns them.
         maps: float32 Tensor `(batch, height, width)` on the grid of the features, in [0, 1]: the
             ABN's attention map, else Grad-CAM of the predicted landmark.
     """

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from glr_keras.models.attention import answer, answer_with_map
+from glr_keras.models.attention import answer_with_map
 from glr_keras.models.heads import ABN
 from glr_keras.models.recognizer import Recognizer
 from glr_keras.saliency.grids import blur_maps
@@ -40,7 +40,7 @@ def landmark_maps(
     if name == ATTENTION:
         return in_batches(lambda part: answer_with_map(head, part)[1], features)
     if labels is None:
-        labels = in_batches(lambda part: answer(head, part), features).argmax(1)
+        labels = in_batches(head.probabilities, features).argmax(1)
     if name == BLURRED:
         return blur_maps(landmark_maps(head, features, GRAD_CAM, labels)).astype(np.float32)
     compute = class_activations if name == CLASS else grad_cam

@@ -18,7 +18,6 @@ from glr_keras.explaining.intervention import (
 )
 from glr_keras.explaining.photos import NamedPhoto
 from glr_keras.inference.loading import load_recognizer
-from glr_keras.models.attention import answer
 from glr_keras.models.landmark_maps import landmark_maps
 from tfrecords.common.console import UserError
 
@@ -27,7 +26,7 @@ def test_its_own_map_changes_nothing_and_another_one_does(small_run):
     head = load_recognizer(small_run).head
     features = np.random.default_rng(0).normal(size=(3, 8, 8, 128)).astype(np.float32)
     own = landmark_maps(head, features, "attention")
-    expected = np.asarray(answer(head, features))
+    expected = np.asarray(head.probabilities(features))
     np.testing.assert_allclose(answer_with(head, features, own), expected, rtol=1e-5)
     other = answer_with(head, features, np.zeros_like(own))
     np.testing.assert_allclose(other.sum(1), 1, rtol=1e-5)

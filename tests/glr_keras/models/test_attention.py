@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from glr_keras.models.abn import ABN
-from glr_keras.models.attention import answer, explain, grad_cam
+from glr_keras.models.attention import explain, grad_cam
 from glr_keras.models.plain_heads import DropoutHead
 from glr_keras.models.recognizer import Recognizer
 
@@ -99,7 +99,7 @@ def check_probabilities(probabilities, recognizer):
     expected = np.mean([keras.ops.softmax(logits) for logits in branches], axis=0)
     np.testing.assert_allclose(probabilities, expected, atol=1e-6)
     features = recognizer.backbone(photos_8_by_12())
-    np.testing.assert_allclose(answer(recognizer.head, features), expected, atol=1e-6)
+    np.testing.assert_allclose(recognizer.head.probabilities(features), expected, atol=1e-6)
 
 
 def test_explain_returns_the_attention_branch_s_own_map():

@@ -4,7 +4,6 @@ import keras
 import numpy as np
 import pytest
 
-from glr_keras.models.attention import answer
 from glr_keras.models.heads import ABN, DropoutHead
 from glr_keras.models.landmark_maps import landmark_maps, map_names
 from glr_keras.saliency.grids import blur_maps
@@ -45,7 +44,7 @@ def test_a_head_shows_its_own_map_first():
 @pytest.mark.parametrize("labels", [None, [0, 1, 2, 0, 1]])
 def test_the_class_map_is_that_of_the_answer_or_of_the_landmark_asked_for(labels):
     head = abn()
-    about = np.asarray(answer(head, features())).argmax(1) if labels is None else labels
+    about = np.asarray(head.probabilities(features())).argmax(1) if labels is None else labels
     expected = scaled(np.asarray(head.class_maps(features()))[np.arange(5), :, :, about])
     maps = landmark_maps(head, features(), "class", labels)
     np.testing.assert_allclose(maps, expected, rtol=1e-4, atol=1e-6)

@@ -11,11 +11,12 @@ from pathlib import Path
 from tqdm import tqdm
 
 from glr_keras.inference.batching import predict_batches
-from glr_keras.inference.map_files import check_maps, draw_map
+from glr_keras.inference.map_files import draw_map
 from glr_keras.inference.model_dir import check_model
 from glr_keras.inference.photo_inputs import check_sources, photo_paths
 from glr_keras.inference.rows import FORMATS, start_rows
 from tfrecords.common.console import UserError, print_any_path, run_command, start_tensorflow
+from tfrecords.common.files import make_empty_folder
 
 EXIT_UNREADABLE = 1  # some photos could not be read; the others are done
 EXIT_CLOSED_PIPE = 141  # 128 + SIGPIPE, as shells report it
@@ -26,7 +27,7 @@ def main() -> None:
     check_model(args.model)
     check_sources(args.photos)
     if args.maps:
-        check_maps(args.maps)
+        make_empty_folder(args.maps, "--maps")
     warnings.simplefilter("ignore")  # Pillow's, of odd metadata: the picture is what counts
     print_any_path()
     start_tensorflow()

@@ -1,12 +1,13 @@
 """Flags of `glr_keras.evaluate`, and what can be checked of them before TensorFlow starts."""
 
 import argparse
-import shlex
 from pathlib import Path
 
 from glr_keras.inference.model_dir import check_model, find_saved_model
 from glr_keras.inference.photo_inputs import check_sources
 from tfrecords.common.console import UserError
+from tfrecords.common.files import make_empty_folder
+from tfrecords.common.flags import proper_fraction
 
 RESULT = "evaluation.json"
 FILES = (RESULT, "predictions.csv", "predictions-1.csv", "predictions-2.csv", "changed.csv")
@@ -45,7 +46,7 @@ def parse_arguments(argv=None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--accept",
-        type=_accept,
+        type=proper_fraction,
         default=0.95,
         metavar="X",
         help="fraction of photos of known landmarks to accept (default: 0.95)",
@@ -91,7 +92,7 @@ def check_arguments(args: argparse.Namespace) -> None:
     if args.photos is None:
         args.split = args.split or "test"
     args.out = args.out or _default_out(args)
-    _check_out(args.out)
+    make_empty_folder(args.out, "--out", RESULT)
 
 
 def _default_out(args):
@@ -99,23 +100,6 @@ def _default_out(args):
     if others or args.photos or find_saved_model(model) is not None:
         return Path("evaluation")
     return model / "evaluation" / args.split
-
-
-def _check_out(folder):
-    """Accepts a new or empty folder, or one with an earlier evaluation, which is replaced."""
-    is_ours = (folder / RESULT).is_file()
-    if folder.exists() and not is_ours and (not folder.is_dir() or any(folder.iterdir())):
-        shown = shlex.quote(str(folder.with_name(folder.name + "-2")))
-        raise UserError(
-            f"{folder} holds something other than an evaluation; expected a new or empty folder. "
-            f"Delete it, or name another one: --out {shown}"
-        )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"The folder {folder} can't be made ({error.strerror}). Name another one: --out DIR"
-        ) from error
 
 
 def _threshold(text):
@@ -129,13 +113,3 @@ def _threshold(text):
             f"expected NAME=X with X in [0, 1] and NAME among {', '.join(THRESHOLDS)}; got {text}"
         )
     return name, value
-
-
-def _accept(text):
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"expected a number between 0 and 1, got {text}")
-    return value

@@ -1,12 +1,13 @@
 """Flags of `glr_keras.explain`, and what can be checked of them before TensorFlow starts."""
 
 import argparse
-import shlex
 from pathlib import Path
 
 from glr_keras.inference.model_dir import check_model, check_run, find_saved_model
 from glr_keras.inference.photo_inputs import check_sources
 from tfrecords.common.console import UserError
+from tfrecords.common.files import make_empty_folder
+from tfrecords.common.flags import fraction, positive_int
 from tfrecords.common.types import SPLITS
 
 COUNT = 24  # photos of a split
@@ -38,7 +39,7 @@ def parse_arguments(argv=None) -> argparse.Namespace:
     of_split = parser.add_argument_group("photos of a split")
     of_split.add_argument("--split", choices=SPLITS, help="of the records (default: test)")
     of_split.add_argument(
-        "--count", type=_positive, metavar="N", help=f"its first photos (default: {COUNT})"
+        "--count", type=positive_int, metavar="N", help=f"its first photos (default: {COUNT})"
     )
     of_split.add_argument(
         "--data-dir", type=Path, metavar="DATA", help="records (default: those of the first run)"
@@ -49,7 +50,7 @@ def parse_arguments(argv=None) -> argparse.Namespace:
         "--beside", choices=MAPS, action="append", default=[], help="a further map of each photo"
     )
     maps.add_argument(
-        "--opacity", type=_fraction, default=0.55, metavar="X", help="of colours (default: 0.55)"
+        "--opacity", type=fraction, default=0.55, metavar="X", help="of colours (default: 0.55)"
     )
     maps.add_argument(
         "--stretched", action="store_true", help="colours span each map's own range, not 0 to 1"
@@ -86,7 +87,7 @@ def _add_modes(parser):
     )
     group.add_argument(
         "--seconds",
-        type=_positive,
+        type=positive_int,
         default=120,
         metavar="N",
         help="of --measure: photos are taken until they are used up (default: 120)",
@@ -137,7 +138,7 @@ def check_arguments(args: argparse.Namespace) -> None:
             raise UserError(f"No file {path}.")
     if args.out is not None or not (args.measure or args.stability or args.sanity):
         args.out = args.out or Path("explanations")
-        _check_out(args.out)
+        make_empty_folder(args.out, "--out")
 
 
 def is_intervention(args: argparse.Namespace) -> bool:
@@ -150,39 +151,6 @@ def _needs_runs(models, flag):
         if find_saved_model(path) is not None:
             raise UserError(f"{flag} needs a run; {path} is an export. Name what it was made of.")
         check_run(path)
-
-
-def _check_out(folder):
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        shown = shlex.quote(str(folder.with_name(folder.name + "-2")))
-        raise UserError(
-            f"{folder} holds something already; expected a new or empty folder. Delete it, or name "
-            f"another one: --out {shown}"
-        )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"The folder {folder} can't be made ({error.strerror}).") from error
-
-
-def _positive(text):
-    try:
-        value = int(text)
-    except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text}")
-    return value
-
-
-def _fraction(text):
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"expected a number in [0, 1], got {text}")
-    return value
 
 
 def _box(text):

@@ -4,20 +4,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tfrecords.common.console import UserError
 from tfrecords.common.types import one_line
-
-
-def check_maps(folder):
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(
-            f"--maps {folder}: expected a new or empty folder, and there is something already. "
-            "Delete it, or name another."
-        )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--maps {folder} can't be made ({error.strerror}).") from error
 
 
 def draw_map(explanation, path, number, folder):

@@ -205,7 +205,7 @@ def test_records_that_are_gone_are_named_with_what_to_type(evaluate, small_run, 
 def test_a_folder_with_other_files_is_not_written_to(evaluate, small_run, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
-    with pytest.raises(UserError, match="holds something other than an evaluation"):
+    with pytest.raises(UserError, match="a new or empty folder, or one with evaluation"):
         evaluate(small_run, "--out", tmp_path / "mine")
 
 

@@ -168,7 +168,7 @@ def test_another_map_changes_the_answer(explain, small_run, demo_photos, tmp_pat
         (["RUN", "--keep-box", "0,0,1,1"], "Another map needs a photo"),
         (["RUN", "PHOTO", "--mask", "nowhere.png"], "No file nowhere.png"),
         (["UNFINISHED", "PHOTO"], "is not complete: it has no metrics.json"),
-        (["RUN", "PHOTO", "--out", "FULL"], "holds something already.*--out"),
+        (["RUN", "PHOTO", "--out", "FULL"], "--out .*: expected a new or empty folder.*--out"),
     ],
 )
 def test_a_users_mistake_is_one_message(

@@ -4,6 +4,7 @@ import csv
 import errno
 import os
 import secrets
+import shlex
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -118,6 +119,33 @@ def locked(path: Path, message: str, wait: bool = False) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def make_empty_folder(folder: Path, flag: str, mine: str = "") -> None:
+    """Makes a folder for what is going to be written.
+
+    Args:
+        folder: Path; may be there already, with nothing in it.
+        flag: That names it, for messages: "--out".
+        mine: Name of a file; a folder that holds it is taken as it is, as an earlier result.
+
+    Raises:
+        UserError: it holds something else, or can't be made.
+    """
+    is_mine = bool(mine) and (folder / mine).is_file()
+    if folder.exists() and not is_mine and (not folder.is_dir() or any(folder.iterdir())):
+        what = f", or one with {mine}" if mine else ""
+        other = shlex.quote(str(folder.with_name(folder.name + "-2")))
+        raise UserError(
+            f"{flag} {folder}: expected a new or empty folder{what}, and there is something else. "
+            f"Delete it, or name another one: {flag} {other}"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"The folder {folder} can't be made ({error.strerror}). Name another one: {flag} DIR"
+        ) from error
 
 
 def bytes_below(folder: Path) -> int:

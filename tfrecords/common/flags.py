@@ -2,8 +2,9 @@
 
 import argparse
 import dataclasses
+import math
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 REQUIRED = dataclasses.MISSING
@@ -46,6 +47,32 @@ def add_flags(parser: argparse.ArgumentParser, options: type, titles: Mapping[st
         else:
             settings["type"] = _parser_of(types[field.name])
         groups[name].add_argument(flag, **settings | field.metadata["settings"])
+
+
+def number(kind: Callable[[str], float], accepts: Callable[[float], bool], expected: str):
+    """Returns a `type` for `add_argument`: numbers of a range.
+
+    Args:
+        kind: int or float.
+        accepts: Whether a number lies in the range.
+        expected: What the message says was expected, as in "a number in [0, 1]".
+    """
+
+    def parse(text):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not accepts(value):
+            raise argparse.ArgumentTypeError(f"expected {expected}, got {text}")
+        return value
+
+    return parse
+
+
+positive_int = number(int, lambda value: value > 0, "a whole number above 0")
+fraction = number(float, lambda value: 0 <= value <= 1, "a number in [0, 1]")
+proper_fraction = number(float, lambda value: 0 < value < 1, "a number between 0 and 1")
 
 
 def _help(field):

@@ -13,6 +13,7 @@ from tfrecords.common.files import (
     atomic_path,
     bytes_below,
     locked,
+    make_empty_folder,
     rename_durably,
     show_bytes,
     write_atomically,
@@ -158,3 +159,25 @@ def test_bytes_below_a_folder_are_those_of_its_files(tmp_path):
 )
 def test_bytes_are_shown_for_people(count, text):
     assert show_bytes(count) == text
+
+
+def test_a_new_or_an_empty_folder_is_made_to_write_to(tmp_path):
+    for _ in range(2):
+        make_empty_folder(tmp_path / "a" / "b", "--out")
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+
+
+def test_a_folder_of_something_else_is_not_written_to(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    message = rf"^--maps {tmp_path}: expected a new or empty folder, .*: --maps {tmp_path}-2$"
+    with pytest.raises(UserError, match=message):
+        make_empty_folder(tmp_path, "--maps")
+    with pytest.raises(UserError, match=r"a new or empty folder, or one with result\.json, and"):
+        make_empty_folder(tmp_path, "--out", "result.json")
+    with pytest.raises(UserError, match="expected a new or empty folder"):
+        make_empty_folder(tmp_path / "notes.txt", "--out")
+    with pytest.raises(UserError, match=r"can't be made .* Name another one: --out DIR"):
+        make_empty_folder(tmp_path / "notes.txt" / "x", "--out")
+    (tmp_path / "result.json").touch()
+    make_empty_folder(tmp_path, "--out", "result.json")
+    assert (tmp_path / "notes.txt").read_text() == "mine"

@@ -47,7 +47,7 @@ def draw(args: argparse.Namespace) -> int:
     from glr_keras.inference.loading import records_of
 
     if args.photos:
-        photos = named_photos(args.photos)
+        photos = named_photos(args.photos, args.follow_links)
     else:
         records = records_of(args.models[0], args.data_dir)
         photos = iter(split_photos(records, args.split or "test", args.count or COUNT))

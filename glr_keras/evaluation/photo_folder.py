@@ -2,6 +2,7 @@
 
 import difflib
 import sys
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,7 +38,7 @@ def labelled_photos(folder: Path, landmarks: Sequence[str]) -> list[LabelledPhot
         if len(parts) == 1:
             photos.append(LabelledPhoto(path, path, UNLABELLED))
             continue
-        name = one_line(parts[0])
+        name = one_line(unicodedata.normalize("NFC", parts[0]))  # as `build` calls a landmark
         label = label_of.get(name, NO_LANDMARK)
         known += label != NO_LANDMARK
         if label == NO_LANDMARK:

@@ -124,7 +124,7 @@ def _print_sanity(found, photos):
 
 def _photos(args, default):
     if args.photos:
-        return list(named_photos(args.photos))
+        return list(named_photos(args.photos, args.follow_links))
     records = records_of(args.models[0], args.data_dir)
     return split_photos(records, args.split or "test", args.count or default)
 

@@ -32,7 +32,7 @@ def intervene(args: argparse.Namespace) -> int:
         UserError: a head without attention, a mask or map of another size, a box that the model
             does not see.
     """
-    photos = list(named_photos(args.photos))
+    photos = list(named_photos(args.photos, args.follow_links))
     model = load(args.models[0])
     make_map = map_maker(args, photos, model.framing)
     if not isinstance(model.recognizer.head, ABN):

@@ -44,7 +44,7 @@ def measure(args: argparse.Namespace) -> int:
         records = records_of(run.path, args.data_dir)
         photos = split_photos(records, split, args.count or MAX_PHOTOS)
     else:
-        photos = list(named_photos(args.photos))
+        photos = list(named_photos(args.photos, args.follow_links))
     model = load(run.path)
     precision = use_faster_precision(model, read_json(run.path / "config.json"))
     views, boxes, failed = read_views(model, photos, started + PREPARATION * args.seconds)

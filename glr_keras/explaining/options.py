@@ -36,6 +36,9 @@ def parse_arguments(argv=None) -> argparse.Namespace:
         help="new or empty folder for what is written (default: explanations; --measure of a "
         "split: the run)",
     )
+    parser.add_argument(
+        "--follow-links", action="store_true", help="follow links that lead out of a folder"
+    )
     of_split = parser.add_argument_group("photos of a split")
     of_split.add_argument("--split", choices=SPLITS, help="of the records (default: test)")
     of_split.add_argument(

@@ -34,9 +34,9 @@ class NamedPhoto:
     box: np.ndarray = field(default_factory=lambda: np.zeros(4))
 
 
-def named_photos(sources: Sequence[str]) -> Iterator[NamedPhoto]:
-    """Yields the photos that `sources` stand for, as in `glr_keras.predict`."""
-    for path in photo_paths(sources):
+def named_photos(sources: Sequence[str], follow_links: bool = False) -> Iterator[NamedPhoto]:
+    """Yields the photos that `sources` stand for, as `photo_paths` finds them."""
+    for path in photo_paths(sources, follow_links):
         yield NamedPhoto(path, path)
 
 

@@ -5,7 +5,7 @@ scaled down to the records' short side. Files of which TensorFlow would make som
 refused. What is left out is the JPEG compression of records.
 """
 
-from functools import partial
+from functools import lru_cache, partial
 
 import tensorflow as tf
 
@@ -14,6 +14,21 @@ from glr_keras.inference.accepted_files import inspect
 from glr_keras.inference.resampling import shrink
 
 SCALES = (1, 2, 4, 8)  # by which libjpeg shrinks a photo while it decodes
+
+
+@lru_cache(maxsize=8)
+def view_decoder(image_size: int, short_side: int, framing: str) -> tf.function:
+    """Returns `decode_views` of these settings as a function from `image_bytes` that has its graph.
+
+    To trace that graph takes seconds, most of them for the inspection of files: all that decodes
+    files so in a process calls the same one.
+    """
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")])
+    def decode(image_bytes):
+        return decode_views(image_bytes, image_size, short_side, framing)
+
+    return decode
 
 
 def decode_views(

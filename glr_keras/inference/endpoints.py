@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 import tensorflow as tf
 
 from glr_keras.data.views import eval_view
-from glr_keras.inference.decoding import decode_views
+from glr_keras.inference.decoding import view_decoder
 from glr_keras.inference.resampling import shrink
 from glr_keras.models.attention import answer_with_map
 from glr_keras.models.recognizer import Recognizer
@@ -119,7 +119,7 @@ def _even_if_empty(ask):
 
 def _decode_all(image_bytes, image_size, short_side, framing):
     """Decodes a batch; where photos fail, so does the request, and says which."""
-    views, places = decode_views(image_bytes, image_size, short_side, framing)
+    views, places = view_decoder(image_size, short_side, framing)(image_bytes)
     count = tf.size(image_bytes, out_type=tf.int64)
     failed = tf.sets.difference(tf.range(count)[None], places[None]).values
     check = tf.debugging.Assert(

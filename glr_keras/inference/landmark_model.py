@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from glr_keras.inference.decoding import decode_views
+from glr_keras.inference.decoding import view_decoder
 from glr_keras.inference.endpoints import build_endpoints
 from glr_keras.inference.loading import load_recognizer, short_side_of
 from glr_keras.inference.model_dir import check_model, find_saved_model
@@ -91,10 +91,7 @@ class LandmarkModel:
         self._endpoints = endpoints
         self._owner = owner  # of the endpoints' variables
         self._readers = ThreadPoolExecutor(available_cores())
-        self._decode = tf.function(
-            lambda image_bytes: decode_views(image_bytes, image_size, short_side, framing),
-            input_signature=[tf.TensorSpec([None], tf.string)],
-        )
+        self._decode = view_decoder(image_size, short_side, framing)
 
     def predict(self, photos, top: int = 5) -> Prediction | list[Prediction]:
         """Names the landmarks that photos show.

@@ -96,12 +96,9 @@ def build_decoder():
 def export_decoder():
     import tensorflow as tf
 
-    from glr_keras.inference.decoding import decode_views
+    from glr_keras.inference.decoding import view_decoder
 
-    graph = tf.function(
-        lambda files: decode_views(files, image_size=32, short_side=64, framing="whole"),
-        input_signature=[tf.TensorSpec([None], tf.string)],
-    )
+    graph = view_decoder(32, 64, "whole")
     outcomes = Counter()
 
     def decode(batch):

@@ -7,15 +7,11 @@ from photo_files import encode, exif_segment, insert, insert_chunk, picture, tif
 from PIL import Image, ImageOps
 
 from glr_keras.data.views import CENTER_FRACTION, _resample, eval_view
-from glr_keras.inference.decoding import decode_views, turn_upright
+from glr_keras.inference.decoding import turn_upright, view_decoder
 from tfrecords.images.convert import prepare_photo
 from tfrecords.images.decode import decode_photo
 
-# As an export has them.
-DECODE = tf.function(
-    lambda files: decode_views(files, image_size=32, short_side=64, framing="center"),
-    input_signature=[tf.TensorSpec([None], tf.string)],
-)
+DECODE = view_decoder(32, 64, "center")
 
 
 def views(*files):

@@ -8,6 +8,7 @@ from photo_files import encode
 from PIL import Image
 
 from glr_keras.data.views import eval_view
+from glr_keras.inference.decoding import view_decoder
 from glr_keras.inference.endpoints import build_endpoints
 from glr_keras.models.abn import ABN
 from glr_keras.models.attention import explain
@@ -119,6 +120,12 @@ def test_an_empty_batch_gets_empty_arrays(endpoints, endpoint):
     assert {name: values.shape for name, values in answer.items()} == {
         name: shapes[name] for name in answer
     }
+
+
+def test_the_graph_that_decodes_files_is_traced_once(endpoints):
+    for name in ("serving_default", "scores", "features"):
+        endpoints[name].get_concrete_function()
+    assert view_decoder(32, 64, "whole").experimental_get_tracing_count() == 1
 
 
 def test_fewer_than_five_landmarks_are_all_named():

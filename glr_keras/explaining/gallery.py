@@ -80,7 +80,7 @@ def write_gallery(
 ) -> Gallery:
     """Explains photos and prints a row for each, as they are done.
 
-    A photo that can't be read has a row that says why, and the others go on.
+    A photo that can't be read has a row that says why, and the others are drawn.
 
     Args:
         models: By the names to show; all explain the same photos.

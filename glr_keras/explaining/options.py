@@ -20,7 +20,7 @@ DESCRIPTION = (
 
 
 def parse_arguments(argv=None) -> argparse.Namespace:
-    """Parses the command line; `models` and `photos` are told apart."""
+    """Parses the command line; what is named is sorted into `models` and `photos`."""
     parser = argparse.ArgumentParser(prog="python -m glr_keras.explain", description=DESCRIPTION)
     parser.add_argument(
         "inputs",
@@ -98,7 +98,7 @@ def _add_modes(parser):
 
 
 def split_inputs(inputs: list[str]) -> tuple[list[Path], list[str]]:
-    """Tells models from photos: the first input is a model, and so is every other folder of one."""
+    """Splits inputs into models, which are the first and every other folder of one, and photos."""
     models = [Path(inputs[0])]
     photos: list[str] = []
     for one in inputs[1:]:
@@ -145,7 +145,7 @@ def check_arguments(args: argparse.Namespace) -> None:
 
 
 def is_intervention(args: argparse.Namespace) -> bool:
-    """Tells whether another map is to stand in place of the network's."""
+    """Returns whether another map is to stand in place of the network's."""
     return any(one is not None for one in (args.keep_box, args.mask, args.map))
 
 

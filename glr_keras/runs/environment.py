@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from tfrecords.common.parallel import available_cores
-from tfrecords.common.processor import NOTED, cpu_flags, cpu_name, uses_onednn
+from tfrecords.common.processor import RECORDED_FLAGS, cpu_flags, cpu_name, uses_onednn
 
 # Those that numbers or files of a run depend on.
 PACKAGES = (
@@ -32,7 +32,7 @@ def describe_environment() -> dict:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": cpu_name(),
-        "processor_features": sorted(cpu_flags() & NOTED),
+        "processor_features": sorted(cpu_flags() & RECORDED_FLAGS),
         "onednn": uses_onednn(),
         "cores": available_cores(),
         "commit": _commit(),

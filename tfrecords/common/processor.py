@@ -7,7 +7,7 @@ from pathlib import Path
 BFLOAT16 = {"avx512_bf16", "amx_bf16"}
 # With one of these TensorFlow computes with oneDNN by itself, to other last digits.
 ONEDNN = {"avx512_vnni", "avx512_bf16", "amx_tile", "amx_int8", "amx_bf16"}
-NOTED = {"avx2", "fma", "avx512f", *ONEDNN}
+RECORDED_FLAGS = {"avx2", "fma", "avx512f", *ONEDNN}
 
 
 def cpu_flags() -> set[str]:

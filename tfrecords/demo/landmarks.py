@@ -124,8 +124,8 @@ def stairway(solids, top, foot, head, treads=26):
     solids.group += 1
     for tread in range(treads):
         (y0, z0), (y1, z1) = (
-            (top * share, foot + (head - foot) * share)
-            for share in (tread / treads, (tread + 1) / treads)
+            (top * part, foot + (head - foot) * part)
+            for part in (tread / treads, (tread + 1) / treads)
         )
         corners = [(-6.2, y0, z0), (6.2, y0, z0), (6.2, y1, z1), (-6.2, y1, z1)]
         solids.face(corners, "wall", 0.55 if tread % 2 else 1.1)
@@ -216,8 +216,8 @@ def seven_roofs(solids):
 def flared_roof(solids, eave, ridge, bottom, rise, steps=8):
     """Adds a four-sided roof whose eaves sweep up towards its corners."""
     solids.group += 1
-    shares = np.linspace(-1, 1, steps + 1).tolist()
-    lifts = [0.62 * rise * abs(share) ** 3 for share in shares]
+    places = np.linspace(-1, 1, steps + 1).tolist()
+    lifts = [0.62 * rise * abs(place) ** 3 for place in places]
     # Lines around the roof: half width, height, how much of the sweep. Undersides come first, as
     # a far corner seen from below must not cover the roof before it.
     foot, under, edge = (0.6 * eave, 0.0, 0.0), (eave, -0.5, 1.0), (eave, 0.0, 1.0)
@@ -232,7 +232,7 @@ def flared_roof(solids, eave, ridge, bottom, rise, steps=8):
                 points = [
                     [
                         (s * half, bottom + up + part * lift, half)
-                        for s, lift in zip(shares, lifts, strict=True)
+                        for s, lift in zip(places, lifts, strict=True)
                     ]
                     for half, up, part in (lower, upper)
                 ]

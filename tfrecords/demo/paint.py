@@ -26,8 +26,8 @@ class Light:
 
     @property
     def on_the_ground(self):
-        share = math.sin(math.radians(self.elevation[0] + 12)) ** 0.5
-        return np.float32(self.ambient) + np.float32(self.sun) * np.float32(share)
+        height = math.sin(math.radians(self.elevation[0] + 12)) ** 0.5
+        return np.float32(self.ambient) + np.float32(self.sun) * np.float32(height)
 
 
 MORNING = Light(
@@ -62,7 +62,7 @@ DUSK = Light(
     horizon=(0.99, 0.68, 0.44),
     shadow=0.35,
 )
-LIGHTS, LIGHT_SHARES = (MORNING, NOON, OVERCAST, DUSK), (0.28, 0.36, 0.20, 0.16)
+LIGHTS, LIGHT_PROBABILITIES = (MORNING, NOON, OVERCAST, DUSK), (0.28, 0.36, 0.20, 0.16)
 PALE_COLOURS = (
     (0.90, 0.88, 0.84), (0.86, 0.78, 0.62), (0.82, 0.72, 0.70),
     (0.73, 0.72, 0.70), (0.79, 0.67, 0.51), (0.72, 0.58, 0.45),
@@ -260,8 +260,8 @@ def finished_layer(layer):
     return finished
 
 
-def lay_over(image, layer, haze=(0, 0, 0), amount=0.0):
-    """Lays a layer over an image in place, `amount` of the way to the colour of the haze."""
+def overlay(image, layer, haze=(0, 0, 0), amount=0.0):
+    """Draws a layer on top of an image in place, `amount` of the way to the colour of the haze."""
     rows = np.flatnonzero(layer[..., 3].any(axis=1))
     if len(rows):
         part = slice(rows[0], rows[-1] + 1)

@@ -156,10 +156,10 @@ def paint_scene(rng, mesh, camera, frame):
 
     Returns:
         image: Array `(height, width, 3)` of the canvas.
-        coverage: Array `(height, width)`, the landmark's share of every pixel, in [0, 1].
+        coverage: Array `(height, width)`, the landmark's fraction of every pixel, in [0, 1].
     """
     size = tuple(round(DETAIL * side * (1 + 2 * MARGIN)) for side in frame)
-    light = paint.LIGHTS[rng.choice(4, p=paint.LIGHT_SHARES)]
+    light = paint.LIGHTS[rng.choice(4, p=paint.LIGHT_PROBABILITIES)]
     sun = paint.sun_direction(rng, camera, light)
     setting = paint.Setting(light, sun, paint.choose_colours(rng, light))
     image = paint_background(rng, size, camera, setting)
@@ -168,10 +168,10 @@ def paint_scene(rng, mesh, camera, frame):
     paint.paint_mesh(layer, mesh, camera, setting)
     landmark = paint.finished_layer(layer)
     landmark[..., :3] *= weathering(rng, size)
-    paint.lay_over(image, landmark, light.horizon, rng.uniform(0, 0.15))
+    paint.overlay(image, landmark, light.horizon, rng.uniform(0, 0.15))
     layer, reach = paint.new_layer(size), (0.35, 0.8 * camera.distance / camera.size)
     scene.draw_clutter(rng, layer, camera, light, reach, (1, 6))
-    paint.lay_over(image, paint.finished_layer(layer))
+    paint.overlay(image, paint.finished_layer(layer))
     return image, landmark[..., 3]
 
 
@@ -185,7 +185,7 @@ def paint_background(rng, size, camera, setting):
     scene.add_town(rng, town, camera, size[0])
     paint.paint_mesh(layer, paint.Mesh(town), camera, setting)
     scene.draw_clutter(rng, layer, camera, light, (-1.3, -0.5), (10, 3))
-    paint.lay_over(image, paint.finished_layer(layer), light.horizon, rng.uniform(0.35, 0.6))
+    paint.overlay(image, paint.finished_layer(layer), light.horizon, rng.uniform(0.35, 0.6))
     return image
 
 

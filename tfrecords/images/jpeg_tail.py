@@ -15,14 +15,14 @@ MAX_MISSING = 0.02  # of the picture; more than a rim would be grey
 CELL = 8  # pixels of the half-size picture: 16 of the photo, as blocks with shared colours have
 END = b"\xff\xd9"
 # Random bits that hold no marker. What a decoder makes of them differs from what it fills in.
-GARBAGE = random.Random(0).randbytes(4096).replace(b"\xff", b"\xfe")
+FILLER = random.Random(0).randbytes(4096).replace(b"\xff", b"\xfe")
 
 
 def with_end(data: bytes) -> bytes:
     """Returns a truncated JPEG with an end, so that it decodes.
 
-    It is decoded twice, once ending where it ends and once with garbage behind: the first place
-    where the two differ is where the picture ends. Blocks are stored row by row, so all that
+    It is decoded twice, once ending where it ends and once with random bytes behind: the first
+    place where the two differ is where the picture ends. Blocks are stored row by row, so all that
     follows is missing too. Of several scans (progressive files) the last one must have begun.
 
     Raises:
@@ -31,7 +31,7 @@ def with_end(data: bytes) -> bytes:
     data = data.rstrip(b"\xff")  # half a marker
     if not _has_all_scans(data):
         raise OSError("scans are missing")
-    plain, other = (_half_size(data + tail + END) for tail in (b"", GARBAGE))
+    plain, other = (_half_size(data + tail + END) for tail in (b"", FILLER))
     height, width = plain.shape[:2]
     rows, columns = -(-height // CELL), -(-width // CELL)
     different = np.zeros((rows * CELL, columns * CELL), bool)

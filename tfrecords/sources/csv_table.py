@@ -139,7 +139,7 @@ def _describe_header(table, names):
 
 
 def _describe_bytes(path):
-    """Tells which line is no UTF-8: the decoder itself only knows the place in its buffer."""
+    """Says which line is no UTF-8: the decoder itself only knows the place in its buffer."""
     with open(path, "rb") as file:
         for number, line in enumerate(file, 1):
             try:

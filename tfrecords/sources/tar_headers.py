@@ -16,8 +16,8 @@ COMPRESSED = {  # how such a file begins, and what undoes it
     b"\xfd7zXZ": "unxz",
     b"(\xb5/\xfd": "unzstd",
 }
-# What tarfile raises when headers are garbage: its own errors, and those of numbers it computes.
-GARBAGE = (tarfile.TarError, ValueError, OverflowError, IndexError, KeyError, EOFError)
+# What tarfile raises of headers that are damaged: its own errors, and those of numbers it computes.
+HEADER_ERRORS = (tarfile.TarError, ValueError, OverflowError, IndexError, KeyError, EOFError)
 
 
 def read_members(path: Path, file: BinaryIO) -> Iterator[tarfile.TarInfo]:
@@ -37,7 +37,7 @@ def read_members(path: Path, file: BinaryIO) -> Iterator[tarfile.TarInfo]:
     end = 0
     try:
         tar = tarfile.open(fileobj=file, mode="r:", encoding="utf-8")  # noqa: SIM115
-    except GARBAGE as error:
+    except HEADER_ERRORS as error:
         raise UserError(
             f"{path} is no tar file, or was cut in its first header: {error}; it begins with "
             f"{start!r}. Download it again, or remove it from there."
@@ -69,7 +69,7 @@ def _check_plain(path, start):
 def _next_member(path, tar):
     try:
         return tar.next()
-    except GARBAGE as error:
+    except HEADER_ERRORS as error:
         raise _damaged(path, tar.offset, error) from error
 
 

@@ -3,22 +3,26 @@
 import argparse
 import os
 import sys
+import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
 
 from tqdm import tqdm
 
+from glr_keras.inference.answers import AnswerWriter
 from glr_keras.inference.batching import predict_batches
-from glr_keras.inference.map_files import draw_map
+from glr_keras.inference.locations import locations_of
 from glr_keras.inference.model_dir import check_model
 from glr_keras.inference.photo_inputs import check_sources, photo_paths
-from glr_keras.inference.rows import FORMATS, start_rows
+from glr_keras.inference.rows import FORMATS
+from glr_keras.inference.sidecars import STYLES
+from glr_keras.inference.watching import new_files
 from tfrecords.common.console import UserError, print_any_path, run_command, start_tensorflow
 from tfrecords.common.files import make_empty_folder
 
-EXIT_UNREADABLE = 1  # some photos could not be read; the others are done
+EXIT_INCOMPLETE = 1  # some photos could not be read; the others are done
 EXIT_CLOSED_PIPE = 141  # 128 + SIGPIPE, as shells report it
 
 
@@ -26,6 +30,8 @@ def main() -> None:
     args = parse_arguments()
     check_model(args.model)
     check_sources(args.photos)
+    new = new_files(args.watch, args.follow_links) if args.watch else None
+    locations = locations_of(args.model, args.landmarks) if args.sidecar else {}
     if args.maps:
         make_empty_folder(args.maps, "--maps")
     warnings.simplefilter("ignore")  # Pillow's, of odd metadata: the picture is what counts
@@ -34,16 +40,19 @@ def main() -> None:
     from glr_keras.inference.landmark_model import load
 
     model = load(args.model)
+    writer = AnswerWriter(args, min(args.top, len(model.landmarks)), locations)
     try:
-        photos, failed = predict(model, photo_paths(args.photos, args.follow_links), args)
+        predict(model, photo_paths(args.photos, args.follow_links), writer, args)
+        if new is not None:
+            watch(model, new, writer, args)
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still held
         sys.exit(EXIT_CLOSED_PIPE)
-    if not photos:
+    if not writer.photos and not args.watch:
         raise UserError("Standard input named no photos. Expected one path per line.")
-    if failed:
-        print(f"{failed:,} of {photos:,} photos could not be read.", file=sys.stderr)
-        sys.exit(EXIT_UNREADABLE)
+    writer.print_summary()
+    if writer.failed or writer.unwritten:
+        sys.exit(EXIT_INCOMPLETE)
 
 
 def parse_arguments(argv=None) -> argparse.Namespace:
@@ -55,14 +64,33 @@ def parse_arguments(argv=None) -> argparse.Namespace:
     parser.add_argument("model", type=Path, help="a run directory or an export")
     parser.add_argument(
         "photos",
-        nargs="+",
-        help="photos, folders of photos, lists of paths (*.txt), or - for a list on standard input",
+        nargs="*",
+        help="photos, videos, folders of them, lists of paths (*.txt), or - for a list on standard "
+        "input",
     )
     parser.add_argument(
         "--follow-links", action="store_true", help="follow links that lead out of a folder"
     )
     parser.add_argument(
+        "--watch",
+        type=Path,
+        metavar="DIR",
+        help="then wait for new photos in DIR, until Ctrl-C",
+    )
+    parser.add_argument(
         "--top", type=int, default=5, metavar="N", help="landmarks per photo (default: 5)"
+    )
+    parser.add_argument(
+        "--multi-crop",
+        action="store_true",
+        help="search a photo for landmarks that fill a part of it; takes about 15 times as long",
+    )
+    parser.add_argument(
+        "--every",
+        type=float,
+        default=1.0,
+        metavar="SECONDS",
+        help="between two frames of a video (default: 1)",
     )
     parser.add_argument(
         "--format", choices=FORMATS, default="table", help="of the rows (default: table)"
@@ -70,30 +98,76 @@ def parse_arguments(argv=None) -> argparse.Namespace:
     parser.add_argument(
         "--maps", type=Path, metavar="DIR", help="draw where the model looked, one PNG per photo"
     )
+    parser.add_argument(
+        "--sidecar",
+        choices=STYLES,
+        help="write a file beside each photo, too: PHOTO.json or PHOTO.xmp; those of other "
+        "programs stay as they are",
+    )
+    parser.add_argument(
+        "--landmarks",
+        type=Path,
+        metavar="CSV",
+        help="name, latitude and longitude of landmarks, for sidecars (default: landmarks.csv of "
+        "the run's records, if it has these columns)",
+    )
     args = parser.parse_args(argv)
+    if not args.photos and not args.watch:
+        parser.error("the following arguments are required: photos, or --watch DIR")
     if args.top < 1:
         parser.error(f"--top must be at least 1, got {args.top}")
+    if not args.every > 0:
+        parser.error(f"--every must be above 0, got {args.every:g}")
+    if args.landmarks and not args.sidecar:
+        parser.error("--landmarks is for sidecars; add --sidecar json or xmp")
     return args
 
 
-def predict(model, paths: Iterable[str], args: argparse.Namespace) -> tuple[int, int]:
-    """Prints a row per photo as batches are done; returns how many there were, and failed."""
-    top = min(args.top, len(model.landmarks))
-    write_row = start_rows(args.format, top, sys.stdout, args.maps is not None)
-    photos = failed = 0
-    ask = model.try_explain if args.maps else model.try_predict
-    batches = predict_batches(lambda batch: ask(batch, top), paths)
-    with closing(batches), tqdm(unit=" photos", file=sys.stderr) as bar:
+def predict(model, paths: Iterable[str], writer: AnswerWriter, args: argparse.Namespace) -> None:
+    """Writes the answer for each photo as batches are done."""
+    from glr_keras.inference.crops import RESOLUTION
+    from glr_keras.inference.videos import with_frames
+
+    short_side = model.short_side * (RESOLUTION if args.multi_crop else 1)
+    photos = with_frames(paths, args.every, short_side)
+    batches = predict_batches(batch_predictor(model, writer.top, args), photos)
+    with closing(batches), tqdm(unit=" photos", file=sys.stderr, disable=bool(args.watch)) as bar:
         for batch, outcomes in batches:
-            for path, outcome in zip(batch, outcomes, strict=True):
-                photos += 1
-                is_read = not isinstance(outcome, str)
-                failed += not is_read
-                drawn = draw_map(outcome, path, photos, args.maps) if args.maps and is_read else ""
-                write_row(path, outcome, drawn)
+            for photo, outcome in zip(batch, outcomes, strict=True):
+                writer.write(photo, outcome)
             sys.stdout.flush()
             bar.update(len(batch))
-    return photos, failed
+
+
+def batch_predictor(model, top: int, args: argparse.Namespace) -> Callable[[list], list]:
+    """Returns the function from a batch of paths and frames to their outcomes."""
+    from glr_keras.inference.crops import best_crops
+    from glr_keras.inference.videos import Frame
+
+    def ask(photos):
+        return (model.try_explain if args.maps else model.try_predict)(photos, top)
+
+    def predict_batch(batch):
+        photos = [photo.pixels if isinstance(photo, Frame) else photo for photo in batch]
+        return best_crops(ask, photos, model.short_side) if args.multi_crop else ask(photos)
+
+    return predict_batch
+
+
+def watch(model, new: Iterable[list[str]], writer: AnswerWriter, args: argparse.Namespace) -> None:
+    """Predicts what comes into the folder, until Ctrl-C."""
+    started, before = time.monotonic(), writer.photos
+    print(f"Waiting for new photos in {args.watch}. Ctrl-C ends it.", file=sys.stderr)
+    try:
+        for paths in new:
+            predict(model, paths, writer, args)
+    except KeyboardInterrupt:
+        minutes = (time.monotonic() - started) / 60
+        count = writer.photos - before
+        noun = "photo" if count == 1 else "photos"
+        print(
+            f"\nWatched {args.watch}: {count:,} {noun} in {minutes:.1f} minutes.", file=sys.stderr
+        )
 
 
 if __name__ == "__main__":

@@ -36,11 +36,14 @@ class Prediction:
         landmarks: Names, the most likely first.
         scores: Their probabilities, float32 array.
         probabilities: float32 array `(landmarks,)`, of all, in label order.
+        box: (ymin, xmin, ymax, xmax) in [0, 1]: which part of the upright photo the answer is of,
+            where several were tried; None: its centre.
     """
 
     landmarks: list[str]
     scores: np.ndarray
     probabilities: np.ndarray
+    box: tuple[float, ...] | None = dataclasses.field(default=None, kw_only=True)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,10 +15,11 @@ from tfrecords.common.console import UserError
 from tfrecords.common.types import REASONS
 from tfrecords.images.decode import PhotoError, convert_photo, decode_photo
 from tfrecords.images.photo_file import read_photo_file
-from tfrecords.sources.walk import HIDDEN, files_below
+from tfrecords.sources.walk import HIDDEN, Report, files_below
 
 STDIN = "-"
 LIST = ".txt"
+SIDECARS = (".json", ".xmp")  # beside photos, about them; in a folder, they are no photos
 
 
 def check_sources(sources: Iterable[str]) -> None:
@@ -36,7 +37,7 @@ def check_sources(sources: Iterable[str]) -> None:
                 f"No file or folder {path}. Expected photos, folders of photos, lists of paths "
                 f"(*{LIST}), or {STDIN} for paths on standard input."
             )
-        if path.is_dir() and next(files_below(path), None) is None:
+        if path.is_dir() and next(photos_below(path), None) is None:
             raise UserError(f"The folder {path} holds no photos.")
         if path.is_file() and path.suffix == LIST:
             _check_list(path)
@@ -55,12 +56,21 @@ def photo_paths(sources: Iterable[str], follow_links: bool = False) -> Iterator[
         if source == STDIN:
             yield from _lines(sys.stdin.buffer)
         elif path.is_dir():
-            yield from map(str, files_below(path, follow_links, _warn))
+            yield from map(str, photos_below(path, follow_links, _warn))
         elif path.suffix == LIST:
             with open(path, "rb") as file:
                 yield from _lines(file)
         else:
             yield source
+
+
+def photos_below(
+    folder: Path, follow_links: bool = False, report: Report = lambda path, reason: None
+) -> Iterator[Path]:
+    """Yields the files below a folder by name, as `walk.files_below`, but sidecars of photos."""
+    for path in files_below(folder, follow_links, report):
+        if path.suffix.lower() not in SIDECARS:
+            yield path
 
 
 def read_photo(photo: Any, short_side: int) -> bytes:
@@ -97,6 +107,17 @@ def read_photo(photo: Any, short_side: int) -> bytes:
     else:
         raise TypeError(f"expected a path, bytes, an image or an array, got {type(photo).__name__}")
     return _to_bmp(decode_photo(contents, short_side))
+
+
+def read_pixels(photo: str | np.ndarray, short_side: int) -> np.ndarray:
+    """Returns the pixels of a file, or of an array, uint8 `(height, width, 3)`, upright.
+
+    Raises:
+        PhotoError: as `read_photo`.
+    """
+    if isinstance(photo, np.ndarray):
+        return photo
+    return np.asarray(decode_photo(read_photo_file(photo), short_side))
 
 
 def _check_list(path):

@@ -10,7 +10,9 @@ from tfrecords.common.types import REASONS, one_line
 FORMATS = ("table", "csv", "jsonl")
 
 
-def start_rows(style: str, top: int, out, has_maps: bool) -> Callable:
+def start_rows(
+    style: str, top: int, out, has_maps: bool = False, has_boxes: bool = False
+) -> Callable:
     """Returns the function that writes a row; a CSV gets its header.
 
     Args:
@@ -18,13 +20,14 @@ def start_rows(style: str, top: int, out, has_maps: bool) -> Callable:
         top: Int, landmarks per row.
         out: Text file.
         has_maps: Bool, whether a CSV has a column for the path of a map.
+        has_boxes: Bool, whether it has one for the part of the photo that the answer is of.
 
     Returns:
         `write_row(path, outcome, drawn)`: path of the photo, its prediction or a key of
         `types.REASONS`, and the path of its map or "".
     """
     if style == "csv":
-        return _start_csv(top, out, has_maps)
+        return _start_csv(top, out, ["box"] * has_boxes + ["map"] * has_maps)
     as_text = {"jsonl": _as_json, "table": _as_line}[style]
 
     def write_row(path, outcome, drawn):
@@ -33,9 +36,16 @@ def start_rows(style: str, top: int, out, has_maps: bool) -> Callable:
     return write_row
 
 
-def _start_csv(top, out, has_maps):
+def landmark_row(path: str, prediction) -> dict:
+    """Returns what a JSON line says of a photo that was read."""
+    landmarks = [{"landmark": name, "score": score} for name, score in _pairs(prediction)]
+    row = {"photo": path, "landmarks": landmarks}
+    return row | ({"box": prediction.box} if prediction.box else {})
+
+
+def _start_csv(top, out, more):
     columns = [f"{name}_{rank}" for rank in range(1, top + 1) for name in ("landmark", "score")]
-    names = ["photo", *columns, *(["map"] if has_maps else []), "error"]
+    names = ["photo", *columns, *more, "error"]
     writer = csv.DictWriter(out, names, restval="", lineterminator="\n")
     writer.writeheader()
 
@@ -45,6 +55,8 @@ def _start_csv(top, out, has_maps):
             row["error"] = outcome
         else:
             row |= zip(columns, chain.from_iterable(_pairs(outcome)), strict=True)
+            if outcome.box:
+                row["box"] = " ".join(map(str, outcome.box))
         if drawn:
             row["map"] = drawn
         writer.writerow(row)
@@ -56,8 +68,7 @@ def _as_json(path, outcome, drawn):
     if isinstance(outcome, str):
         row = {"photo": path, "error": outcome, "detail": REASONS[outcome]}
     else:
-        landmarks = [{"landmark": name, "score": score} for name, score in _pairs(outcome)]
-        row = {"photo": path, "landmarks": landmarks, **({"map": drawn} if drawn else {})}
+        row = landmark_row(path, outcome) | ({"map": drawn} if drawn else {})
     return json.dumps(row)
 
 
@@ -66,6 +77,8 @@ def _as_line(path, outcome, _):
         text = f"- {outcome}: {REASONS[outcome]}"
     else:
         text = "   ".join(f"{score:6.1%} {name}" for name, score in _pairs(outcome))
+        if outcome.box:
+            text += f"   in {' '.join(map(str, outcome.box))}"
     return f"{one_line(path):<40} {text}"
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from itertools import count, islice
 
+import cv2
 import pytest
 from commands import command_runner
 from PIL import Image
@@ -130,6 +131,57 @@ def test_batches_come_in_order_and_only_a_few_are_read_ahead():
     assert list(predict_batches(list, [])) == []
 
 
+def test_new_photos_are_predicted_as_they_come_until_ctrl_c(
+    predict, small_export, demo_photos, tmp_path, monkeypatch
+):
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    (inbox / "old.jpg").write_bytes(demo_photos[0].read_bytes())
+
+    def come():
+        (inbox / "new.jpg").write_bytes(demo_photos[1].read_bytes())
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    steps = iter([come, lambda: None, interrupt])
+    monkeypatch.setattr("time.sleep", lambda _: next(steps)())
+    code, out, err = predict(small_export, "--watch", inbox, "--sidecar", "json", "--top", 1)
+    assert [line.split()[0] for line in out.splitlines()] == [str(inbox / "new.jpg")]
+    assert "Waiting for new photos in" in err
+    assert "1 photo in 0.0 minutes" in err
+    assert sorted(path.name for path in inbox.iterdir()) == ["new.jpg", "new.jpg.json", "old.jpg"]
+    assert code == 0
+
+
+def test_a_foreign_sidecar_is_named_and_the_exit_code_is_1(predict, small_export, album):
+    (album / "a.jpg.xmp").write_text("mine")
+    code, out, err = predict(small_export, album / "a.jpg", album / "d.webp", "--sidecar", "xmp")
+    assert len(out.splitlines()) == 2
+    assert (album / "a.jpg.xmp").read_text() == "mine"
+    assert (album / "d.webp.xmp").exists()
+    assert "a.jpg.xmp is of another program" in err
+    assert err.endswith("1 sidecar was not written.\n")
+    assert code == 1
+
+
+def test_a_video_has_a_row_per_frame_and_multi_crop_names_the_part(
+    predict, small_export, demo_photos, tmp_path
+):
+    pictures = [cv2.resize(cv2.imread(str(path)), (96, 64)) for path in demo_photos[:2]]
+    video = tmp_path / "tour.avi"
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*"MJPG"), 1, (96, 64))
+    for picture in pictures:
+        writer.write(picture)
+    writer.release()
+    code, out, err = predict(small_export, video, "--multi-crop", "--format", "jsonl")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [row["photo"] for row in rows] == [f"{video}#t=0", f"{video}#t=1"]
+    assert all(len(row["box"]) == 4 for row in rows)
+    assert f"Best frames of {video}:" in err
+    assert code == 0
+
+
 def test_a_failure_in_a_batch_is_raised():
     def fail(batch):
         raise RuntimeError("the model is gone")
@@ -147,7 +199,13 @@ def test_a_failure_in_a_batch_is_raised():
         (["FOREIGN", "PHOTO"], "holds a SavedModel that this project did not write"),
         (["DATA", "PHOTO"], "is neither a run nor an export."),
         (["EXPORT", "PHOTO", "--top", "0"], "--top must be at least 1, got 0"),
-        (["EXPORT"], "the following arguments are required: photos"),
+        (["EXPORT"], "the following arguments are required: photos, or --watch DIR"),
+        (
+            ["EXPORT", "--watch", "nowhere"],
+            "--watch nowhere: expected a folder, and",
+        ),
+        (["EXPORT", "PHOTO", "--every", "0"], "--every must be above 0, got 0"),
+        (["EXPORT", "PHOTO", "--landmarks", "x"], "--landmarks is for sidecars; add --sidecar"),
     ],
 )
 def test_a_users_mistake_is_one_message_and_exit_code_2(

@@ -1,0 +1,85 @@
+"""Several crops of a photo in place of its centre: for landmarks that fill a part of the view."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from glr_keras.data.views import VIEW_FRACTION
+from glr_keras.inference.photo_inputs import read_pixels
+from tfrecords.images.decode import PhotoError
+
+SCALES = (1.0, 0.5)  # sides of the crops, by the short side of the photo
+MAX_STEP = 0.75  # from one crop to the next, by its side
+MAX_ASPECT = 4.0  # of a photo; of longer ones, the middle is searched
+RESOLUTION = 2  # times the short side of the records, so that the smallest crop is as sharp
+
+
+def best_crops(
+    ask: Callable[[list[np.ndarray]], list], photos: Sequence, short_side: int, batch_size: int = 32
+) -> list:
+    """Answers for each photo with the crop, its centre among them, that has the highest score.
+
+    Args:
+        ask: From photos, uint8 arrays `(height, width, 3)`, to a `Prediction` of each.
+        photos: Paths, or arrays of `RESOLUTION` times the short side.
+        short_side: Int, pixels; of the records that the model has learned from.
+        batch_size: Int, crops per call of `ask`.
+
+    Returns:
+        For each photo its prediction with `box`, or a key of `types.REASONS`.
+    """
+
+    def answer(photo):
+        try:
+            pixels = read_pixels(photo, RESOLUTION * short_side)
+        except PhotoError as error:
+            return error.reason
+        boxes, crops = zip(*crops_of(pixels), strict=True)
+        answers: list = []
+        for start in range(0, len(crops), batch_size):
+            answers += ask(list(crops[start : start + batch_size]))
+        best = max(range(len(answers)), key=lambda number: answers[number].scores[0])
+        return dataclasses.replace(answers[best], box=boxes[best])
+
+    return [answer(photo) for photo in photos]
+
+
+def crops_of(pixels: np.ndarray) -> Iterator[tuple[tuple[float, ...], np.ndarray]]:
+    """Yields crops of a photo: the whole photo, then squares that cover it, large ones first.
+
+    The model sees 7/8 of what it is given, in the middle. So the squares have a margin, which it
+    does not see; outside of the photo, that is its border, repeated.
+
+    Args:
+        pixels: uint8 array `(height, width, 3)`.
+
+    Yields:
+        Box `(ymin, xmin, ymax, xmax)` in [0, 1] of what the model sees; uint8 array.
+    """
+    height, width = pixels.shape[:2]
+    short = min(height, width)
+    seen = short * VIEW_FRACTION
+    yield _box((height - seen) / 2, (width - seen) / 2, seen, height, width), pixels
+    for scale in SCALES:
+        side = round(short * scale)
+        margin = math.ceil(side * (1 / VIEW_FRACTION - 1) / 2)
+        padded = np.pad(pixels, [(margin, margin), (margin, margin), (0, 0)], "edge")
+        for top in _starts(height, side, short):
+            for left in _starts(width, side, short):
+                crop = padded[top : top + side + 2 * margin, left : left + side + 2 * margin]
+                yield _box(top, left, side, height, width), crop
+
+
+def _starts(length, side, short):
+    """Where crops begin along an axis: evenly, from one end to the other."""
+    covered = min(length, int(MAX_ASPECT * short))
+    count = 1 + math.ceil((covered - side) / (MAX_STEP * side))
+    first = (length - covered) / 2
+    return [round(start) for start in np.linspace(first, first + covered - side, count)]
+
+
+def _box(top, left, side, height, width):
+    ends = (top / height, left / width, (top + side) / height, (left + side) / width)
+    return tuple(round(end, 3) for end in ends)

@@ -1,6 +1,7 @@
 """The recogniser of a complete run, as it answers: in float32, on photos of the right size."""
 
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from glr_keras.data.records import Records, open_records
 from glr_keras.features.reading import find_views
 from glr_keras.features.store import FeatureViews
 from glr_keras.inference.model_dir import check_run
+from glr_keras.models.backbones import hash_weights
 from glr_keras.models.recognizer import Recognizer
 from glr_keras.models.saving import read_recognizer
 from glr_keras.runs.run_dir import RunDir
@@ -27,8 +29,8 @@ def load_recognizer(run_dir: Path) -> Recognizer:
     not depend on the processor, and one without bfloat16 is not slow.
 
     Raises:
-        UserError: the run is not complete, its model file is damaged or was changed, or Keras does
-            not compute with TensorFlow.
+        UserError: the run is not complete, its model file is damaged, was changed or has other
+            weights than the run ended with, or Keras does not compute with TensorFlow.
     """
     check_run(run_dir)
     if keras.config.backend() != "tensorflow":
@@ -36,7 +38,17 @@ def load_recognizer(run_dir: Path) -> Recognizer:
             f"Runs are loaded with TensorFlow, and Keras computes with {keras.config.backend()} "
             "here. Set KERAS_BACKEND=tensorflow before Keras is imported."
         )
-    return read_recognizer(RunDir(run_dir).model, in_float32=True)
+    run = RunDir(run_dir)
+    recognizer = read_recognizer(run.model, in_float32=True)
+    expected = run.read_metrics().get("weights_sha256")  # earlier versions had none
+    if expected is not None and hash_weights(recognizer) != expected:
+        command = ["python", "-m", "glr_keras.fit", "--config", str(run_dir / "config.json")]
+        raise UserError(
+            f"{run.model} has other weights than this run ended with (their SHA-256 is not that of "
+            f"{run.metrics.name}). Copy the file of this run again, or train in another directory: "
+            f"{shlex.join(command)} --run-dir RUN"
+        )
+    return recognizer
 
 
 def short_side_of(run_dir: Path, data_dir: Path | None = None) -> int:

@@ -136,6 +136,7 @@ def complete_run(context: RunContext, source: Source, state: TrainingState) -> d
         metrics[split] = measured.result(source.index(split)[1], names)
     print("Writing model, figures and report.", flush=True)
     context.run.save_model(context.recognizer)
+    metrics["weights_sha256"] = hash_weights(context.recognizer)
     draw_figures(context, state, measured, metrics)
     results = photo_results(source.index("test")[1], measured, names)
     write_predictions(context.run.path, results)

@@ -12,9 +12,30 @@ import pytest
 import glr_keras
 from glr_keras.config import read_json
 from glr_keras.inference.loading import load_recognizer, short_side_of
+from glr_keras.models.backbones import hash_weights
 from glr_keras.models.plain_heads import DropoutHead
 from glr_keras.models.recognizer import Recognizer
 from tfrecords.common.console import UserError
+
+
+def replace_model(run, model):
+    """Gives a run another model, as if it had ended with that."""
+    model.save(run / "model.keras")
+    metrics = json.loads((run / "metrics.json").read_text())
+    metrics["weights_sha256"] = hash_weights(model)
+    (run / "metrics.json").write_text(json.dumps(metrics))
+
+
+def test_weights_of_the_same_shapes_in_their_place_are_noticed(small_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(small_run, run)
+    recognizer = load_recognizer(run)
+    weights = recognizer.get_weights()
+    weights[-1] = np.nextafter(weights[-1], 1)
+    recognizer.set_weights(weights)
+    recognizer.save(run / "model.keras")
+    with pytest.raises(UserError, match=r"model.keras has other weights than this run ended with"):
+        glr_keras.load(run)
 
 
 def test_a_backbone_in_bfloat16_is_exported_to_compute_in_float32(small_run, tmp_path):
@@ -23,7 +44,7 @@ def test_a_backbone_in_bfloat16_is_exported_to_compute_in_float32(small_run, tmp
     before = glr_keras.build_model(config, 10)
     run = tmp_path / "run"
     shutil.copytree(small_run, run)
-    before.save(run / "model.keras")
+    replace_model(run, before)
     recognizer = load_recognizer(run)
     assert {layer.compute_dtype for layer in recognizer._flatten_layers()} == {"float32"}
     for weights, same in zip(recognizer.get_weights(), before.get_weights(), strict=True):
@@ -112,7 +133,7 @@ def test_a_run_in_bfloat16_answers_as_if_it_was_built_in_float32(small_run, tmp_
     run = tmp_path / "run"
     shutil.copytree(small_run, run)
     trained = recognizer_with_normalization("mixed_bfloat16")
-    trained.save(run / "model.keras")
+    replace_model(run, trained)
     expected = recognizer_with_normalization("float32")
     expected.set_weights(trained.get_weights())
     photos = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")

@@ -1,25 +1,34 @@
-"""Writes a run as a SavedModel that takes photo files: python -m glr_keras.export RUN --out DIR"""
+"""Writes a run for other programs: python -m glr_keras.export RUN --out DIR --format litert"""
 
 import argparse
 import shlex
+from importlib.util import find_spec
 from pathlib import Path
 
 from glr_keras.config import read_json
+from glr_keras.exporting.folders import DESCRIPTION, check_new_folder
 from glr_keras.inference.model_dir import check_run, find_saved_model
 from glr_keras.inference.versions import check_out, delete_version, publish, unfinished_version
 from tfrecords.common.console import UserError, run_command, start_tensorflow, stderr_held_back
 from tfrecords.common.files import show_bytes
 
 TEST_PHOTOS = 256  # enough to tell accuracies 3 points apart; VGG16 takes two minutes on two cores
+FILE_TEST_PHOTOS = 200  # one of them is half a point
 MAX_DIFFERENCE = 1e-4  # of a probability or a map cell from Keras': rounding stays below
 MAX_ACCURACY_LOSS = 0.005  # by half precision
 PRECISIONS = ("float32", "bfloat16", "float16")
+EXTRAS = {"litert": ("ai_edge_litert",), "onnx": ("tf2onnx", "onnxruntime")}
+FORMATS = ("savedmodel", *EXTRAS)
 
 
 def main() -> None:
     args = parse_arguments()
     check_run(args.run)
-    check_out(args.out)
+    if args.format == "savedmodel":
+        check_out(args.out)
+    else:
+        check_extra(args.format)
+        check_new_folder(args.out, args.overwrite)
     data_dir = args.data_dir or Path(read_json(args.run / "config.json").data_dir)
     if not (data_dir / "manifest.json").is_file():
         raise UserError(
@@ -27,7 +36,11 @@ def main() -> None:
             "folder of the records that it was trained on with --data-dir."
         )
     start_tensorflow()
-    version = export(args.run, args.out, data_dir, args.precision, args.test_photos, args.overwrite)
+    if args.format != "savedmodel":
+        write_files(args, data_dir)
+        return
+    photos = args.test_photos or TEST_PHOTOS
+    version = export(args.run, args.out, data_dir, args.precision, photos, args.overwrite)
     out = shlex.quote(str(args.out))
     volume = shlex.quote(f"{args.out.resolve()}:/models/landmarks")
     print(f"\nWritten:  {version}")
@@ -41,19 +54,28 @@ def parse_arguments(argv=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m glr_keras.export",
         description="Writes a complete run as a SavedModel that takes the bytes of photos, needs "
-        "nothing of this project and is laid out for TensorFlow Serving; verifies what was written "
-        "on the run's test photos. Where an export is there already, the new one becomes its next "
-        "version.",
+        "nothing of this project and is laid out for TensorFlow Serving; or as files for LiteRT "
+        "(phones) or ONNX. Verifies what was written on the run's test photos, and writes a "
+        "MODEL_CARD.md beside it. Where a SavedModel is there already, the new one becomes its "
+        "next version.",
     )
     parser.add_argument("run", type=Path, help="run directory of glr_keras.fit")
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="folder of the versions"
+        "--out", type=Path, required=True, metavar="DIR", help="folder of the versions, or files"
     )
     parser.add_argument(
-        "--overwrite", action="store_true", help="then delete the version that was the latest"
+        "--format", choices=FORMATS, default="savedmodel", help="(default: savedmodel)"
     )
     parser.add_argument(
-        "--precision", choices=PRECISIONS, default="float32", help="of the weights on disk"
+        "--overwrite",
+        action="store_true",
+        help="then delete the version that was the latest, or the files that were there",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="float32",
+        help="of the weights of a SavedModel; LiteRT gets float32, float16 and int8",
     )
     parser.add_argument(
         "--data-dir", type=Path, metavar="DATA", help="the run's records, if they were moved"
@@ -61,13 +83,15 @@ def parse_arguments(argv=None) -> argparse.Namespace:
     parser.add_argument(
         "--test-photos",
         type=int,
-        default=TEST_PHOTOS,
         metavar="N",
-        help=f"on how many test photos it is compared with Keras (default: {TEST_PHOTOS})",
+        help=f"on how many test photos it is compared with Keras (default: {TEST_PHOTOS}, files "
+        f"{FILE_TEST_PHOTOS})",
     )
     args = parser.parse_args(argv)
-    if args.test_photos < 1:
+    if args.test_photos is not None and args.test_photos < 1:
         parser.error(f"--test-photos must be at least 1, got {args.test_photos}")
+    if args.format != "savedmodel" and args.precision != "float32":
+        parser.error("--precision is for SavedModels; LiteRT gets float32, float16 and int8")
     return args
 
 
@@ -95,25 +119,21 @@ def export(
     Raises:
         UserError: it can't be written, or its answers are not those of Keras.
     """
-    from glr_keras.data.records import open_records
+    from glr_keras.exporting.model_card import write_model_card
     from glr_keras.inference.loading import load_recognizer, short_side_of
-    from glr_keras.inference.saved_model import describe, write_export
+    from glr_keras.inference.saved_model import describe, hash_files, write_export
     from glr_keras.inference.verification import verify_export
 
     with unfinished_version(out) as folder:
         recognizer = load_recognizer(run)
-        records = open_records(data_dir)
-        if records.landmarks != recognizer.landmarks:
-            raise UserError(
-                f"{data_dir} holds other landmarks than {run} has learned. Name the records that "
-                "it was trained on with --data-dir."
-            )
+        records = open_run_records(recognizer, run, data_dir)
         description = describe(recognizer, short_side_of(run, data_dir), precision)
         with stderr_held_back():  # TensorFlow says where it writes assets
             write_export(recognizer, description, folder)
         report = verify_export(folder, recognizer, records, precision, test_photos)
-        print_report(report, description)
+        table = print_report(report, description)
         check_tolerance(report, description)
+        write_model_card(folder, run, data_dir, hash_files(folder), "savedmodel", table)
         previous = find_saved_model(out) if overwrite else None
         version = publish(folder)
         if previous is not None:
@@ -121,8 +141,50 @@ def export(
     return version
 
 
-def print_report(report, description) -> None:
-    """Prints what an export costs and how its answers differ from Keras'."""
+def write_files(args: argparse.Namespace, data_dir: Path) -> None:
+    """Writes the files of another runtime, and says where they are."""
+    from glr_keras.exporting.files import export_files
+    from glr_keras.inference.loading import load_recognizer
+
+    recognizer = load_recognizer(args.run)
+    records = open_run_records(recognizer, args.run, data_dir)
+    photos = args.test_photos or FILE_TEST_PHOTOS
+    export_files(recognizer, args.run, args.out, records, args.format, photos, args.overwrite)
+    print(f"Written: {args.out} ({DESCRIPTION} says what goes in and what comes out)")
+
+
+def check_extra(style: str) -> None:
+    """Checks that what a format needs is installed.
+
+    Raises:
+        UserError: it is not; the message has the command.
+    """
+    if missing := [name for name in EXTRAS[style] if find_spec(name) is None]:
+        raise UserError(
+            f"--format {style} needs {' and '.join(missing)}, which is not installed: "
+            f"pip install -e '.[{style}]'"
+        )
+
+
+def open_run_records(recognizer, run: Path, data_dir: Path):
+    """Opens the records that a recogniser is tested on.
+
+    Raises:
+        UserError: they are those of other landmarks.
+    """
+    from glr_keras.data.records import open_records
+
+    records = open_records(data_dir)
+    if records.landmarks != recognizer.landmarks:
+        raise UserError(
+            f"{data_dir} holds other landmarks than {run} has learned. Name the records that "
+            "it was trained on with --data-dir."
+        )
+    return records
+
+
+def print_report(report, description) -> str:
+    """Prints what an export costs and how its answers differ from Keras'; returns it as a table."""
     one, many = sorted(report.milliseconds)
     probabilities, maps = report.rounding
     lines = {
@@ -138,6 +200,8 @@ def print_report(report, description) -> None:
     print(f"{description.backbone}, {description.head}, weights in {description.precision}")
     for name, text in lines.items():
         print(f"  {name:<13}  {text}")
+    rows = [f"| {name} | {text} |" for name, text in lines.items()]
+    return "\n".join(["| | |", "|---|---|", *rows])
 
 
 def check_tolerance(report, description) -> None:

@@ -149,7 +149,9 @@ def batch_predictor(model, top: int, args: argparse.Namespace) -> Callable[[list
 
     def predict_batch(batch):
         photos = [photo.pixels if isinstance(photo, Frame) else photo for photo in batch]
-        return best_crops(ask, photos, model.short_side) if args.multi_crop else ask(photos)
+        if not args.multi_crop:
+            return ask(photos)
+        return best_crops(ask, photos, model.short_side, model.framing)
 
     return predict_batch
 

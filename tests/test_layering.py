@@ -27,7 +27,7 @@ LAYERS = {
         ["features", "runs"],
         ["reporting"],
         ["training", "inference"],
-        ["explaining", "evaluation"],
+        ["explaining", "evaluation", "exporting"],
         ["serving"],
         ["fit", "evaluate", "predict", "explain", "report", "export", "app"],
     ],

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from glr_keras.data.views import VIEW_FRACTION
+from glr_keras.data.views import CENTER_FRACTION, eval_window
 from glr_keras.inference.photo_inputs import read_pixels
 from tfrecords.images.decode import PhotoError
 
@@ -17,14 +17,19 @@ RESOLUTION = 2  # times the short side of the records, so that the smallest crop
 
 
 def best_crops(
-    ask: Callable[[list[np.ndarray]], list], photos: Sequence, short_side: int, batch_size: int = 32
+    ask: Callable[[list[np.ndarray]], list],
+    photos: Sequence,
+    short_side: int,
+    framing: str,
+    batch_size: int = 32,
 ) -> list:
-    """Answers for each photo with the crop, its centre among them, that has the highest score.
+    """Answers for each photo with the part, its usual view among them, that scores highest.
 
     Args:
         ask: From photos, uint8 arrays `(height, width, 3)`, to a `Prediction` of each.
         photos: Paths, or arrays of `RESOLUTION` times the short side.
         short_side: Int, pixels; of the records that the model has learned from.
+        framing: What the model sees of a photo, see `data.views.eval_view`.
         batch_size: Int, crops per call of `ask`.
 
     Returns:
@@ -36,7 +41,7 @@ def best_crops(
             pixels = read_pixels(photo, RESOLUTION * short_side)
         except PhotoError as error:
             return error.reason
-        boxes, crops = zip(*crops_of(pixels), strict=True)
+        boxes, crops = zip(*crops_of(pixels, framing), strict=True)
         answers: list = []
         for start in range(0, len(crops), batch_size):
             answers += ask(list(crops[start : start + batch_size]))
@@ -46,25 +51,27 @@ def best_crops(
     return [answer(photo) for photo in photos]
 
 
-def crops_of(pixels: np.ndarray) -> Iterator[tuple[tuple[float, ...], np.ndarray]]:
+def crops_of(pixels: np.ndarray, framing: str) -> Iterator[tuple[tuple[float, ...], np.ndarray]]:
     """Yields crops of a photo: the whole photo, then squares that cover it, large ones first.
 
-    The model sees 7/8 of what it is given, in the middle. So the squares have a margin, which it
-    does not see; outside of the photo, that is its border, repeated.
+    A model that sees the centre only gets squares with a margin, which it does not see; outside of
+    the photo, that is its border, repeated.
 
     Args:
         pixels: uint8 array `(height, width, 3)`.
+        framing: What the model sees of what it is given.
 
     Yields:
         Box `(ymin, xmin, ymax, xmax)` in [0, 1] of what the model sees; uint8 array.
     """
     height, width = pixels.shape[:2]
     short = min(height, width)
-    seen = short * VIEW_FRACTION
-    yield _box((height - seen) / 2, (width - seen) / 2, seen, height, width), pixels
+    yield tuple(round(float(end), 3) for end in eval_window(height, width, framing)), pixels
     for scale in SCALES:
         side = round(short * scale)
-        margin = math.ceil(side * (1 / VIEW_FRACTION - 1) / 2)
+        margin = 0
+        if framing == "center":
+            margin = math.ceil(side * (1 / CENTER_FRACTION - 1) / 2)
         padded = np.pad(pixels, [(margin, margin), (margin, margin), (0, 0)], "edge")
         for top in _starts(height, side, short):
             for left in _starts(width, side, short):

@@ -37,7 +37,7 @@ class Prediction:
         scores: Their probabilities, float32 array.
         probabilities: float32 array `(landmarks,)`, of all, in label order.
         box: (ymin, xmin, ymax, xmax) in [0, 1]: which part of the upright photo the answer is of,
-            where several were tried; None: its centre.
+            where several were tried; None: its usual view.
     """
 
     landmarks: list[str]

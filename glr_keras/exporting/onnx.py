@@ -1,0 +1,37 @@
+"""A recogniser as an ONNX file, and its runtime."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from glr_keras.exporting.portable import INPUT
+from tfrecords.common.console import stderr_held_back
+from tfrecords.common.parallel import available_cores
+
+FILE = "model.onnx"
+OPSET = 17  # of the operators; onnxruntime 1.13 and later have them
+
+
+def write_onnx(pixels: tf.function, folder: Path) -> Path:
+    """Writes `pixels`, from `portable_function`, as a file in float32; returns its path."""
+    import tf2onnx
+
+    path = folder / FILE
+    with stderr_held_back():
+        tf2onnx.convert.from_function(
+            pixels, pixels.input_signature, opset=OPSET, output_path=str(path)
+        )
+    return path
+
+
+def open_onnx(path: Path) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+    """Returns the function that a file holds, run by onnxruntime on all cores of the CPU."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = available_cores()
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return lambda photos: dict(zip(names, session.run(names, {INPUT: photos}), strict=True))

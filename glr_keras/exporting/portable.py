@@ -1,0 +1,102 @@
+"""A recogniser as one function from views to answers, and what a reader of its file must know.
+
+Neither LiteRT nor ONNX can decode or scale photos as the records are, so these files take views:
+the program around them cuts them out, by the rule in the description.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import tensorflow as tf
+
+from glr_keras.data.views import VIEW_FRACTION
+from glr_keras.models.answer import answer_log_probabilities
+from glr_keras.models.recognizer import Recognizer
+
+FORMAT = 1  # of the description
+INPUT = "photos"
+CROP = (
+    "Turn the photo upright (EXIF orientation), as RGB. Cut out the square in its centre whose "
+    f"side is {VIEW_FRACTION} of the photo's short side, and scale it to the size of the input "
+    "with a filter that averages (area or Lanczos). Values stay in [0, 255]."
+)
+OUTPUTS = {
+    "probabilities": "float32 [batch, landmarks], in the order of the labels",
+    "scores": "float32 [batch, landmarks], logs of the probabilities; at a temperature, the "
+    "probabilities are softmax(scores / temperature)",
+    "attention_map": "float32 [batch, rows, columns] in [0, 1], cells of the view, first row at "
+    "the top: where the model looked",
+}
+
+
+def portable_function(recognizer: Recognizer) -> tf.function:
+    """Returns the function that a file of another runtime holds.
+
+    Its `photos` are views, float32 `(batch, image_size, image_size, 3)`, RGB in [0, 255]; it
+    returns a dict of `OUTPUTS`. The map is an ABN's own: Grad-CAM, that of the other heads, needs a
+    gradient, which these runtimes do not have, so there is none.
+    """
+    head = recognizer.head
+    image_size = recognizer.backbone.input_shape[1]
+    views = tf.TensorSpec([None, image_size, image_size, 3], tf.float32, INPUT)
+
+    @tf.function(input_signature=[views])
+    def pixels(photos):
+        features = recognizer.backbone(photos, training=False)
+        if hasattr(head, "explain"):
+            outputs = dict(head.explain(features))
+            maps = {"attention_map": tf.cast(outputs.pop("attention_map")[..., 0], tf.float32)}
+        else:
+            outputs, maps = head(features, training=False), {}
+        scores = tf.cast(answer_log_probabilities(outputs, head.answer), tf.float32)
+        return {"probabilities": tf.exp(scores), "scores": scores, **maps}
+
+    return pixels
+
+
+def describe_portable(
+    recognizer: Recognizer,
+    outputs: Iterable[str],
+    short_side: int,
+    rejection: Mapping,
+    files: Iterable[Path],
+) -> dict:
+    """Returns the description that lies beside the files.
+
+    Args:
+        recognizer: Recognizer.
+        outputs: Names of what the files return.
+        short_side: Int, pixels; of the records it has learned from.
+        rejection: Temperature and threshold of the run; empty where it has none.
+        files: Written ones, whose hashes it has.
+    """
+    image_size = recognizer.backbone.input_shape[1]
+    return {
+        "software": "glr-keras",
+        "format": FORMAT,
+        "backbone": recognizer.backbone.name,
+        "head": type(recognizer.head).__name__,
+        "labels": recognizer.landmarks,
+        "input": {
+            "name": INPUT,
+            "shape": [None, image_size, image_size, 3],
+            "type": "float32",
+            "values": "RGB in [0, 255]",
+        },
+        "crop": {
+            "fraction": VIEW_FRACTION,
+            "size": image_size,
+            "short_side": short_side,
+            "rule": CROP,
+        },
+        "outputs": {name: OUTPUTS[name] for name in outputs},
+        "rejection": dict(rejection),
+        "sha256": {path.name: sha256_of(path) for path in files},
+    }
+
+
+def sha256_of(path: Path) -> str:
+    """Returns the SHA-256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

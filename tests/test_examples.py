@@ -19,7 +19,6 @@ from glr_keras.inference.loading import load_recognizer
 
 EXAMPLES = REPOSITORY / "examples"
 MAX_BYTES = 100_000  # of the notebook: outputs are small
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.slow
 
 
@@ -79,17 +78,13 @@ def site(small_run, demo_data, tmp_path):
         server.shutdown()
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
-def test_the_page_names_a_photo_in_a_browser_as_keras_does(site, small_run, tmp_path):
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+def test_the_page_names_a_photo_in_a_browser_as_keras_does(browser, site, small_run, tmp_path):
     # So smooth that it does not matter how it is scaled.
     rows, columns = np.mgrid[:256, :300]
     pixels = np.stack([rows, columns * 255 // 299, 255 - rows], -1).astype(np.uint8)
     Image.fromarray(pixels).save(tmp_path / "photo.png")
     expected = glr_keras.load(small_run).predict(tmp_path / "photo.png")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page()
+    with browser.new_page() as page:
         complaints = []
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(f"{site}/onnx_in_browser.html")
@@ -104,5 +99,4 @@ def test_the_page_names_a_photo_in_a_browser_as_keras_does(site, small_run, tmp_
         (tmp_path / "no photo.png").write_text("no photo")
         page.set_input_files("#photo", tmp_path / "no photo.png")
         page.wait_for_selector("#error:not(:empty)")
-        browser.close()
     assert complaints == []

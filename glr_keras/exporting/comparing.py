@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from glr_keras.config import FitConfig
 from glr_keras.data.records import Records, photo_batches
+from glr_keras.models.recognizer import Recognizer
 from tfrecords.common.files import show_bytes
 
 BATCH = 32
@@ -45,10 +46,10 @@ class Comparison:
 
 
 def read_views(
-    records: Records, split: str, count: int, image_size: int
+    records: Records, split: str, count: int, recognizer: Recognizer
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns views and labels of the first photos of a split; their order is shuffled."""
-    config = FitConfig(image_size=image_size)
+    config = FitConfig(image_size=recognizer.image_size, framing=recognizer.framing)
     batches = photo_batches(records, split, None, config, BATCH).take(math.ceil(count / BATCH))
     parts = [(batch["photo"].numpy(), batch["label"].numpy()) for batch in batches]
     views, labels = (np.concatenate(part)[:count] for part in zip(*parts, strict=True))

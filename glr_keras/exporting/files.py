@@ -71,16 +71,15 @@ def export_files(
         UserError: as `new_folder`, `Runtime.write` and `keep_accurate`.
     """
     runtime = RUNTIMES[style]
-    image_size = recognizer.backbone.input_shape[1]
 
     def calibration():
-        views, _ = comparing.read_views(records, "train", CALIBRATION_PHOTOS, image_size)
+        views, _ = comparing.read_views(records, "train", CALIBRATION_PHOTOS, recognizer)
         return (view[None] for view in views)
 
     with new_folder(out, overwrite) as folder:
         pixels = portable_function(recognizer)
         files = runtime.write(pixels, recognizer, folder, calibration)
-        views, labels = comparing.read_views(records, "test", test_photos, image_size)
+        views, labels = comparing.read_views(records, "test", test_photos, recognizer)
         rows = comparing.compare(pixels, dict.fromkeys(files.values(), runtime.open), views, labels)
         table = comparing.table_of(rows, len(views))
         print(f"\n{table}")

@@ -1,7 +1,7 @@
 """A recogniser as one function from views to answers, and what a reader of its file must know.
 
 Neither LiteRT nor ONNX can decode or scale photos as the records are, so these files take views:
-the program around them cuts them out, by the rule in the description.
+the program around them makes them, by the rule in the description.
 """
 
 import hashlib
@@ -10,17 +10,17 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from glr_keras.data.views import VIEW_FRACTION
+from glr_keras.data.views import CENTER_FRACTION
 from glr_keras.models.answer import answer_log_probabilities
 from glr_keras.models.recognizer import Recognizer
 
 FORMAT = 1  # of the description
 INPUT = "photos"
-CROP = (
-    "Turn the photo upright (EXIF orientation), as RGB. Cut out the square in its centre whose "
-    f"side is {VIEW_FRACTION} of the photo's short side, and scale it to the size of the input "
-    "with a filter that averages (area or Lanczos). Values stay in [0, 255]."
-)
+FRAMINGS = {  # how a photo, turned upright by its EXIF orientation, becomes the input
+    "whole": "the whole photo, its aspect ratio changed",
+    "center": f"the central square whose side is {CENTER_FRACTION} of the photo's short side",
+}
+SCALING = "to the size of the input, with a filter that averages (area or Lanczos)"
 OUTPUTS = {
     "probabilities": "float32 [batch, landmarks], in the order of the labels",
     "scores": "float32 [batch, landmarks], logs of the probabilities; at a temperature, the "
@@ -38,7 +38,7 @@ def portable_function(recognizer: Recognizer) -> tf.function:
     gradient, which these runtimes do not have, so there is none.
     """
     head = recognizer.head
-    image_size = recognizer.backbone.input_shape[1]
+    image_size = recognizer.image_size
     views = tf.TensorSpec([None, image_size, image_size, 3], tf.float32, INPUT)
 
     @tf.function(input_signature=[views])
@@ -71,7 +71,7 @@ def describe_portable(
         rejection: Temperature and threshold of the run; empty where it has none.
         files: Written ones, whose hashes it has.
     """
-    image_size = recognizer.backbone.input_shape[1]
+    image_size = recognizer.image_size
     return {
         "software": "glr-keras",
         "format": FORMAT,
@@ -85,10 +85,11 @@ def describe_portable(
             "values": "RGB in [0, 255]",
         },
         "crop": {
-            "fraction": VIEW_FRACTION,
+            "framing": recognizer.framing,
+            "window": FRAMINGS[recognizer.framing],
+            "scaling": SCALING,
             "size": image_size,
             "short_side": short_side,
-            "rule": CROP,
         },
         "outputs": {name: OUTPUTS[name] for name in outputs},
         "rejection": dict(rejection),

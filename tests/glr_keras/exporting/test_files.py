@@ -52,7 +52,7 @@ def test_files_run_without_tensorflow_and_answer_as_keras(
     assert all(description["sha256"][name] in card for name in names)
     table = capsys.readouterr().out
     assert all(f"| {name} | " in table for name in names)
-    views, _ = comparing.read_views(records, "test", 3, 32)
+    views, _ = comparing.read_views(records, "test", 3, recognizer)
     answer = files.RUNTIMES[style].open(out / names[0])(views)
     expected = portable_function(recognizer)(views)
     assert (

@@ -47,9 +47,11 @@ class AnswerWriter:
         if is_read and self._args.maps:
             drawn = draw_map(outcome, str(photo), self.photos, self._args.maps)
         self._write_row(str(photo), outcome, drawn)
-        if is_read and isinstance(photo, Frame):
+        if not is_read:
+            return
+        if isinstance(photo, Frame):
             self._best_frames.add(photo, outcome.landmarks[0], float(outcome.scores[0]))
-        elif is_read and self._args.sidecar:
+        elif self._args.sidecar:
             problem = write_sidecar(photo, outcome, self._args.sidecar, self._locations)
             if problem:
                 self.unwritten += 1

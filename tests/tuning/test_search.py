@@ -143,7 +143,7 @@ def test_an_interrupted_search_ends_the_same(done, demo_data, tmp_path, monkeypa
     ("flags", "message"),
     [
         (["--seed", "1"], "seed was 0, now 1"),
-        (["--dropout", "0.25"], r"dropout was 0\.5, now 0\.25"),
+        (["--dropout", "0.25"], r"dropout was 0\.2, now 0\.25"),
         (["--tuner", "bayesian"], "tuner was random, now bayesian"),
         (["--objective", "val_attention_top5"], "objective was val_accuracy, now val_a"),
         (["--space", "alpha,beta"], "space of learning_rate was 0.0001 to 0.01 .log., now not"),

@@ -89,8 +89,8 @@ class Checkpoint(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         state = self.state
         state.history.append(_row(epoch, logs))
-        # max() keeps the first of equals: the earliest epoch that reached the best.
-        best = max(range(epoch + 1), key=lambda e: state.history[e][OBJECTIVE])
+        # Few validation photos make equals; max() keeps the earliest of those that are left.
+        best = max(range(epoch + 1), key=lambda e: _merit(state.history[e]))
         if best == epoch:
             state.best_epoch = epoch
             self._run.save_best(epoch, map(view, self.weights))
@@ -184,6 +184,11 @@ class SaveTimer:
         yield
         self._saved = time.monotonic()
         self._seconds = self._saved - started
+
+
+def _merit(row):
+    """What the best epoch has most of: validation accuracy; of equals, the smaller loss."""
+    return row[OBJECTIVE], -row["val_cross_entropy"]
 
 
 def _row(epoch, logs):

@@ -28,7 +28,7 @@ def serving_model(path, limits=None, hosts=(), origins=(), show_photos=True, lan
     photos = known_photos(path, None, show_photos, model.landmarks)
     app = make_app(path, model, photos, limits or Limits(), protection(hosts, origins))
     with running(app) as address:
-        assert photos.loaded.wait(60)
+        assert photos.loaded.wait(600)
         yield address
 
 
@@ -50,7 +50,7 @@ def running(app):
     thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
     thread.start()
     try:
-        assert is_ready.wait(60)
+        assert is_ready.wait(600)
         yield f"http://127.0.0.1:{ports[0]}"
     finally:
         loop.call_soon_threadsafe(stop.set)

@@ -44,7 +44,7 @@ def main():
 def train(folder, photos):
     """Trains, and prints the peak of this process in GiB."""
     start_tensorflow()
-    from glr_keras.features.extraction import find_missing
+    from glr_keras.features.missing import find_missing
     from glr_keras.features.view_files import BLOCK
     from glr_keras.models.backbones import build_backbone
     from glr_keras.models.heads import build_head

@@ -1,7 +1,6 @@
 """Records on disk -> batches of photos: train views (augmented) and eval views, in record order."""
 
 import dataclasses
-import json
 import shlex
 from collections.abc import Sequence
 from functools import cached_property
@@ -12,7 +11,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from glr_keras.config import FitConfig
-from glr_keras.data.manifest import fingerprint, is_demo
+from glr_keras.data.manifest import fingerprint, hash_bytes, is_demo, load_manifest
 from glr_keras.data.views import make_view
 from tfrecords.common.console import UserError
 from tfrecords.common.parallel import available_cores
@@ -65,7 +64,7 @@ def open_records(data_dir: Path) -> Records:
     out = "DATA" if data_dir.exists() else data_dir  # the builder takes no folder that is in use
     build = shlex.join(["python", "-m", "tfrecords.build", "--photos", "PHOTOS", "--out", str(out)])
     try:
-        manifest = json.loads((data_dir / "manifest.json").read_text(encoding="utf-8"))
+        manifest = load_manifest(data_dir)
         shards = [(data_dir / shard["file"], shard["bytes"]) for shard in manifest["shards"]]
         builder = tfds.builder_from_directory(data_dir)
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -120,18 +119,16 @@ def view_batches(
     records: Records,
     split: str,
     views: Sequence[int | None],
-    first: int,
-    count: int,
+    numbers: np.ndarray,
     config: FitConfig,
     batch_size: int,
 ) -> tf.data.Dataset:
-    """Yields several views of successive photos, each of which is decoded once.
+    """Yields several views of some photos, each of which is decoded once.
 
     Args:
         records, split, config, batch_size: As in `photo_batches`.
         views: Numbers of augmented views, or None for the eval view.
-        first: Int, number of the first photo.
-        count: Int, number of photos.
+        numbers: Ints, the places of the photos among the records; in ascending order.
 
     Returns:
         Dataset of tuples: for each view, float32 `(batch, image_size, image_size, 3)` in [0, 255].
@@ -141,7 +138,14 @@ def view_batches(
         photo = _decode(record)
         return tuple(make_view(photo, record["photo_id"], view, config) for view in views)
 
-    photos = raw_records(records, split).skip(first).take(count)
+    first, last = int(numbers[0]), int(numbers[-1])
+    is_wanted = np.zeros(last + 1 - first, bool)
+    is_wanted[np.asarray(numbers) - first] = True
+    photos = raw_records(records, split).skip(first).take(len(is_wanted))
+    if not is_wanted.all():
+        wanted = tf.data.Dataset.from_tensor_slices(is_wanted)
+        photos = tf.data.Dataset.zip(photos, wanted).filter(lambda _, is_wanted: is_wanted)
+        photos = photos.map(lambda record, _: record)
     photos = photos.map(show, num_parallel_calls=available_cores(), deterministic=True)
     return without_autotune(photos.batch(batch_size).prefetch(1))
 
@@ -183,6 +187,14 @@ def photo_index(records: Records, split: str) -> tuple[np.ndarray, list[str]]:
         labels.append(record["label"])
         photo_ids += [photo_id.decode() for photo_id in record["photo_id"]]
     return np.concatenate(labels), photo_ids
+
+
+def photo_hashes(records: Records, split: str) -> list[bytes]:
+    """Returns a hash of id and bytes of each photo: all that its views depend on, but settings."""
+    return [
+        hash_bytes(record["photo_id"] + b"\0" + record["image"])
+        for record in raw_records(records, split).as_numpy_iterator()
+    ]
 
 
 def raw_records(records: Records, split: str) -> tf.data.Dataset:

@@ -2,49 +2,24 @@
 
 import shlex
 import shutil
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from itertools import groupby
+from dataclasses import replace
 from pathlib import Path
 
 import keras
-import numpy as np
-from tqdm import tqdm
 
 from glr_keras.config import FitConfig
-from glr_keras.data.records import SPLITS, Records, photo_index, view_batches
+from glr_keras.data.records import SPLITS, Records, photo_index
+from glr_keras.features.computing import compute_missing
+from glr_keras.features.missing import find_missing
+from glr_keras.features.reuse import StoredElsewhere
 from glr_keras.features.store import FeatureFolder, FeatureViews
-from glr_keras.features.view_files import BLOCK, ViewFile
 from tfrecords.common.console import UserError
-from tfrecords.common.files import READ_ONLY, show_bytes, warn_corrupted
+from tfrecords.common.files import READ_ONLY, show_bytes
 
 FORMAT = 4  # of features on disk; another number is another folder
-MAX_PENDING = 4  # blocks that wait to be written: bounds the memory
-VIEWS_AT_ONCE = 4  # that are made of a photo once it is decoded; their batches are in memory
-MANY_BYTES = 2**30  # to check; fewer take no second and need no progress bar
-ROUNDED_TO_INFINITY = 65520  # by float16; from here on
 SPARE_BYTES = 2**26  # that a disk keeps free
-
-
-@dataclass(frozen=True)
-class _Missing:
-    """Blocks of a view that must be computed."""
-
-    split: str
-    view: int | None
-    file: ViewFile
-    blocks: list[int]
-
-    @property
-    def nbytes(self):
-        return sum(map(self.file.block_bytes, self.blocks))
-
-    @property
-    def photos(self):
-        return sum(min(BLOCK, self.file.shape[0] - block * BLOCK) for block in self.blocks)
 
 
 def feature_views(
@@ -60,7 +35,8 @@ def feature_views(
     They lie in `config.features_dir` or `DATA/features`, in a folder named after a hash of all
     they depend on: features that were made otherwise can't be read by mistake. All that was written
     since the last start is read against its checksums; what does not fit is named and computed
-    again, and a killed extraction resumes where it was.
+    again, and a killed extraction resumes where it was. Views of photos that were computed for
+    other records are copied (see `features.reuse`).
 
     Args:
         records: From `data.open_records`.
@@ -88,8 +64,9 @@ def feature_views(
         if missing:
             if protected := [error for error in errors if error]:
                 raise _not_writable(parent, protected[0])
+            missing = _find_stored(missing, folders, records)
             _check_space(missing, parent)
-            _extract_all(missing, records, backbone, config)
+            compute_missing(missing, records, backbone, config)
     return dict(zip(splits, views, strict=True))
 
 
@@ -145,33 +122,26 @@ def _open_views(folder, records, backbone, config, is_writable):
     return FeatureViews(split, {view: folder.view(view, shape) for view in numbers}, *index)
 
 
-def find_missing(views: Iterable[FeatureViews]) -> list[_Missing]:
-    """Reads all features that there are; names those that are damaged."""
-    found = []
-    total = sum(file.nbytes for one in views for file in one.files.values())
-    with tqdm(
-        total=total,
-        desc="Checking features",
-        unit="B",
-        unit_scale=True,
-        disable=total < MANY_BYTES,
-    ) as bar:
-        for one in views:
-            for view, file in one.files.items():
-                missing, damaged = file.check(bar)
-                if damaged:
-                    remedy = f"{len(damaged)} of {file.num_blocks} blocks are computed again"
-                    warn_corrupted(file.path, remedy)
-                if missing:
-                    found.append(_Missing(one.split, view, file, missing))
-    return found
+def _find_stored(missing, folders, records):
+    """Looks for what is missing among the features of other records."""
+    splits = {one.split for one in missing}
+    elsewhere = {
+        split: StoredElsewhere(folder, records)
+        for folder in folders
+        if (split := folder.key["split"]) in splits
+    }
+    return [
+        replace(one, stored=elsewhere[one.split].rows(one.view, one.file.shape[1:]))
+        for one in missing
+    ]
 
 
 def _check_space(missing, folder):
     """Prints what space the features take, and refuses where it is not there."""
     needed = sum(one.nbytes for one in missing)
     free = shutil.disk_usage(folder).free
-    photos = sum(one.photos for one in missing)
+    photos = sum(len(one.rows) for one in missing)
+    copied = photos - sum(len(one.rows_to_compute) for one in missing)
     height, width, channels = missing[0].file.shape[1:]
     account = (
         f"{photos:,} views of photos x {height} x {width} x {channels} x 2 bytes = "
@@ -185,76 +155,5 @@ def _check_space(missing, folder):
             f"{command}, keep fewer --views, or train with --live, which stores none."
         )
     print(f"Features to compute: {account}", flush=True)
-
-
-def _extract_all(missing, records, backbone, config):
-    for split, ones in groupby(missing, key=lambda one: one.split):
-        ones = list(ones)
-        there = sum(one.file.shape[0] - one.photos for one in ones)
-        total = sum(one.file.shape[0] for one in ones)
-        with tqdm(total=total, initial=there, desc=f"Features of {split}", unit=" photos") as bar:
-            _extract(split, ones, records, backbone, config, bar)
-
-
-def _extract(split, missing, records, backbone, config, bar):
-    """Computes blocks while the ones before are written and the photos after them decoded."""
-    with ThreadPoolExecutor(1) as writer:
-        pending = deque()
-        for one, block, photos in _photos_of_blocks(split, missing, records, config):
-            features = backbone.predict_on_batch(photos)
-            pending.append(writer.submit(_write, one.file, block, features))
-            if len(pending) > MAX_PENDING:
-                bar.update(pending.popleft().result())
-        for last in pending:
-            bar.update(last.result())
-
-
-def _photos_of_blocks(split, missing, records, config):
-    """Yields each missing block of a view with its photos; each photo is decoded once for all."""
-    for blocks, ones in _passes(missing):
-        first = blocks[0] * BLOCK
-        count = min(len(blocks) * BLOCK, ones[0].file.shape[0] - first)
-        views = [one.view for one in ones]
-        batches = view_batches(records, split, views, first, count, config, BLOCK)
-        batches = iter(batches.as_numpy_iterator())
-        for block in blocks:
-            batch = next(batches, None)
-            if batch is None:
-                command = shlex.join(["python", "-m", "tfrecords.check", str(records.data_dir)])
-                raise UserError(
-                    f"{split}: the records end before photo {first + count}. See what is wrong "
-                    f"with: {command}"
-                )
-            for one, photos in zip(ones, batch, strict=True):
-                yield one, block, photos
-
-
-def _passes(missing: list[_Missing]) -> Iterator[tuple[list[int], list[_Missing]]]:
-    """Yields runs of successive blocks with the views that miss all of them."""
-    for start in range(0, len(missing), VIEWS_AT_ONCE):
-        views_of_block: dict[int, list[_Missing]] = {}
-        for one in missing[start : start + VIEWS_AT_ONCE]:
-            for block in one.blocks:
-                views_of_block.setdefault(block, []).append(one)
-        run: list[int] = []
-        for block in sorted(views_of_block):
-            if run and (block > run[-1] + 1 or views_of_block[block] != views_of_block[run[-1]]):
-                yield run, views_of_block[run[-1]]
-                run = []
-            run.append(block)
-        yield run, views_of_block[run[-1]]
-
-
-def _write(file, block, features):
-    file.write_block(block, _to_float16(features, file.path))
-    return len(features)
-
-
-def _to_float16(features, path):
-    largest = np.abs(features).max()
-    if not largest < ROUNDED_TO_INFINITY:
-        raise UserError(
-            f"{path.parent.name}: features up to {largest:g} do not fit float16 (65504). Are these "
-            "the right weights for this backbone?"
-        )
-    return keras.ops.convert_to_numpy(keras.ops.cast(features, "float16"))  # numpy's takes longer
+    if copied:
+        print(f"{copied:,} of them were computed for other records and are copied.", flush=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from glr_keras.data.manifest import HASH_BYTES, hash_bytes
 from glr_keras.features.view_files import ViewFile
 from tfrecords.common.files import locked, warn_corrupted, write_atomically
 
@@ -106,6 +107,20 @@ class FeatureFolder:
         index = {"labels": labels.tolist(), "photo_ids": photo_ids}
         text = json.dumps({**index, "sha256": _hash_index(index)})
         write_atomically(self.path / "photos.json", text)
+
+    def load_photo_hashes(self) -> list[bytes] | None:
+        """Returns what `data.photo_hashes` gave, in record order; None where it must be read."""
+        try:
+            data = (self.path / "photos.blake2b").read_bytes()
+        except OSError:
+            return None
+        if len(data) % HASH_BYTES or data[:HASH_BYTES] != hash_bytes(data[HASH_BYTES:]):
+            return None
+        return [data[at : at + HASH_BYTES] for at in range(HASH_BYTES, len(data), HASH_BYTES)]
+
+    def save_photo_hashes(self, hashes: list[bytes]) -> None:
+        data = b"".join(hashes)
+        write_atomically(self.path / "photos.blake2b", hash_bytes(data) + data)
 
 
 def lock_of(folder: Path) -> Path:

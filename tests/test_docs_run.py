@@ -28,6 +28,9 @@ def folder(demo_data, tmp_path_factory):
     """A folder with every file that the pages name."""
     folder = tmp_path_factory.mktemp("docs")
     shutil.copytree(demo_data.parent / "photos", folder / "photos")
+    landmark = next(path for path in sorted((folder / "photos").iterdir()) if path.is_dir())
+    (folder / "new").mkdir()
+    landmark.rename(folder / "new" / landmark.name)
     photos = sorted((folder / "photos").glob("*/*.jpg"))
     for name in ("photo.jpg", "a.jpg", "folder/b.jpg"):
         (folder / name).parent.mkdir(exist_ok=True)

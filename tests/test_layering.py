@@ -30,6 +30,7 @@ LAYERS = {
         ["explaining", "evaluation", "exporting"],
         ["serving"],
         ["fit", "evaluate", "predict", "explain", "report", "export", "app"],
+        ["add"],
     ],
     "tuning": [
         ["space"],
@@ -55,7 +56,10 @@ BORROWED = {
     ),
     "tuning": ("tfrecords.common", "glr_keras"),
 }
-DEMO = {"tfrecords.build", "tfrecords.demo.photos"}  # what glr_keras.fit.build_demo may use
+BUILDERS = {  # the functions that build records, and what they may import for that
+    "glr_keras.fit": ("build_demo", {"tfrecords.build", "tfrecords.demo.photos"}),
+    "glr_keras.add": ("build_records", {"tfrecords.build"}),
+}
 HEAVY = {  # these import TensorFlow Datasets when they are imported
     "tfrecords.beam.pipeline",
     "tfrecords.beam.tfds_builder",
@@ -93,8 +97,8 @@ def violations(modules):
     graph = {}
     for name, tree in modules.items():
         imported = our_imports(tree, modules)
-        if name == "glr_keras.fit":
-            imported -= DEMO  # see test_only_build_demo_builds_records
+        if name in BUILDERS:
+            imported -= BUILDERS[name][1]  # see test_only_these_functions_build_records
         graph[name] = {other for other in imported if other != name}
         for other in sorted(graph[name]):
             if not _is_allowed(name, other):
@@ -166,19 +170,22 @@ def test_every_part_has_its_place():
         assert parts == {part for parts in layers for part in parts}
 
 
-def test_only_build_demo_builds_records():
+@pytest.mark.parametrize("module", BUILDERS)
+def test_only_these_functions_build_records(module):
     modules = all_modules()
-    functions = [n for n in modules["glr_keras.fit"].body if isinstance(n, ast.FunctionDef)]
-    build_demo = next(node for node in functions if node.name == "build_demo")
-    assert our_imports(build_demo, modules) == DEMO
-    rest = [node for node in modules["glr_keras.fit"].body if node is not build_demo]
-    assert not our_imports(ast.Module(rest, []), modules) & DEMO
+    name, allowed = BUILDERS[module]
+    functions = [n for n in modules[module].body if isinstance(n, ast.FunctionDef)]
+    builder = next(node for node in functions if node.name == name)
+    assert our_imports(builder, modules) == allowed
+    rest = [node for node in modules[module].body if node is not builder]
+    assert not our_imports(ast.Module(rest, []), modules) & allowed
 
 
 def test_light_modules_start_neither_tensorflow_nor_keras(run_python):
     light = [name for name in all_modules() if name.startswith("tfrecords") and name not in HEAVY]
     light += [
         "glr_keras",
+        "glr_keras.add",
         "glr_keras.app",
         "glr_keras.config",
         "glr_keras.evaluate",

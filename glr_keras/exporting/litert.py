@@ -2,6 +2,7 @@
 
 import shlex
 import tempfile
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -71,7 +72,9 @@ def _convert(saved_model, precision, calibration):
     if precision == "int8":
         converter.representative_dataset = lambda: ({INPUT: views} for views in calibration())
     try:
-        return converter.convert()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the converter calibrates with the old interpreter
+            return converter.convert()
     except Exception as error:  # its class is not public
         if "TF Select" not in str(error) and "flex" not in str(error).lower():
             raise

@@ -16,13 +16,14 @@ OPSET = 17  # of the operators; onnxruntime 1.13 and later have them
 
 def write_onnx(pixels: tf.function, folder: Path) -> Path:
     """Writes `pixels`, from `portable_function`, as a file in float32; returns its path."""
+    import onnx
     import tf2onnx
 
     path = folder / FILE
     with stderr_held_back():
-        tf2onnx.convert.from_function(
-            pixels, pixels.input_signature, opset=OPSET, output_path=str(path)
-        )
+        model, _ = tf2onnx.convert.from_function(pixels, pixels.input_signature, opset=OPSET)
+    _add_constants(model, pixels.get_concrete_function())
+    onnx.save(model, path)
     return path
 
 
@@ -35,3 +36,22 @@ def open_onnx(path: Path) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     return lambda photos: dict(zip(names, session.run(names, {INPUT: photos}), strict=True))
+
+
+def _add_constants(model, function):
+    """Gives the inputs that are none their values: the means that VGG's preprocessing subtracts.
+
+    TensorFlow passes tensors that a function refers to as further inputs, and tf2onnx keeps them.
+    """
+    from onnx import numpy_helper
+
+    values = {
+        inside.name: outside.numpy()
+        for outside, inside in function.graph.captures
+        if outside.dtype != tf.resource
+    }
+    for argument in [one for one in model.graph.input if one.name in values]:
+        model.graph.input.remove(argument)
+        model.graph.initializer.append(
+            numpy_helper.from_array(values[argument.name], argument.name)
+        )

@@ -6,10 +6,11 @@ import warnings
 from pathlib import Path
 
 from glr_keras.config import read_json
-from glr_keras.evaluation.options import FILES, RESULT, check_arguments, parse_arguments
+from glr_keras.evaluation.options import FILES, RESULT, SUSPECTS, check_arguments, parse_arguments
 from glr_keras.inference.model_dir import find_saved_model
 from tfrecords.common.console import UserError, print_any_path, run_command, start_tensorflow
 
+SHOWN = 10  # suspects that are printed
 EXIT_FAILED = 1  # photos that could not be read, or a number below --fail-under
 
 
@@ -19,7 +20,9 @@ def main() -> None:
     warnings.simplefilter("ignore")  # Pillow's, of odd metadata: the picture is what counts
     print_any_path()  # names of folders may be any bytes
     start_tensorflow()
-    if not run(args):
+    if args.suspects:
+        list_suspects(args)
+    elif not run(args):
         sys.exit(EXIT_FAILED)
 
 
@@ -47,6 +50,35 @@ def run(args: argparse.Namespace) -> bool:
         print(writing.report_comparison(comparison, evaluations))
     print(f"Numbers: {args.out / RESULT}; a row per photo: {args.out}/*.csv")
     return report_failures(args, evaluations, results)
+
+
+def list_suspects(args: argparse.Namespace) -> None:
+    """Writes the photos whose label may be wrong, and prints the first ones."""
+    from glr_keras.data.records import SPLITS
+    from glr_keras.evaluation.sources import Evaluated
+    from glr_keras.evaluation.suspects import find_suspects
+    from glr_keras.evaluation.writing import aligned
+    from glr_keras.inference.loading import records_of
+    from glr_keras.runs.suspects import write_suspects
+
+    (path,) = args.models
+    records, model = records_of(path, args.data_dir), Evaluated(path)
+    model.check_records(records)
+    views = {split: model.stored_views(records, split) for split in SPLITS}
+    if missing := [split for split, one in views.items() if one is None]:
+        raise UserError(
+            f"{path} has no stored features of the split {missing[0]}, which --suspects reads: it "
+            "was trained live, or they were deleted. Train another run without --live."
+        )
+    suspects = find_suspects(views, records.landmarks)
+    write_suspects(suspects, args.out / SUSPECTS)
+    lines = [["photo", "label", "likelier", "score"]]
+    lines += [[s.photo, s.label, s.likelier, f"{s.score:.1f}"] for s in suspects[:SHOWN]]
+    print(aligned(lines))
+    print(
+        f"{len(suspects):,} of {sum(map(len, views.values())):,} photos are taken for another "
+        f"landmark, the most suspect first: {args.out / SUSPECTS}"
+    )
 
 
 def evaluate_all(args: argparse.Namespace) -> list:

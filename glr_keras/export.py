@@ -11,6 +11,7 @@ from glr_keras.inference.model_dir import check_run, find_saved_model
 from glr_keras.inference.versions import check_out, delete_version, publish, unfinished_version
 from tfrecords.common.console import UserError, run_command, start_tensorflow, stderr_held_back
 from tfrecords.common.files import show_bytes
+from tfrecords.common.flags import proper_fraction
 
 TEST_PHOTOS = 256  # enough to tell accuracies 3 points apart; VGG16 takes two minutes on two cores
 FILE_TEST_PHOTOS = 200  # one of them is half a point
@@ -40,7 +41,9 @@ def main() -> None:
         write_files(args, data_dir)
         return
     photos = args.test_photos or TEST_PHOTOS
-    version = export(args.run, args.out, data_dir, args.precision, photos, args.overwrite)
+    version = export(
+        args.run, args.out, data_dir, args.precision, photos, args.overwrite, args.accept
+    )
     out = shlex.quote(str(args.out))
     volume = shlex.quote(f"{args.out.resolve()}:/models/landmarks")
     print(f"\nWritten:  {version}")
@@ -87,6 +90,13 @@ def parse_arguments(argv=None) -> argparse.Namespace:
         help=f"on how many test photos it is compared with Keras (default: {TEST_PHOTOS}, files "
         f"{FILE_TEST_PHOTOS})",
     )
+    parser.add_argument(
+        "--accept",
+        type=proper_fraction,
+        metavar="X",
+        help="fraction of photos of known landmarks for which is_landmark is true (default: the "
+        "run's, 0.95)",
+    )
     args = parser.parse_args(argv)
     if args.test_photos is not None and args.test_photos < 1:
         parser.error(f"--test-photos must be at least 1, got {args.test_photos}")
@@ -102,6 +112,7 @@ def export(
     precision: str,
     test_photos: int,
     overwrite: bool = False,
+    accept: float | None = None,
 ) -> Path:
     """Writes, loads and verifies a new version of an export; only a good one gets its number.
 
@@ -112,6 +123,7 @@ def export(
         precision: Of the weights on disk, one of `PRECISIONS`.
         test_photos: Int, how many test photos it is compared with Keras on.
         overwrite: Bool, whether the version that was the latest is deleted afterwards.
+        accept: Float in (0, 1), of the run's rejector; None: as the run has it.
 
     Returns:
         Folder of the new version.
@@ -119,6 +131,7 @@ def export(
     Raises:
         UserError: it can't be written, or its answers are not those of Keras.
     """
+    from glr_keras.calibration.rejector import load_rejector
     from glr_keras.exporting.model_card import write_model_card
     from glr_keras.inference.loading import load_recognizer, short_side_of
     from glr_keras.inference.saved_model import describe, hash_files, write_export
@@ -127,9 +140,10 @@ def export(
     with unfinished_version(out) as folder:
         recognizer = load_recognizer(run)
         records = open_run_records(recognizer, run, data_dir)
-        description = describe(recognizer, short_side_of(run, data_dir), precision)
+        rejector = load_rejector(run, accept)
+        description = describe(recognizer, short_side_of(run, data_dir), precision, rejector)
         with stderr_held_back():  # TensorFlow says where it writes assets
-            write_export(recognizer, description, folder)
+            write_export(recognizer, description, folder, rejector)
         report = verify_export(folder, recognizer, records, precision, test_photos)
         table = print_report(report, description)
         check_tolerance(report, description)

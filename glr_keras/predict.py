@@ -21,6 +21,7 @@ from glr_keras.inference.sidecars import STYLES
 from glr_keras.inference.watching import new_files
 from tfrecords.common.console import UserError, print_any_path, run_command, start_tensorflow
 from tfrecords.common.files import make_empty_folder
+from tfrecords.common.flags import proper_fraction
 
 EXIT_INCOMPLETE = 1  # some photos could not be read; the others are done
 EXIT_CLOSED_PIPE = 141  # 128 + SIGPIPE, as shells report it
@@ -39,7 +40,7 @@ def main() -> None:
     start_tensorflow()
     from glr_keras.inference.landmark_model import load
 
-    model = load(args.model)
+    model = load(args.model, args.accept)
     writer = AnswerWriter(args, min(args.top, len(model.landmarks)), locations)
     try:
         predict(model, photo_paths(args.photos, args.follow_links), writer, args)
@@ -79,6 +80,13 @@ def parse_arguments(argv=None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--top", type=int, default=5, metavar="N", help="landmarks per photo (default: 5)"
+    )
+    parser.add_argument(
+        "--accept",
+        type=proper_fraction,
+        metavar="X",
+        help="fraction of photos of known landmarks to accept as such (default: the model's, "
+        "mostly 0.95); other photos show none of these places",
     )
     parser.add_argument(
         "--multi-crop",

@@ -25,6 +25,7 @@ LAYERS = {
         ["config", "saliency"],
         ["data", "models"],
         ["features", "runs"],
+        ["calibration"],
         ["reporting"],
         ["training", "inference"],
         ["explaining", "evaluation", "exporting"],

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from glr_keras.evaluation.statistics import apply_temperature, expected_calibration_error
+from glr_keras.calibration.temperature import apply_temperature
+from glr_keras.evaluation.statistics import expected_calibration_error
 from glr_keras.runs.intervals import wilson_interval
 from glr_keras.runs.metrics import (
     TOP,
@@ -32,9 +33,10 @@ class Answers:
         loss: float64 `(photos,)`, minus the log of its probability, in nats; NaN without one.
         scaled_loss, scaled_score: The same of the probabilities at `temperature`, and the
             likeliest one's probability.
-        energy: float64 `(photos,)`, log of the sum of the exponentials of the logits; NaN where a
-            model gives probabilities only.
         temperature: Float; None where none was fitted, and then there is nothing scaled.
+        rejection: Dict from names in `calibration.scores.SCORES` to float32 `(photos,)`: what the
+            model can be asked of them. Of the answer only, as the next one.
+        p_values: float64 `(photos,)`, see `Rejector.judge`; None without any.
     """
 
     photos: Sequence[str]
@@ -45,8 +47,9 @@ class Answers:
     loss: np.ndarray
     scaled_loss: np.ndarray
     scaled_score: np.ndarray
-    energy: np.ndarray
     temperature: float | None
+    rejection: dict[str, np.ndarray] = field(default_factory=dict)
+    p_values: np.ndarray | None = None
 
     @property
     def predicted(self) -> np.ndarray:
@@ -69,21 +72,16 @@ class AnswerCollector:
     temperature: float | None = None
     _photos: list[str] = field(default_factory=list)
     _batches: list[dict] = field(default_factory=list)
+    _rejection: list[dict] = field(default_factory=list)
+    _p_values: list[np.ndarray] = field(default_factory=list)
 
-    def update(
-        self,
-        photos: Sequence[str],
-        labels: np.ndarray,
-        logits: np.ndarray,
-        energy: np.ndarray | None = None,
-    ) -> None:
+    def update(self, photos: Sequence[str], labels: np.ndarray, logits: np.ndarray) -> None:
         """Adds a batch.
 
         Args:
             photos: Ids or paths.
             labels: int64 `(batch,)`.
             logits: float `(batch, landmarks)`, log probabilities up to a constant per photo.
-            energy: float `(batch,)`, see `Answers`.
         """
         log_probabilities = log_softmax(logits)
         best = np.argsort(-logits, axis=1, kind="stable")[:, :TOP]
@@ -97,7 +95,6 @@ class AnswerCollector:
             "loss": np.where(known, -log_probabilities[rows, own], np.nan),
             "scaled_loss": np.full(len(labels), np.nan),
             "scaled_score": np.full(len(labels), np.nan),
-            "energy": np.full(len(labels), np.nan) if energy is None else energy,
         }
         if self.temperature is not None:
             scaled = apply_temperature(log_probabilities, self.temperature)
@@ -106,14 +103,27 @@ class AnswerCollector:
         self._photos += photos
         self._batches.append(of_photos)
 
+    def update_rejection(self, scores: dict[str, np.ndarray], p_values: np.ndarray | None) -> None:
+        """Adds the rejection scores and p-values of a batch, see `Answers`."""
+        self._rejection.append(scores)
+        if p_values is not None:
+            self._p_values.append(p_values)
+
     @property
     def answers(self) -> Answers:
         """All batches so far, of which there is at least one."""
-        joined = {
-            name: np.concatenate([batch[name] for batch in self._batches])
-            for name in self._batches[0]
-        }
-        return Answers(photos=self._photos, temperature=self.temperature, **joined)
+        return Answers(
+            photos=self._photos,
+            temperature=self.temperature,
+            **_joined(self._batches),
+            rejection=_joined(self._rejection),
+            p_values=np.concatenate(self._p_values) if self._p_values else None,
+        )
+
+
+def _joined(batches):
+    names = batches[0] if batches else ()
+    return {name: np.concatenate([batch[name] for batch in batches]) for name in names}
 
 
 def measure(answers: Answers, num_landmarks: int) -> dict:

@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
+from glr_keras.calibration.evidence import EvidenceCollector
+from glr_keras.calibration.rejector import ACCEPT, fit_rejector
+from glr_keras.calibration.temperature import fit_temperature
 from glr_keras.data.records import Records
 from glr_keras.evaluation.answers import (
     NO_LANDMARK,
@@ -21,14 +23,16 @@ from glr_keras.evaluation.answers import (
 )
 from glr_keras.evaluation.baselines import measure_baselines
 from glr_keras.evaluation.photo_folder import labelled_photos
-from glr_keras.evaluation.rejection import ENERGY, MAXIMUM, Calibration, measure_rejection
-from glr_keras.evaluation.sources import ANSWER, Batch, Evaluated, LabelledPhoto
-from glr_keras.evaluation.statistics import apply_temperature, fit_temperature
+from glr_keras.evaluation.rejection import measure_rejection
+from glr_keras.evaluation.sources import (
+    ANSWER,
+    Batch,
+    Evaluated,
+    LabelledPhoto,
+    named_outputs,
+)
 from glr_keras.inference.photo_inputs import photo_paths
-from glr_keras.runs.metrics import log_softmax
 from tfrecords.common.console import UserError
-
-MAX_LOGITS = 2**25  # values that the temperature is fitted to: 256 MB in float64
 
 
 @dataclass
@@ -40,7 +44,6 @@ class Evaluation:
         split: Name of the split, or None where photos of a folder were measured.
         answers: Dict of the `Answers` of "answer", and of each branch where there are two.
         from_features: Whether stored features were read, and not photos.
-        calibration: What validation photos say about its scores.
         baselines: From `baselines.measure_baselines`; empty of photos in a folder.
         others: Its answers to photos of other places; None where there are none.
     """
@@ -49,7 +52,6 @@ class Evaluation:
     split: str | None
     answers: dict[str, Answers]
     from_features: bool
-    calibration: Calibration = field(default_factory=Calibration)
     baselines: dict[str, dict] = field(default_factory=dict)
     others: Answers | None = None
 
@@ -62,11 +64,16 @@ class Evaluation:
         """Whether there is a photo of a known landmark: otherwise there are scores only."""
         return bool(self.answer.is_labelled.any())
 
-    def as_dict(self, accept: float) -> dict:
+    def accept(self, accept: float | None) -> float:
+        """Returns the fraction of known photos to accept: `accept`, or by default the model's."""
+        return accept or self.evaluated.rejection.get("accept", ACCEPT)
+
+    def as_dict(self, accept: float | None = None) -> dict:
         """Returns what `evaluation.json` holds of this model.
 
         Args:
-            accept: Float in (0, 1), fraction of photos of known landmarks to accept.
+            accept: Float in (0, 1), fraction of photos of known landmarks to accept; None: the
+                model's.
         """
         labels, names = self.answer.labels, self.evaluated.landmarks
         result: dict[str, Any] = {
@@ -77,17 +84,19 @@ class Evaluation:
             "unreadable": len(self.evaluated.failed),
             "without_landmark": int((labels == NO_LANDMARK).sum()),
             "unlabelled": int((labels == UNLABELLED).sum()),
-            "calibration_photos": len(self.calibration.scores.get(MAXIMUM, ())),
+            "calibration_photos": self.evaluated.rejection.get("photos", 0),
             "temperatures": {name: one.temperature for name, one in self.answers.items()},
         }
         if self.has_labels:
-            rejection = measure_rejection(self.answer, self.others, self.calibration, accept)
+            rejection = measure_rejection(
+                self.answer, self.others, self.evaluated.rejection, self.accept(accept)
+            )
             result |= {
                 "outputs": {name: measure(one, len(names)) for name, one in self.answers.items()},
                 "baselines": self.baselines,
                 "most_confused": confused_pairs(self.answer, names),
                 "landmarks": measure_landmarks(self.answer, names),
-                "rejection": {"accept": accept, "scores": rejection},
+                "rejection": rejection,
             }
             if self.others is not None:
                 result["rejection"] |= {
@@ -119,12 +128,12 @@ def evaluate_split(
             f"The split {split} of {records.data_dir} has no photos. Name the other one: --split "
             f"{'validation' if split == 'test' else 'test'}"
         )
-    calibration = calibrate(evaluated, records)
+    temperatures = calibrate(evaluated, records)
     from_features = evaluated.stored_views(records, split) is not None
-    answers = collect(evaluated, evaluated.split_batches(records, split), calibration)
+    answers = collect(evaluated, evaluated.split_batches(records, split), temperatures)
     baselines = measure_baselines(evaluated, records, split) if not evaluated.failed else {}
-    others = _answer_others(evaluated, other, calibration)
-    return Evaluation(evaluated, split, answers, from_features, calibration, baselines, others)
+    others = _answer_others(evaluated, other, temperatures)
+    return Evaluation(evaluated, split, answers, from_features, baselines, others)
 
 
 def evaluate_folder(
@@ -142,28 +151,28 @@ def evaluate_folder(
         UserError: no folder has the name of a landmark, or no photo could be read.
     """
     photos = labelled_photos(folder, evaluated.landmarks)
-    calibration = Calibration()
+    temperatures: dict[str, float] = {}
     if records is not None and evaluated.stored_views(records, "validation") is not None:
-        calibration = calibrate(evaluated, records)
-    answers = _answer_photos(evaluated, photos, calibration)
-    others = _answer_others(evaluated, other, calibration)
-    return Evaluation(evaluated, None, answers, False, calibration, {}, others)
+        temperatures = calibrate(evaluated, records)
+    answers = _answer_photos(evaluated, photos, temperatures)
+    others = _answer_others(evaluated, other, temperatures)
+    return Evaluation(evaluated, None, answers, False, {}, others)
 
 
-def _answer_others(evaluated, folder, calibration):
+def _answer_others(evaluated, folder, temperatures):
     if folder is None:
         return None
     photos = [LabelledPhoto(path, path, NO_LANDMARK) for path in photo_paths([str(folder)])]
-    return _answer_photos(evaluated, photos, calibration)[ANSWER]
+    return _answer_photos(evaluated, photos, temperatures)[ANSWER]
 
 
-def _answer_photos(evaluated, photos, calibration):
+def _answer_photos(evaluated, photos, temperatures):
     with tqdm(total=len(photos), unit=" photos") as bar:
-        return collect(evaluated, evaluated.photo_batches(photos, bar), calibration)
+        return collect(evaluated, evaluated.photo_batches(photos, bar), temperatures)
 
 
 def collect(
-    evaluated: Evaluated, batches: Iterable[Batch], calibration: Calibration
+    evaluated: Evaluated, batches: Iterable[Batch], temperatures: dict[str, float]
 ) -> dict[str, Answers]:
     """Returns the answers of each output.
 
@@ -174,38 +183,26 @@ def collect(
     for batch in batches:
         for name, logits in batch.outputs.items():
             if name not in collectors:
-                collectors[name] = AnswerCollector(calibration.temperatures.get(name))
-            collectors[name].update(batch.photos, batch.labels, logits, batch.energy)
+                collectors[name] = AnswerCollector(temperatures.get(name))
+            collectors[name].update(batch.photos, batch.labels, logits)
+        collectors[ANSWER].update_rejection(*evaluated.judge(batch))
     if not collectors:
         raise UserError(f"None of {len(evaluated.failed):,} photos could be read.")
     return {name: collector.answers for name, collector in collectors.items()}
 
 
-def calibrate(evaluated: Evaluated, records: Records) -> Calibration:
-    """Fits the temperature of each output to the validation photos, and keeps their scores.
+def calibrate(evaluated: Evaluated, records: Records) -> dict[str, float]:
+    """Fits the temperature of each output to the validation photos; returns them by output.
 
-    Of very many landmarks, the first photos are taken: a fair draw, as records are shuffled.
+    A model that can't reject photos, since an earlier version wrote it, gets a rejector.
     """
     if not records.num_photos("validation"):
-        return Calibration()
-    labels: list[np.ndarray] = []
-    energies: list[np.ndarray] = []
-    outputs: dict[str, list[np.ndarray]] = {}
-    left = max(1, MAX_LOGITS // len(evaluated.landmarks))
+        return {}
+    collector = EvidenceCollector()
     for batch in evaluated.split_batches(records, "validation"):
-        labels.append(batch.labels[:left])
-        if batch.energy is not None:
-            energies.append(batch.energy[:left])
-        for name, logits in batch.outputs.items():
-            outputs.setdefault(name, []).append(log_softmax(logits[:left]))
-        left -= len(batch.labels)
-        if left <= 0:
-            break
-    joined = {name: np.concatenate(batches) for name, batches in outputs.items()}
-    all_labels = np.concatenate(labels)
-    temperatures = {name: fit_temperature(one, all_labels) for name, one in joined.items()}
-    scaled = apply_temperature(joined[ANSWER], temperatures[ANSWER])
-    scores = {MAXIMUM: np.exp(scaled.max(1))}
-    if energies:
-        scores[ENERGY] = np.concatenate(energies)
-    return Calibration(temperatures, scores)
+        collector.update(batch.evidence, batch.labels)
+    evidence, labels = collector.evidence, collector.labels
+    if not evaluated.rejection:
+        evaluated.rejector = fit_rejector(evidence, labels)
+    outputs = named_outputs(evidence)
+    return {name: fit_temperature(one, labels) for name, one in outputs.items()}

@@ -5,12 +5,20 @@ from pathlib import Path
 
 from glr_keras.inference.model_dir import check_model, find_saved_model
 from glr_keras.inference.photo_inputs import check_sources
+from glr_keras.runs.suspects import FILE as SUSPECTS
 from tfrecords.common.console import UserError
 from tfrecords.common.files import make_empty_folder
 from tfrecords.common.flags import proper_fraction
 
 RESULT = "evaluation.json"
-FILES = (RESULT, "predictions.csv", "predictions-1.csv", "predictions-2.csv", "changed.csv")
+FILES = (
+    RESULT,
+    SUSPECTS,
+    "predictions.csv",
+    "predictions-1.csv",
+    "predictions-2.csv",
+    "changed.csv",
+)
 THRESHOLDS = ("accuracy", "top5_accuracy", "macro_accuracy", "global_average_precision")
 DESCRIPTION = (
     "Measures a run or an export on the photos of a split, or in a folder: accuracies with "
@@ -44,12 +52,16 @@ def parse_arguments(argv=None) -> argparse.Namespace:
         metavar="DIR",
         help="photos of none of the landmarks: how many of them scores can reject",
     )
+    photos.add_argument(
+        "--suspects",
+        action="store_true",
+        help="instead, list photos of all splits whose label may be wrong, from stored features",
+    )
     parser.add_argument(
         "--accept",
         type=proper_fraction,
-        default=0.95,
         metavar="X",
-        help="fraction of photos of known landmarks to accept (default: 0.95)",
+        help="fraction of photos of known landmarks to accept (default: the model's, or 0.95)",
     )
     parser.add_argument(
         "--data-dir", type=Path, metavar="DATA", help="records (default: those of the first run)"
@@ -89,17 +101,19 @@ def check_arguments(args: argparse.Namespace) -> None:
             if not folder.is_dir():
                 raise UserError(f"{flag} {folder}: expected a folder, and there is none.")
             check_sources([str(folder)])
+    if args.suspects and (len(args.models) > 1 or find_saved_model(args.models[0]) is not None):
+        raise UserError("--suspects takes one run, since it reads the features stored for it.")
     if args.photos is None:
         args.split = args.split or "test"
     args.out = args.out or _default_out(args)
-    make_empty_folder(args.out, "--out", RESULT)
+    make_empty_folder(args.out, "--out", SUSPECTS if args.suspects else RESULT)
 
 
 def _default_out(args):
     (model, *others) = args.models
     if others or args.photos or find_saved_model(model) is not None:
         return Path("evaluation")
-    return model / "evaluation" / args.split
+    return model / "evaluation" / ("suspects" if args.suspects else args.split)
 
 
 def _threshold(text):

@@ -1,88 +1,13 @@
 """None of these places: how well scores tell photos of known landmarks from other photos."""
 
-from dataclasses import dataclass, field
-
 import numpy as np
-from scipy.stats import beta, rankdata
+from scipy.stats import norm, rankdata
 
+from glr_keras.calibration.conformal import accepted_interval, is_accepted
 from glr_keras.evaluation.answers import Answers
 from glr_keras.runs.intervals import CONFIDENCE
 
-MAXIMUM, ENERGY = "maximum probability", "energy"
 TRUE_POSITIVES = 0.95  # of photos of known landmarks, where false positives are counted
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """What is learned from validation photos about the scores of a model.
-
-    Attributes:
-        temperatures: Output -> its temperature.
-        scores: Name of a score -> its values on validation photos, float64 `(photos,)`.
-    """
-
-    temperatures: dict[str, float] = field(default_factory=dict)
-    scores: dict[str, np.ndarray] = field(default_factory=dict)
-
-
-def rejection_scores(answers: Answers) -> dict[str, np.ndarray]:
-    """Returns the scores by which photos can be rejected, high for known landmarks.
-
-    Returns:
-        Dict of float64 `(photos,)`: "maximum probability", at the temperature if there is one, and
-        "energy", the log of the sum of the exponentials of the logits (of an ABN, the mean of both
-        branches'), which an export does not have.
-
-    Reference:
-    - [Hendrycks and Gimpel, 2017](https://arxiv.org/abs/1610.02136)
-    - [Liu et al., 2020](https://arxiv.org/abs/2010.03759)
-    """
-    has_temperature = answers.temperature is not None
-    scores = {MAXIMUM: answers.scaled_score if has_temperature else answers.scores[:, 0]}
-    if not np.isnan(answers.energy).any():
-        scores[ENERGY] = answers.energy
-    return scores
-
-
-def p_values(calibration: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Returns conformal p-values: how unusually low a score is for a photo of a known landmark.
-
-    (1 + validation photos whose score is not higher) / (1 + validation photos). Of a photo drawn as
-    the validation photos were, it is at most x with a probability of at most x.
-
-    Args:
-        calibration: float `(validation photos,)`.
-        scores: float `(photos,)`.
-
-    Returns:
-        float64 `(photos,)` in (0, 1].
-
-    Reference:
-    - [Bates et al., 2023](https://arxiv.org/abs/2104.08279)
-    """
-    not_higher = np.searchsorted(np.sort(calibration), scores, side="right")
-    return (1 + not_higher) / (1 + len(calibration))
-
-
-def accepted_interval(validation_photos: int, accept: float) -> list[float]:
-    """Returns what fraction of known photos a threshold accepts, as a 95 % interval.
-
-    A photo is accepted where its p-value is above 1 - `accept`. The fraction accepted is fixed once
-    validation photos are drawn, and has a Beta distribution over such draws.
-
-    Reference:
-    - [Vovk, 2012](https://arxiv.org/abs/1209.2673), section 3
-    """
-    rejected = _num_rejected(validation_photos, accept)
-    if not rejected:
-        return [1.0, 1.0]
-    accepted = beta(validation_photos + 1 - rejected, rejected)
-    return [float(end) for end in accepted.interval(CONFIDENCE)]
-
-
-def is_accepted(p: np.ndarray, validation_photos: int, accept: float) -> np.ndarray:
-    """Whether photos pass as known landmarks, bool `(photos,)`."""
-    return np.rint(p * (validation_photos + 1)) > _num_rejected(validation_photos, accept)
 
 
 def auroc(known: np.ndarray, other: np.ndarray) -> float:
@@ -99,36 +24,69 @@ def false_positives(known: np.ndarray, other: np.ndarray) -> float:
     return float((other >= threshold).mean())
 
 
+def auroc_interval(known: np.ndarray, other: np.ndarray) -> list[float]:
+    """Returns the 95 % interval of the AUROC.
+
+    Reference:
+    - [DeLong et al., 1988](https://doi.org/10.2307/2531595)
+    """
+    ranks = rankdata(np.concatenate([known, other]))
+    wins = (ranks[: len(known)] - rankdata(known)) / len(other)
+    losses = (ranks[len(known) :] - rankdata(other)) / len(known)
+    variance = sum(one.var() / len(one) for one in (wins, losses))
+    half = norm.ppf((1 + CONFIDENCE) / 2) * np.sqrt(variance)
+    area = wins.mean()
+    return [float(max(0.0, area - half)), float(min(1.0, area + half))]
+
+
+def average_precision(known: np.ndarray, other: np.ndarray) -> float:
+    """Returns the area under the precision-recall curve of finding known photos by high scores.
+
+    The mean, over known photos, of the fraction of known ones among the photos with no lower score.
+    """
+    thresholds, photos = np.unique(known, return_counts=True)
+    known_above = len(known) - np.searchsorted(np.sort(known), thresholds)
+    other_above = len(other) - np.searchsorted(np.sort(other), thresholds)
+    precision = known_above / (known_above + other_above)
+    return float((precision * photos).sum() / len(known))
+
+
 def measure_rejection(
-    answers: Answers, others: Answers | None, calibration: Calibration, accept: float
+    answers: Answers, others: Answers | None, settings: dict, accept: float
 ) -> dict:
-    """Measures each score on photos of known landmarks, and on other photos where there are some.
+    """Measures each score on photos of known landmarks and others; and what the model accepts.
+
+    Args:
+        answers: To photos, of which those with landmarks count.
+        others: To photos of other places; None where there are none.
+        settings: `Rejector.settings`; empty of a model without.
+        accept: Float in (0, 1), fraction of photos of known landmarks to accept.
 
     Returns:
-        Dict from score to: "known_accepted" and "other_accepted", fractions of photos whose p-value
-        is above 1 - `accept`, with the "accepted_interval" that holds for known ones (where there
-        is a calibration); "auroc" and "false_positives_at_95" (where there are other photos).
+        Dict of "accept"; where there are `settings`, "score" (the model's), "known_accepted" and
+        "other_accepted", fractions of photos whose p-value is above 1 - `accept`, and the
+        "accepted_interval" that holds for known ones; and "scores", for each of which there are
+        "auroc" with its interval, "aupr" and "false_positives_at_95" where there are other photos.
     """
-    scores = rejection_scores(answers)
-    others_scores = rejection_scores(others) if others is not None else {}
-    result = {}
-    for name, values in scores.items():
-        known, other = values[answers.is_labelled], others_scores.get(name)
-        numbers: dict[str, float | list[float]] = {}
-        if len(known) and other is not None:
-            numbers["auroc"] = auroc(known, other)
-            numbers["false_positives_at_95"] = false_positives(known, other)
-        if (reference := calibration.scores.get(name)) is not None:
-            photos = {"known": known, "other": other}
-            for kind, of_photos in photos.items():
-                if of_photos is not None and len(of_photos):
-                    passed = is_accepted(p_values(reference, of_photos), len(reference), accept)
-                    numbers[f"{kind}_accepted"] = float(passed.mean())
-            numbers["accepted_interval"] = accepted_interval(len(reference), accept)
-        result[name] = numbers
+    known = answers.is_labelled
+    result: dict = {"accept": accept, "scores": {}}
+    if others is not None:
+        for name, values in answers.rejection.items():
+            pair = values[known], others.rejection[name]
+            result["scores"][name] = {
+                "auroc": auroc(*pair),
+                "auroc_interval": auroc_interval(*pair),
+                "aupr": average_precision(*pair),
+                "false_positives_at_95": false_positives(*pair),
+            }
+    if answers.p_values is not None:
+        photos = settings["photos"]
+        result |= {
+            "score": settings["score"],
+            "known_accepted": float(is_accepted(answers.p_values[known], photos, accept).mean()),
+            "accepted_interval": accepted_interval(photos, accept),
+        }
+        if others is not None and others.p_values is not None:
+            passed = is_accepted(others.p_values, photos, accept)
+            result["other_accepted"] = float(passed.mean())
     return result
-
-
-def _num_rejected(validation_photos, accept):
-    """How many of the possible p-values 1 / (n + 1), 2 / (n + 1), ... are not above 1 - accept."""
-    return int(np.floor((1 - accept) * (validation_photos + 1) + 1e-9))

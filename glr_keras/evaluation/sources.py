@@ -7,9 +7,11 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from scipy.special import logsumexp
 from tqdm import tqdm
 
+from glr_keras.calibration.evidence import Evidence, average
+from glr_keras.calibration.rejector import Rejector, load_rejector
+from glr_keras.calibration.scores import MAXIMUM, SCORES
 from glr_keras.data.records import Records, raw_records
 from glr_keras.evaluation.answers import UNLABELLED
 from glr_keras.features.store import FeatureViews
@@ -47,15 +49,25 @@ class Batch:
     Attributes:
         photos: Ids or paths.
         labels: int64 `(photos,)`.
-        outputs: Dict of float32 `(photos, landmarks)`: log probabilities of the "answer", and
-            logits of each branch, where there are two.
-        energy: float64 `(photos,)`, see `rejection.rejection_scores`; None of an export.
+        evidence: What the model says of them; of an export, log probabilities only.
+        p_values: float `(photos,)`, of an export that has them.
     """
 
     photos: list[str]
     labels: np.ndarray
-    outputs: dict[str, np.ndarray]
-    energy: np.ndarray | None = None
+    evidence: Evidence
+    p_values: np.ndarray | None = None
+
+    @property
+    def outputs(self) -> dict[str, np.ndarray]:
+        """float32 `(photos, landmarks)` of the "answer", and of each branch if there are two."""
+        return named_outputs(self.evidence)
+
+
+def named_outputs(evidence: Evidence) -> dict[str, np.ndarray]:
+    """Returns log probabilities of the "answer", and logits of each branch if there are two."""
+    branches = evidence.logits if len(evidence.logits) > 1 else {}
+    return {ANSWER: evidence.log_probabilities, **branches}
 
 
 class Evaluated:
@@ -68,6 +80,7 @@ class Evaluated:
         path: The same.
         model: LandmarkModel.
         failed: (name, reason) of each photo that could not be read so far.
+        rejector: Of a run; None of one without until it is fitted, and of an export.
     """
 
     def __init__(self, path: Path):
@@ -75,11 +88,35 @@ class Evaluated:
         self.model: LandmarkModel = load(path)
         self.failed: list[tuple[str, str]] = []
         self._is_run = find_saved_model(path) is None
+        self.rejector: Rejector | None = load_rejector(path) if self._is_run else None
         self._views: dict[tuple[str, str], FeatureViews | None] = {}
 
     @property
     def landmarks(self) -> list[str]:
         return self.model.landmarks
+
+    @property
+    def rejection(self) -> dict:
+        """`Rejector.settings`; empty where photos can't be rejected."""
+        return self.rejector.settings if self.rejector else self.model.rejection
+
+    def judge(self, batch: Batch) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
+        """Returns rejection scores and p-values of a batch, see `answers.Answers`.
+
+        An export has its p-values, which stand for the score that they come from.
+        """
+        rejector = self.rejector or Rejector(MAXIMUM, 1.0, 0, 0.95, {})
+        scores = {
+            name: keras.ops.convert_to_numpy(rejector.scores(batch.evidence, name))
+            for name, score in SCORES.items()
+            if score.is_computable(batch.evidence, rejector.arrays)
+        }
+        if batch.p_values is not None:
+            return scores | {self.rejection["score"]: batch.p_values}, batch.p_values
+        if self.rejector is None:
+            return scores, None
+        judged = rejector.judge(batch.evidence)
+        return scores, keras.ops.convert_to_numpy(judged["p_value"])
 
     def stored_views(self, records: Records, split: str) -> FeatureViews | None:
         """Returns the features of a split that the run has stored; None if there are not all."""
@@ -125,43 +162,41 @@ class Evaluated:
         head = self.model.recognizer.head
         for start in range(0, len(views), FEATURES_BATCH):
             rows = np.arange(start, min(start + FEATURES_BATCH, len(views)))
-            logits = head.predict_on_batch(file.rows(rows))
+            features = file.rows(rows)
             photos, labels = [views.photo_ids[row] for row in rows], views.labels[rows]
-            yield Batch(photos, labels, _named(head, logits), _energy(logits))
+            yield Batch(photos, labels, _evidence(head, features))
 
     def photo_batches(self, photos: Iterable[LabelledPhoto], bar: tqdm) -> Iterator[Batch]:
         """Yields photos that can be read, in order; the others are added to `failed`."""
         photos = iter(photos)
         while batch := list(islice(photos, PHOTOS_BATCH)):
-            reasons, outputs, energy = self._answer([photo.source for photo in batch])
+            reasons, evidence, p_values = self._answer([photo.source for photo in batch])
             bar.update(len(batch))
             pairs = list(zip(batch, reasons, strict=True))
             self.failed += [(photo.name, reason) for photo, reason in pairs if reason]
-            if read := [photo for photo, reason in pairs if not reason]:
+            if evidence is not None:
+                read = [photo for photo, reason in pairs if not reason]
                 labels = np.array([photo.label for photo in read], np.int64)
-                yield Batch([photo.name for photo in read], labels, outputs, energy)
+                yield Batch([photo.name for photo in read], labels, evidence, p_values)
 
     def _answer(self, sources):
-        """Returns a reason or "" for each photo; outputs and energy of those without one."""
+        """Returns a reason or "" for each photo; evidence and p-values of those without one."""
         answer = self.model.try_views if self._is_run else self.model.try_predict
         outcomes = answer(sources)
         reasons = [one if isinstance(one, str) else "" for one in outcomes]
         read = [one for one in outcomes if not isinstance(one, str)]
         if not read:
-            return reasons, {}, None
+            return reasons, None, None
         if not self._is_run:
             probabilities = np.stack([one.probabilities for one in read])
-            return reasons, {ANSWER: np.log(np.maximum(probabilities, TINY))}, None
+            p_values = np.array([one.p_value for one in read]) if self.model.rejection else None
+            return reasons, Evidence(np.log(np.maximum(probabilities, TINY)), {}), p_values
         recognizer = self.model.recognizer
-        logits = recognizer.predict_on_batch(np.stack(read))
-        return reasons, _named(recognizer, logits), _energy(logits)
+        features = recognizer.backbone.predict_on_batch(np.stack(read))
+        return reasons, _evidence(recognizer.head, features), None
 
 
-def _named(model, logits):
-    answer = keras.ops.convert_to_numpy(answer_log_probabilities(logits, model.answer))
-    return {ANSWER: answer, **(logits if len(model.branches) > 1 else {})}
-
-
-def _energy(logits):
-    branches = [values.astype(np.float64) for values in logits.values()]
-    return np.mean([logsumexp(values, axis=1) for values in branches], axis=0)
+def _evidence(head, features):
+    logits = head.predict_on_batch(features)
+    answer = keras.ops.convert_to_numpy(answer_log_probabilities(logits, head.answer))
+    return Evidence(answer, logits, average(features))

@@ -1,13 +1,9 @@
 """Calibration and a test for pairs: statistics of answers, from arrays alone."""
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from scipy.stats import binomtest
 
-from glr_keras.runs.metrics import log_softmax
-
 BINS = 15  # of equal width, for the calibration error, as in Guo et al.
-TEMPERATURES = (0.05, 20.0)  # what is searched; the ends only catch models that are never wrong
 
 
 def expected_calibration_error(scores: np.ndarray, correct: np.ndarray) -> float:
@@ -26,34 +22,6 @@ def expected_calibration_error(scores: np.ndarray, correct: np.ndarray) -> float
     bins = np.clip(np.ceil(scores * BINS).astype(np.int64) - 1, 0, BINS - 1)
     gaps = np.bincount(bins, correct - scores.astype(np.float64), BINS)
     return float(np.abs(gaps).sum() / len(scores))
-
-
-def apply_temperature(log_probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Returns log probabilities proportional to `probabilities ** (1 / temperature)`, float64.
-
-    Of one branch that is the softmax of its logits, divided by the temperature.
-    """
-    return log_softmax(log_probabilities.astype(np.float64) / temperature)
-
-
-def fit_temperature(log_probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Returns the temperature at which the cross-entropy of the labels is lowest.
-
-    Args:
-        log_probabilities: float `(photos, landmarks)`.
-        labels: int64 `(photos,)`.
-
-    Reference:
-    - [Guo et al., 2017](https://arxiv.org/abs/1706.04599), section 4.2
-    """
-    rows = np.arange(len(labels))
-
-    def loss(log_temperature):
-        scaled = apply_temperature(log_probabilities, np.exp(log_temperature))
-        return -scaled[rows, labels].mean()
-
-    found = minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded")
-    return float(np.exp(found.x))
 
 
 def mcnemar(first: np.ndarray, second: np.ndarray) -> dict:

@@ -5,11 +5,11 @@ import math
 import os
 from pathlib import Path
 
+from glr_keras.calibration.conformal import is_accepted
 from glr_keras.evaluation.answers import NO_LANDMARK, UNLABELLED
 from glr_keras.evaluation.comparing import Comparison
 from glr_keras.evaluation.evaluating import Evaluation
 from glr_keras.evaluation.options import RESULT
-from glr_keras.evaluation.rejection import MAXIMUM, is_accepted, p_values, rejection_scores
 from glr_keras.evaluation.sources import ANSWER
 from tfrecords.common.files import write_atomically, write_csv
 from tfrecords.common.types import REASONS
@@ -27,7 +27,7 @@ COLUMNS = {  # heading -> (key, decimals)
 }
 
 
-def write_predictions(evaluation: Evaluation, accept: float, path: Path) -> None:
+def write_predictions(evaluation: Evaluation, accept: float | None, path: Path) -> None:
     """Writes a row per photo: what it shows, the likeliest landmarks, or why it was not read.
 
     Args:
@@ -38,27 +38,27 @@ def write_predictions(evaluation: Evaluation, accept: float, path: Path) -> None
     names = evaluation.evaluated.landmarks
     ranks = range(1, evaluation.answer.best.shape[1] + 1)
     columns = [f"{name}_{rank}" for rank in ranks for name in ("landmark", "score")]
+    settings = evaluation.evaluated.rejection
     more = ["scaled_score_1", "p_value", "is_landmark", "error"]
 
     def rows():
         for answers in (evaluation.answer, evaluation.others):
             if answers is not None:
-                yield from _rows(answers, names, evaluation.calibration, accept)
+                yield from _rows(answers, names, settings, evaluation.accept(accept))
         for photo, reason in evaluation.evaluated.failed:
             yield [_as_utf8(photo), "", *[""] * (len(columns) + len(more) - 1), reason]
 
     write_csv(path, ["photo", "label", *columns, *more], rows())
 
 
-def _rows(answers, names, calibration, accept):
-    reference = calibration.scores.get(MAXIMUM)
-    if reference is not None:
-        p = p_values(reference, rejection_scores(answers)[MAXIMUM])
-        accepted = is_accepted(p, len(reference), accept)
+def _rows(answers, names, settings, accept):
+    p = answers.p_values
+    if p is not None:
+        accepted = is_accepted(p, settings["photos"], accept)
     for row, photo in enumerate(answers.photos):
         pairs = zip(answers.best[row], answers.scores[row], strict=True)
         best = [cell for label, score in pairs for cell in (names[label], _digits(score))]
-        known = ["", ""] if reference is None else [_digits(p[row]), int(accepted[row])]
+        known = ["", ""] if p is None else [_digits(p[row]), int(accepted[row])]
         scaled = _digits(answers.scaled_score[row])
         yield [_as_utf8(photo), _name(answers.labels[row], names), *best, scaled, *known, ""]
 
@@ -127,34 +127,34 @@ def report(result: dict) -> str:
 
 
 def _rejection_table(rejection, calibration_photos):
-    """Returns how many photos pass as known, by each score; nothing without anything to say."""
-    scores = rejection["scores"]
-    columns = {
-        "AUROC": "auroc",
-        "FP at 95 %": "false_positives_at_95",
-        "known accepted": "known_accepted",
-        "others accepted": "other_accepted",
-    }
-    shown = [name for name, key in columns.items() if any(key in one for one in scores.values())]
-    if not shown:
-        return ""
-    lines = [["none of the landmarks?", *shown]]
-    for name, numbers in scores.items():
-        cells = [numbers.get(columns[heading]) for heading in shown]
-        lines.append([name, *("-" if cell is None else f"{cell:.3f}" for cell in cells)])
-    text = aligned(lines)
-    if "other_photos" in rejection:
+    """Returns how well scores tell other photos, and how many the model accepts."""
+    parts = []
+    if scores := rejection["scores"]:
+        lines = [["none of the landmarks?", "AUROC", "AUPR", "FP at 95 %"]]
+        for name, numbers in scores.items():
+            low, high = numbers["auroc_interval"]
+            cells = [f"{numbers['auroc']:.3f} ({low:.3f} to {high:.3f})"]
+            cells += [f"{numbers[key]:.3f}" for key in ("aupr", "false_positives_at_95")]
+            lines.append([name, *cells])
+        parts.append(aligned(lines))
         gap = rejection["global_average_precision"]
-        text += f"\nWith {rejection['other_photos']:,} photos of other places, GAP is {gap:.3f}."
-    if calibration_photos:
-        low, high = next(iter(scores.values()))["accepted_interval"]
-        text += (
-            f"\nAccepted: p-value above {1 - rejection['accept']:.3g} by {calibration_photos:,} "
-            f"validation photos; so many accept {low:.1%} to {high:.1%} of known photos."
+        parts.append(
+            f"With {rejection['other_photos']:,} photos of other places, GAP is {gap:.3f}."
+        )
+    if "score" in rejection:
+        low, high = rejection["accepted_interval"]
+        others = ""
+        if "other_accepted" in rejection:
+            others = f" and {rejection['other_accepted']:.1%} of the other photos"
+        parts.append(
+            f"Accepted as a known landmark: {rejection['known_accepted']:.1%} of known photos"
+            f"{others}, by {rejection['score']}, p-value above {1 - rejection['accept']:.3g}; "
+            f"{calibration_photos:,} validation photos make that {low:.1%} to {high:.1%} of known "
+            "ones."
         )
         if low == high == 1:
-            text += "\nThese are too few to reject any photo: lower --accept."
-    return text
+            parts.append("These are too few to reject any photo: lower --accept.")
+    return "\n".join(parts)
 
 
 def report_comparison(comparison: Comparison, evaluations: list[Evaluation]) -> str:

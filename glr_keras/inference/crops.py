@@ -46,7 +46,9 @@ def best_crops(
         for start in range(0, len(crops), batch_size):
             answers += ask(list(crops[start : start + batch_size]))
         best = max(range(len(answers)), key=lambda number: answers[number].scores[0])
-        return dataclasses.replace(answers[best], box=boxes[best])
+        # The best of many crops is surer than one view: p-values are of the usual view only.
+        others = {} if best == 0 else {"is_landmark": None, "p_value": None}
+        return dataclasses.replace(answers[best], box=boxes[best], **others)
 
     return [answer(photo) for photo in photos]
 

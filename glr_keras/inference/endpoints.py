@@ -5,10 +5,13 @@ from contextlib import AbstractContextManager, nullcontext
 
 import tensorflow as tf
 
+from glr_keras.calibration.evidence import Evidence
+from glr_keras.calibration.rejector import Rejector
 from glr_keras.data.views import eval_view
 from glr_keras.inference.decoding import view_decoder
 from glr_keras.inference.resampling import shrink
-from glr_keras.models.attention import answer_with_map
+from glr_keras.models.answer import answer_log_probabilities
+from glr_keras.models.attention import outputs_with_map
 from glr_keras.models.recognizer import Recognizer
 
 TOP = 5  # landmarks named with their scores
@@ -18,6 +21,7 @@ def build_endpoints(
     recognizer: Recognizer,
     short_side: int,
     weights_scope: Callable[[], AbstractContextManager] = nullcontext,
+    rejector: Rejector | None = None,
 ) -> dict[str, tf.function]:
     """Builds the functions that an export consists of; `predict` asks them of a run, too.
 
@@ -26,6 +30,7 @@ def build_endpoints(
         short_side: Int, pixels; of the records it has learned from.
         weights_scope: Makes a context in which the recogniser computes with other weights than its
             own: an export in half precision turns its kernels to float32 there, for each call.
+        rejector: Of the run, if it has one.
 
     Returns:
         Dict of functions, each from one tensor to a dict of tensors, first axis `batch`:
@@ -33,7 +38,8 @@ def build_endpoints(
         them. It returns `probabilities`, float32 `(batch, landmarks)` in label order; `landmarks`,
         string, and `scores`, float32, `(batch, 5)`, the most likely first (all, where there are
         fewer); `attention_map`, float32 `(batch, rows, columns)` in [0, 1], on the view that
-        `views.eval_view` makes.
+        `views.eval_view` makes. With a rejector, also `p_value`, float32, and `is_landmark`, bool,
+        `(batch,)`, see `Rejector.judge`.
         "scores", the same without the map, which takes a dropout head (Grad-CAM) as long again.
         "pixels", as "serving_default" from `photos`, float32 `(batch, height, width, 3)`, RGB in
         [0, 255], of any size, as a decoder gives them: whole photos, upright.
@@ -42,33 +48,42 @@ def build_endpoints(
     """
     image_size, framing = recognizer.image_size, recognizer.framing
 
-    def name(probabilities):
+    def answer(outputs, features):
+        log_probabilities = answer_log_probabilities(outputs, recognizer.answer)
+        probabilities = tf.exp(log_probabilities)
         scores, best = tf.math.top_k(probabilities, min(TOP, len(recognizer.landmarks)))
-        return {
+        named = {
             "probabilities": probabilities,
             "landmarks": tf.gather(tf.constant(recognizer.landmarks), best),
             "scores": scores,
         }
+        if rejector is None:
+            return named
+        return named | rejector.judge(Evidence(log_probabilities, outputs, average(features)))
 
     def features_of(views):
         return recognizer.backbone(views, training=False)
 
+    def average(features):
+        return tf.reduce_mean(tf.cast(features, tf.float32), axis=(1, 2))
+
     @_even_if_empty
     def predict(views):
         with weights_scope():
-            return name(recognizer.head.probabilities(features_of(views)))
+            features = features_of(views)
+            return answer(recognizer.head(features, training=False), features)
 
     @_even_if_empty
     def predict_with_map(views):
         with weights_scope():
-            probabilities, maps = answer_with_map(recognizer.head, features_of(views))
-        return name(probabilities) | {"attention_map": maps}
+            features = features_of(views)
+            outputs, maps = outputs_with_map(recognizer.head, features)
+        return answer(outputs, features) | {"attention_map": maps}
 
     @_even_if_empty
     def embed(views):
         with weights_scope():
-            features = features_of(views)
-        return {"embedding": tf.reduce_mean(tf.cast(features, tf.float32), axis=(1, 2))}
+            return {"embedding": average(features_of(views))}
 
     files = tf.TensorSpec([None], tf.string, "image_bytes")
     pixels_of_photos = tf.TensorSpec([None, None, None, 3], tf.float32, "photos")

@@ -1,6 +1,5 @@
 """The library call: `glr_keras.load` a run or an export, then predict, explain and embed photos."""
 
-import dataclasses
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,11 +11,14 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from glr_keras.calibration.conformal import is_accepted
+from glr_keras.calibration.rejector import load_rejector, no_rejector
 from glr_keras.inference.decoding import view_decoder
 from glr_keras.inference.endpoints import build_endpoints
 from glr_keras.inference.loading import load_recognizer, short_side_of
 from glr_keras.inference.model_dir import check_model, find_saved_model
 from glr_keras.inference.photo_inputs import read_photo
+from glr_keras.inference.predictions import Explanation, Prediction, ReadPhotos
 from glr_keras.inference.saved_model import open_export
 from glr_keras.models.landmark_maps import map_of_landmark
 from glr_keras.models.recognizer import Recognizer
@@ -26,39 +28,6 @@ from tfrecords.common.types import REASONS
 from tfrecords.images.decode import PhotoError
 
 BATCH = 32  # photos per call of the model
-
-
-@dataclasses.dataclass(frozen=True)
-class Prediction:
-    """What a photo shows.
-
-    Attributes:
-        landmarks: Names, the most likely first.
-        scores: Their probabilities, float32 array.
-        probabilities: float32 array `(landmarks,)`, of all, in label order.
-        box: (ymin, xmin, ymax, xmax) in [0, 1]: which part of the upright photo the answer is of,
-            where several were tried; None: its usual view.
-    """
-
-    landmarks: list[str]
-    scores: np.ndarray
-    probabilities: np.ndarray
-    box: tuple[float, ...] | None = dataclasses.field(default=None, kw_only=True)
-
-
-@dataclasses.dataclass(frozen=True)
-class Explanation(Prediction):
-    """A prediction, and where the model looked.
-
-    Attributes:
-        attention_map: float32 array `(rows, columns)` in [0, 1], on the view; that of a landmark
-            where one was asked for.
-        view: float32 array `(image_size, image_size, 3)` in [0, 255]: the centre of the upright
-            photo, 7/8 of its short side, as the model saw it.
-    """
-
-    attention_map: np.ndarray
-    view: np.ndarray
 
 
 class LandmarkModel:
@@ -74,6 +43,8 @@ class LandmarkModel:
         short_side: To which photos are scaled down before, in pixels.
         framing: What it sees of a photo, "whole" or "center": see `data.views.eval_view`.
         head: Name of its head's class; maps are an ABN's own, and else Grad-CAM.
+        rejection: `Rejector.settings`, such as "accept", the fraction of photos of known landmarks
+            that are accepted; empty where the model can't reject photos.
     """
 
     def __init__(
@@ -85,12 +56,14 @@ class LandmarkModel:
         framing: str,
         owner: Any = None,
         head: str = "ABN",
+        rejection: Mapping[str, Any] | None = None,
     ):
         self.landmarks = list(landmarks)
         self.image_size = image_size
         self.short_side = short_side
         self.framing = framing
         self.head = head
+        self.rejection = dict(rejection or {})
         self._endpoints = endpoints
         self._owner = owner  # of the endpoints' variables
         self._readers = ThreadPoolExecutor(available_cores())
@@ -223,7 +196,7 @@ class LandmarkModel:
                 return b"", error.reason
 
         pairs = list(self._readers.map(read, photos))
-        return _Batch([file for file, _ in pairs if file], [reason for _, reason in pairs])
+        return ReadPhotos([file for file, _ in pairs if file], [reason for _, reason in pairs])
 
     def _call(self, endpoint, files):
         answer = self._endpoints[endpoint](image_bytes=tf.constant(files, tf.string))
@@ -233,40 +206,30 @@ class LandmarkModel:
         return self._decode(tf.constant(files, tf.string))[0].numpy()
 
     def _predictions(self, answer, top):
-        for probabilities in answer["probabilities"]:
+        for row, probabilities in enumerate(answer["probabilities"]):
             best = np.argsort(-probabilities, kind="stable")[:top]
             names = [self.landmarks[label] for label in best]
-            yield Prediction(names, probabilities[best], probabilities)
+            judged = {}
+            if "p_value" in answer:
+                p, settings = answer["p_value"][row], self.rejection
+                passes = is_accepted(p, settings["photos"], settings["accept"])
+                judged = {"is_landmark": bool(passes), "p_value": float(p)}
+            yield Prediction(names, probabilities[best], probabilities, **judged)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Batch:
-    """Photos that were read, and why the others were not.
-
-    Attributes:
-        files: Bytes of each photo that was read, as TensorFlow decodes them.
-        reasons: For each photo a key of `types.REASONS`, or "" where it was read.
-    """
-
-    files: list[bytes]
-    reasons: list[str]
-
-    def with_reasons(self, answers: Iterable) -> list:
-        """Returns an answer or a reason for each photo; `answers` has one per file."""
-        answers = iter(answers)
-        return [reason or next(answers) for reason in self.reasons]
-
-
-def load(path) -> LandmarkModel:
+def load(path, accept: float | None = None) -> LandmarkModel:
     """Loads a complete run, or an export.
 
     Both compute in float32, whatever a run was trained in, and give the same numbers.
 
     Args:
         path: Run directory of `glr_keras.fit`, or folder of `glr_keras.export`.
+        accept: Float in (0, 1), fraction of photos of known landmarks that are to be accepted as
+            such; None: what the run or export says, .95 unless it was told otherwise.
 
     Raises:
-        UserError: it is neither, is not complete, or was written by something else.
+        UserError: it is neither, is not complete, or was written by something else; or `accept`
+            is given and it can't reject photos, since an earlier version wrote it.
     """
     path = Path(path)
     check_model(path)
@@ -281,19 +244,30 @@ def load(path) -> LandmarkModel:
             description.framing,
             export.saved_model,
             description.head,
+            _with_accept(description.rejection, accept, path),
         )
     recognizer = load_recognizer(path)
     short_side = short_side_of(path)
-    endpoints = build_endpoints(recognizer, short_side)
+    rejector = load_rejector(path, accept)
     return LandmarkModel(
-        endpoints,
+        build_endpoints(recognizer, short_side, rejector=rejector),
         recognizer.landmarks,
         recognizer.image_size,
         short_side,
         recognizer.framing,
         recognizer,
         type(recognizer.head).__name__,
+        rejector.settings if rejector else {},
     )
+
+
+def _with_accept(rejection, accept, path):
+    """Returns the settings of a rejector with another fraction to accept, if one is given."""
+    if accept is None:
+        return rejection
+    if not rejection:
+        raise no_rejector(path)
+    return {**rejection, "accept": accept}
 
 
 def _check_top(top):

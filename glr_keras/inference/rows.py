@@ -40,12 +40,15 @@ def landmark_row(path: str, prediction) -> dict:
     """Returns what a JSON line says of a photo that was read."""
     landmarks = [{"landmark": name, "score": score} for name, score in _pairs(prediction)]
     row = {"photo": path, "landmarks": landmarks}
+    if prediction.is_landmark is not None:
+        p_value = _digits(prediction.p_value)
+        row |= {"is_landmark": prediction.is_landmark, "p_value": p_value}
     return row | ({"box": prediction.box} if prediction.box else {})
 
 
 def _start_csv(top, out, more):
     columns = [f"{name}_{rank}" for rank in range(1, top + 1) for name in ("landmark", "score")]
-    names = ["photo", *columns, *more, "error"]
+    names = ["photo", *columns, "is_landmark", "p_value", *more, "error"]
     writer = csv.DictWriter(out, names, restval="", lineterminator="\n")
     writer.writeheader()
 
@@ -55,6 +58,9 @@ def _start_csv(top, out, more):
             row["error"] = outcome
         else:
             row |= zip(columns, chain.from_iterable(_pairs(outcome)), strict=True)
+            if outcome.is_landmark is not None:
+                row["is_landmark"] = int(outcome.is_landmark)
+                row["p_value"] = _digits(outcome.p_value)
             if outcome.box:
                 row["box"] = " ".join(map(str, outcome.box))
         if drawn:
@@ -77,6 +83,9 @@ def _as_line(path, outcome, _):
         text = f"- {outcome}: {REASONS[outcome]}"
     else:
         text = "   ".join(f"{score:6.1%} {name}" for name, score in _pairs(outcome))
+        if outcome.is_landmark is False:
+            likeliest = text.strip()
+            text = f"none of these places (p-value {outcome.p_value:.2g}); likeliest: {likeliest}"
         if outcome.box:
             text += f"   in {' '.join(map(str, outcome.box))}"
     return f"{one_line(path):<40} {text}"
@@ -86,3 +95,7 @@ def _pairs(prediction):
     """(name, score) of each landmark; a score with the digits that float32 has."""
     scores = (float(str(score)) for score in prediction.scores)
     return zip(prediction.landmarks, scores, strict=True)
+
+
+def _digits(p_value):
+    return float(f"{p_value:.6g}")

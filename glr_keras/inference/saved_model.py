@@ -6,20 +6,21 @@ import os
 import shlex
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
+from glr_keras.calibration.rejector import Rejector
 from glr_keras.inference.endpoints import build_endpoints
 from glr_keras.inference.model_dir import DESCRIPTION, EXTRA, LABELS, check_model, find_saved_model
 from glr_keras.models.recognizer import Recognizer
 from tfrecords.common.console import UserError
 
-FORMAT = 3  # of the description
-READABLE_FORMATS = (2, FORMAT)  # 2 has no hashes
+FORMAT = 4  # of the description
+READABLE_FORMATS = (2, 3, FORMAT)  # 2 has no hashes, 3 no rejection
 WILDCARDS = set("*?[" if os.sep == "\\" else "*?[\\")
 
 
@@ -35,6 +36,7 @@ class Description:
         head: Name of its class.
         framing: What it sees of a photo: see `data.views.eval_view`.
         format: Version of this description.
+        rejection: `Rejector.settings`; empty where the run had no rejector.
         sha256: Dict from the paths of the graph and the weights in the folder to their hashes.
     """
 
@@ -46,6 +48,7 @@ class Description:
     framing: str = "center"  # what the first exports saw, without saying so
     format: int = FORMAT
     sha256: dict[str, str] = field(default_factory=dict)
+    rejection: dict = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -65,33 +68,41 @@ class Export:
     saved_model: tf.Module
 
 
-def describe(recognizer: Recognizer, short_side: int, precision: str) -> Description:
+def describe(
+    recognizer: Recognizer, short_side: int, precision: str, rejector: Rejector | None = None
+) -> Description:
     """Describes an export of `recognizer`."""
-    head = type(recognizer.head).__name__
     return Description(
-        recognizer.image_size,
-        short_side,
-        precision,
-        recognizer.backbone.name,
-        head,
-        recognizer.framing,
+        image_size=recognizer.image_size,
+        short_side=short_side,
+        precision=precision,
+        backbone=recognizer.backbone.name,
+        head=type(recognizer.head).__name__,
+        framing=recognizer.framing,
+        rejection=rejector.settings if rejector else {},
     )
 
 
-def write_export(recognizer: Recognizer, description: Description, folder: Path) -> None:
+def write_export(
+    recognizer: Recognizer,
+    description: Description,
+    folder: Path,
+    rejector: Rejector | None = None,
+) -> None:
     """Writes one version of an export into `folder`.
 
     In half precision, kernels are stored so on disk and in memory, and turned to float32 for each
     call: it computes in float32 all the same, on any processor.
     """
     module = tf.Module()
-    if description.precision == "float32":
-        endpoints = build_endpoints(recognizer, description.short_side)
-        module.tracked = [variable.value for variable in recognizer.weights]
-    else:
-        scope, tracked = half_precision(recognizer, description.precision)
-        endpoints = build_endpoints(recognizer, description.short_side, scope)
-        module.tracked = tracked
+    if rejector is not None:  # in variables: a graph can't hold 2 GB of constants
+        arrays = {name: tf.Variable(values) for name, values in rejector.arrays.items()}
+        rejector, module.rejection = replace(rejector, arrays=arrays), list(arrays.values())
+    scope: Callable = nullcontext
+    module.tracked = [variable.value for variable in recognizer.weights]
+    if description.precision != "float32":
+        scope, module.tracked = half_precision(recognizer, description.precision)
+    endpoints = build_endpoints(recognizer, description.short_side, scope, rejector)
     tf.saved_model.save(module, folder, signatures=endpoints)
     description = replace(description, sha256=hash_files(folder))
     extra = folder / EXTRA

@@ -38,12 +38,18 @@ def answer_with_map(head: keras.Model, features: tf.Tensor) -> tuple[tf.Tensor, 
         maps: float32 Tensor `(batch, height, width)` on the grid of the features, in [0, 1]: the
             ABN's attention map, else Grad-CAM of the predicted landmark.
     """
+    outputs, maps = outputs_with_map(head, features)
+    return probabilities_of(head, outputs), maps
+
+
+def outputs_with_map(head: keras.Model, features: tf.Tensor) -> tuple[dict, tf.Tensor]:
+    """Returns the logits of each branch, a dict, and the maps of `answer_with_map`."""
     if hasattr(head, "explain"):
-        outputs = head.explain(features)
-        maps = outputs["attention_map"][..., 0]
+        outputs = dict(head.explain(features))
+        maps = outputs.pop("attention_map")[..., 0]
     else:
         outputs, maps = grad_cam(head, features)
-    return probabilities_of(head, outputs), tf.cast(maps, tf.float32)
+    return outputs, tf.cast(maps, tf.float32)
 
 
 def probabilities_of(head, outputs):

@@ -12,8 +12,10 @@ from glr_keras.config import FitConfig, read_json
 from glr_keras.data.manifest import fingerprint, read_manifest
 from glr_keras.runs.predictions import FILE, PhotoResult
 from glr_keras.runs.run_dir import RunDir
+from glr_keras.runs.suspects import Suspect, read_suspects
 from tfrecords.common.console import UserError
 
+MAX_SUSPECTS = 24  # photos that are shown
 SPLITS = ("train", "validation", "test")
 
 
@@ -31,6 +33,7 @@ class RunContents:
         counts: Landmark -> split -> photos; empty where the records are gone.
         results: One per test photo, in the order of the records.
         notes: What a reader must know first.
+        suspects: Photos whose label may be wrong; None where nobody has asked for them.
     """
 
     name: str
@@ -42,6 +45,7 @@ class RunContents:
     counts: dict[str, dict[str, int]]
     results: Sequence[PhotoResult]
     notes: Sequence[str] = ()
+    suspects: Sequence[Suspect] | None = None
 
 
 def read_contents(
@@ -86,6 +90,7 @@ def read_contents(
         counts=_read_counts(data_dir, environment.get("records")),
         results=results,
         notes=[*warning, *notes],
+        suspects=read_suspects(run.path, MAX_SUSPECTS),
     )
 
 

@@ -104,6 +104,8 @@ def _describe(run, num_runs):
         "pairs": confused_pairs(contents),
         "photos": _photos(run),
         "total": len(contents.results),
+        "rejection": contents.metrics.get("rejection"),
+        "suspects": _suspects(run),
         "galleries": [
             ("worst", "Worst mistakes", _gallery(run, run.selection.worst)),
             ("unsure", "Least sure photos", _gallery(run, run.selection.least_sure)),
@@ -139,6 +141,15 @@ def _photos(run):
         }
         for number in run.selection.of_cells
         if number in run.images.thumbnails
+    ]
+
+
+def _suspects(run):
+    """Returns each suspect with its photo, or None; None where nobody has asked for them."""
+    if run.contents.suspects is None:
+        return None
+    return [
+        (one, run.images.suspects.get(place)) for place, one in enumerate(run.contents.suspects)
     ]
 
 

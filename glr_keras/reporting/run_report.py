@@ -11,7 +11,12 @@ from glr_keras.models.attention import explain
 from glr_keras.models.recognizer import Recognizer
 from glr_keras.reporting.contents import read_contents
 from glr_keras.reporting.html import RunReport, render_report, select_photos
-from glr_keras.reporting.thumbnails import MAX_BYTES, PhotoImages, read_images
+from glr_keras.reporting.thumbnails import (
+    MAX_BYTES,
+    PhotoImages,
+    read_images,
+    read_suspect_photos,
+)
 from glr_keras.runs.context import RunContext
 from glr_keras.runs.metrics import log_softmax
 from glr_keras.runs.predictions import PhotoResult
@@ -71,6 +76,7 @@ def report_run(
             [*selection.worst, *selection.least_sure],
             MAX_BYTES // num_runs,
         )
+        images.suspects = read_suspect_photos(records, contents.suspects or ())
     return RunReport(contents, selection, images)
 
 

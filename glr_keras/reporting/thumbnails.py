@@ -14,6 +14,7 @@ from glr_keras.models.attention import explain
 from glr_keras.models.recognizer import Recognizer
 from glr_keras.reporting.figures import overlay_heatmap
 from glr_keras.runs.predictions import FILE, PhotoResult
+from glr_keras.runs.suspects import Suspect
 from tfrecords.common.console import UserError
 
 SIDE, QUALITY = 160, 75  # pixels of the long side, and JPEG quality: 6 KB a photo
@@ -30,11 +31,13 @@ class PhotoImages:
         thumbnails: Whole photos.
         views: The squares that the model has seen.
         overlays: The same under their maps.
+        suspects: Whole photos, by the number of the suspect instead.
     """
 
     thumbnails: dict[int, str] = field(default_factory=dict)
     views: dict[int, str] = field(default_factory=dict)
     overlays: dict[int, str] = field(default_factory=dict)
+    suspects: dict[int, str] = field(default_factory=dict)
 
 
 def read_images(
@@ -79,6 +82,21 @@ def read_images(
         if room < 0:
             del images.thumbnails[number]
     return images
+
+
+def read_suspect_photos(records: Records, suspects: Sequence[Suspect]) -> dict[int, str]:
+    """Returns thumbnails of photos of any split, by their place among the suspects.
+
+    A photo that is another one in these records is left out.
+    """
+    found = {}
+    for split in {one.split for one in suspects}:
+        places = {one.number: place for place, one in enumerate(suspects) if one.split == split}
+        for number, record in enumerate(raw_records(records, split)):
+            place = places.get(number)
+            if place is not None and record["photo_id"].numpy().decode() == suspects[place].photo:
+                found[place] = thumbnail(record["image"].numpy())
+    return found
 
 
 def thumbnail(contents: bytes) -> str:

@@ -150,6 +150,7 @@ class StoredFeatures(UserErrorRelay):
     ):
         super().__init__()
         self._views, self._outputs, self._config = views, outputs, config
+        self.num_landmarks = num_landmarks
         self._order = EpochShuffler(len(views["train"]), config, devices)
         self._weights = _weights_of(views["train"].labels, num_landmarks, config)
 

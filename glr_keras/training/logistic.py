@@ -43,7 +43,7 @@ def fit_logistic(
     parameters = np.zeros((train.shape[1] + 1, head.num_landmarks))
     history, best = [], (0.0, -np.inf)
     for number, l2 in enumerate(tqdm(L2, "Penalties", unit=" fits")):
-        parameters, loss = _minimize(parameters, train, labels, weights, l2)
+        parameters, loss = minimize_cross_entropy(parameters, train, labels, weights, l2)
         row = {"epoch": number + 1, "l2": float(l2), "loss": loss}
         row |= _measure("", parameters, train, labels)
         row |= _measure("val_", parameters, validation, val_labels)
@@ -63,7 +63,19 @@ def _pool_all(head, batches):
     return np.concatenate(features), np.concatenate(labels)
 
 
-def _minimize(parameters, features, labels, weights, l2):
+def minimize_cross_entropy(parameters, features, labels, weights, l2):
+    """Fits a logistic regression by L-BFGS.
+
+    Args:
+        parameters: float64 `(channels + 1, landmarks)` to start from; the last row is the bias.
+        features: float32 `(photos, channels)`, of mean 0 and variance 1.
+        labels: int64 `(photos,)`.
+        weights: float32 `(photos,)`.
+        l2: Float, of the penalty `l2 / 2` times the squared kernel.
+
+    Returns:
+        The parameters, and the mean cross-entropy with the penalty.
+    """
     shape, rows = parameters.shape, np.arange(len(labels))
 
     def objective(flat):

@@ -6,7 +6,11 @@ import textwrap
 from pathlib import Path
 
 import keras
+import numpy as np
 
+from glr_keras.calibration.evidence import Evidence, EvidenceCollector, average
+from glr_keras.calibration.rejector import fit_rejector
+from glr_keras.calibration.train_features import TrainFeatures
 from glr_keras.config import FitConfig
 from glr_keras.data.records import Records, open_records
 from glr_keras.features.extraction import feature_views
@@ -131,12 +135,15 @@ def complete_run(context: RunContext, source: Source, state: TrainingState) -> d
     """
     print("Measuring on validation and test photos.", flush=True)
     metrics, names = describe_run(context, state), context.records.landmarks
+    evidence = {split: EvidenceCollector() for split in ("validation", "test")}
     for split in ("validation", "test"):
-        measured = measure_split(context.model, source, split)
+        measured = measure_split(context.model, source, split, evidence[split])
         metrics[split] = measured.result(source.index(split)[1], names)
     print("Writing model, figures and report.", flush=True)
     context.run.save_model(context.recognizer)
     metrics["weights_sha256"] = hash_weights(context.recognizer)
+    if evidence["validation"].photos:
+        metrics["rejection"] = _write_rejector(context.run, source, **evidence)
     draw_figures(context, state, measured, metrics)
     results = photo_results(source.index("test")[1], measured, names)
     write_predictions(context.run.path, results)
@@ -146,8 +153,40 @@ def complete_run(context: RunContext, source: Source, state: TrainingState) -> d
     return metrics
 
 
-def measure_split(model: keras.Model, source: Source, split: str) -> SplitMetrics:
-    """Measures a model on all photos of a split; no more than a batch of logits is in memory."""
+def _write_rejector(run, source, validation, test):
+    """Fits and writes the rejector; returns what `metrics.json` says of it and of test photos."""
+    rejector = fit_rejector(validation.evidence, validation.labels, _train_features(source))
+    rejector.save(run.path)
+    if not test.photos:
+        return rejector.summary
+    accepted = np.asarray(rejector.judge(test.evidence)["is_landmark"])
+    correct = test.evidence.log_probabilities.argmax(1) == test.labels
+    return rejector.summary | {
+        "test_accepted": float(accepted.mean()),
+        "test_accuracy_of_accepted": float(correct[accepted].mean()) if accepted.any() else None,
+    }
+
+
+def _train_features(source):
+    """Sums up the stored features of all train views; None of a live run, which has none."""
+    if not isinstance(source, StoredFeatures):
+        return None
+    labels, _ = source.index("train")
+    train = TrainFeatures(source.num_landmarks, len(labels))
+    for features, labels in source.train_views():
+        train.update(average(features), labels)
+    return train
+
+
+def measure_split(
+    model: keras.Model, source: Source, split: str, evidence: EvidenceCollector | None = None
+) -> SplitMetrics:
+    """Measures a model on all photos of a split; no more than a batch of logits is in memory.
+
+    Args:
+        model, source, split: What is measured, on which photos.
+        evidence: Gets what the model says, if given; it bounds its own memory.
+    """
     metrics = SplitMetrics()
     with source.reraise_user_errors():
         for inputs, labels in source.eval_batches(split).as_numpy_iterator():
@@ -155,6 +194,10 @@ def measure_split(model: keras.Model, source: Source, split: str) -> SplitMetric
             answer = answer_log_probabilities(outputs, model.answer)
             logits = {"": keras.ops.convert_to_numpy(answer), **outputs}
             metrics.update(logits, labels["perception"])
+            if evidence is not None:
+                features = average(inputs) if isinstance(source, StoredFeatures) else None
+                of_batch = Evidence(logits[""], outputs, features)
+                evidence.update(of_batch, labels["perception"])
     return metrics
 
 

@@ -8,6 +8,7 @@ import pytest
 from commands import command_runner
 
 from glr_keras import evaluate as command
+from glr_keras.calibration.scores import SCORES
 from tfrecords.common.console import UserError
 
 
@@ -113,15 +114,18 @@ def test_other_photos_can_be_rejected(evaluate, small_run, album, tmp_path):
     assert (rejection["accept"], rejection["other_photos"]) == (0.8, 4)
     answer = result["outputs"]["answer"]
     assert rejection["global_average_precision"] <= answer["global_average_precision"]
-    assert set(rejection["scores"]) == {"maximum probability", "energy"}
+    assert rejection["score"] == "combination"
+    assert set(rejection["scores"]) == set(SCORES) - {"nearest neighbour"}
     for numbers in rejection["scores"].values():
-        assert 0 <= numbers["auroc"] <= 1
+        low, high = numbers["auroc_interval"]
+        assert 0 <= low <= numbers["auroc"] <= high <= 1
+        assert 0 <= numbers["aupr"] <= 1
         assert 0 <= numbers["false_positives_at_95"] <= 1
     rows = read_rows(tmp_path / "out" / "predictions.csv")
     assert len(rows) == 10 + 4
     known = [row for row in rows if row["label"] != "(none of the landmarks)"]
     passed = sum(row["is_landmark"] == "1" for row in known) / len(known)
-    assert passed == rejection["scores"]["maximum probability"]["known_accepted"]
+    assert passed == rejection["known_accepted"]
     assert [float(row["p_value"]) > 0.2 for row in rows] == [
         row["is_landmark"] == "1" for row in rows
     ]

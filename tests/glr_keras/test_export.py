@@ -86,10 +86,12 @@ def test_a_new_export_is_a_new_version_and_overwrite_deletes_the_latest(
     mine = tmp_path / "out.old"
     mine.mkdir()
     before = (out / "1" / "saved_model.pb").stat()
-    assert export(small_run, out, demo_data, "bfloat16", 4) == out / "2"
+    assert export(small_run, out, demo_data, "bfloat16", 4, accept=0.8) == out / "2"
     assert open_export(out).description.precision == "bfloat16"
+    assert open_export(out).description.rejection["accept"] == 0.8
     assert export(small_run, out, demo_data, "float32", 4, overwrite=True) == out / "3"
     assert open_export(out).description.precision == "float32"
+    assert open_export(out).description.rejection["accept"] == 0.95
     assert names(out) == ["1", "3"]
     assert (out / "1" / "saved_model.pb").stat() == before
     assert mine.is_dir()

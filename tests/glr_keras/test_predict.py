@@ -43,10 +43,19 @@ def as_webp(path):
     return out.getvalue()
 
 
+def test_other_places_are_called_so(predict, small_export, demo_photos):
+    rows = predict(small_export, *demo_photos[:10], "--accept", ".1")[1].splitlines()
+    model = glr_keras.load(small_export, accept=0.1)
+    accepted = [one.is_landmark for one in model.predict(demo_photos[:10])]
+    assert ["none of these places (p-value 0." not in row for row in rows] == accepted
+    assert not all(accepted)
+
+
 def test_csv_has_a_row_per_photo_in_order(predict, small_export, album):
     code, out, err = predict(small_export, album, album / "a.jpg", "--format", "csv", "--top", 2)
     rows = list(csv.DictReader(io.StringIO(out)))
-    assert list(rows[0]) == ["photo", "landmark_1", "score_1", "landmark_2", "score_2", "error"]
+    names = ["landmark_1", "score_1", "landmark_2", "score_2", "is_landmark", "p_value"]
+    assert list(rows[0]) == ["photo", *names, "error"]
     assert [os.path.basename(row["photo"]) for row in rows] == [
         "a.jpg",
         "b, broken.jpg",

@@ -12,6 +12,7 @@ from PIL import Image
 import glr_keras
 from glr_keras.data.views import eval_view
 from glr_keras.export import export
+from tfrecords.common.console import UserError
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +35,7 @@ def expected(old):
 def test_an_old_run_and_an_old_export_give_their_old_answers(old, expected, path, run):
     model = glr_keras.load(old / path)
     explanation = model.explain(old / "photo.png")
+    assert (explanation.is_landmark, explanation.p_value) == (None, None)
     probabilities = expected[run]["probabilities"]
     np.testing.assert_allclose(explanation.probabilities, probabilities, atol=1e-4)
     np.testing.assert_allclose(
@@ -43,6 +45,12 @@ def test_an_old_run_and_an_old_export_give_their_old_answers(old, expected, path
         np.testing.assert_allclose(
             explanation.attention_map, expected[run]["attention_map"], atol=1e-4
         )
+
+
+@pytest.mark.parametrize("path", ["abn", "abn-export"])
+def test_an_old_model_that_is_asked_to_reject_says_that_it_can_t(old, path):
+    with pytest.raises(UserError, match="can't tell its landmarks from other places"):
+        glr_keras.load(old / path, accept=0.9)
 
 
 # bfloat16 has 8 binary digits, and processors without it round elsewhere.

@@ -1,6 +1,7 @@
 """`glr_keras.load`: photos of any kind, one or many, from a run and from its export alike."""
 
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,25 @@ def test_a_run_and_its_export_say_the_same(run, exported, demo_photos):
     for one, other in zip(run.explain(few), exported.explain(few), strict=True):
         np.testing.assert_allclose(one.attention_map, other.attention_map, atol=1e-5)
     np.testing.assert_allclose(run.embed(few), exported.embed(few), rtol=1e-5)
+
+
+def test_a_run_and_its_export_reject_the_same(run, exported, small_run, demo_photos):
+    rejection = json.loads((small_run / "metrics.json").read_text())["rejection"]
+    assert (rejection["photos"], rejection["accept"]) == (10, 0.95)
+    pairs = zip(run.explain(demo_photos), exported.predict(demo_photos), strict=True)
+    for one, other in pairs:
+        assert one.p_value == pytest.approx(other.p_value, abs=0.1)
+        assert one.p_value * 11 == pytest.approx(round(one.p_value * 11))
+        assert (one.is_landmark, other.is_landmark) == (True, True)  # 10 are too few to reject
+
+
+def test_what_is_accepted_can_be_asked_for(small_run, small_export, demo_photos):
+    for path in (small_run, small_export):
+        predictions = glr_keras.load(path, accept=0.5).predict(demo_photos[:20])
+        assert [one.is_landmark for one in predictions] == [
+            one.p_value > 0.5 for one in predictions
+        ]
+        assert not all(one.is_landmark for one in predictions)
 
 
 def test_paths_bytes_images_and_arrays_of_a_photo_say_the_same(exported, demo_photos):

@@ -31,7 +31,7 @@ def test_an_export_that_was_truncated_is_refused(copy):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 1}, "format 1, expected 3"),
+        ({"format": 1}, "format 1, expected 4"),
         ({"surprise": 1}, "unexpected keyword argument 'surprise'"),
     ],
 )

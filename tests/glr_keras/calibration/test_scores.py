@@ -1,0 +1,119 @@
+"""Scores of the table, by hand and on Gaussians."""
+
+import numpy as np
+import pytest
+
+from glr_keras.calibration.discriminant import shrink_covariance
+from glr_keras.calibration.evidence import Evidence
+from glr_keras.calibration.rejector import fit_rejector
+from glr_keras.calibration.scores import (
+    AGREEMENT,
+    COMBINATION,
+    ENERGY,
+    ENTROPY,
+    MAHALANOBIS,
+    MAXIMUM,
+    NEAREST,
+    ONE_AGAINST_REST,
+    SCORES,
+)
+from glr_keras.calibration.train_features import TrainFeatures
+
+LOGITS = np.log(np.array([[8, 1, 1], [4, 3, 3]], np.float32))
+OTHERS = np.log(np.array([[1, 8, 1], [4, 3, 3]], np.float32))
+PROBABILITIES = np.array([[0.8, 0.1, 0.1], [0.4, 0.3, 0.3]])
+
+
+@pytest.fixture(scope="module")
+def evidence():
+    branches = {"attention": OTHERS, "perception": LOGITS}
+    return Evidence(np.log(PROBABILITIES).astype(np.float32), branches)
+
+
+@pytest.mark.parametrize(
+    ("score", "expected"),
+    [
+        (MAXIMUM, np.log([0.8, 0.4])),
+        (ENERGY, np.log([10, 10])),
+        (ENTROPY, -((PROBABILITIES * (1 - PROBABILITIES)) ** 0.1).sum(1)),
+        (AGREEMENT, np.log([2 * np.sqrt(0.08) + 0.1, 1.0])),
+        # Odds 1 : 8 : 1 and 4 : 3 : 3 of hits, each for itself.
+        (ONE_AGAINST_REST, np.log([8 / 9 / 2 / 2, 4 / 5 / 4 / 4])),
+    ],
+)
+def test_scores_of_answers_are_what_their_papers_say(evidence, score, expected):
+    found = SCORES[score].compute(evidence, {})
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def places():
+    """Train features and labels of 4 landmarks; validation; photos of 8 other places."""
+    rng = np.random.default_rng(0)
+    centres = 4 + rng.normal(size=(12, 20)) ** 2
+
+    def photos(labels):
+        return (centres[labels] + rng.normal(size=(len(labels), 20)) / 3).clip(0) ** 2
+
+    known, validation, others = (
+        np.repeat(np.arange(first, last), photos_of_each)
+        for first, last, photos_of_each in ((0, 4, 40), (0, 4, 20), (4, 12, 10))
+    )
+    train = TrainFeatures(4, len(known))
+    for rows in np.array_split(np.arange(len(known)), 3):
+        train.update(photos(known[rows]).astype(np.float32), known[rows])
+    return train, (photos(validation), validation), photos(others)
+
+
+def evidence_of(features, labels):
+    """Of a head that is quite sure, whatever the photo is."""
+    answers = np.full((len(features), 4), np.log(0.1), np.float32)
+    answers[np.arange(len(features)), labels] = np.log(0.7)
+    return Evidence(answers, {"perception": answers}, features.astype(np.float32))
+
+
+@pytest.mark.parametrize("score", [NEAREST, MAHALANOBIS, COMBINATION])
+def test_scores_of_features_tell_other_places_whatever_the_head_says(places, score):
+    train, (features, labels), others = places
+    rejector = fit_rejector(evidence_of(features, labels), labels, train, score, accept=0.9)
+    assert set(rejector.arrays) == {*SCORES[score].arrays, "reference"}
+    known = rejector.judge(evidence_of(features, labels))
+    other = rejector.judge(evidence_of(others, np.zeros(len(others), int)))
+    assert np.mean(known["is_landmark"]) == pytest.approx(0.9, abs=0.02)
+    assert np.mean(other["is_landmark"]) < 0.2
+
+
+def test_a_landmark_without_train_photos_is_no_nearer_than_any_place(places):
+    train, (features, labels), _ = places
+    features = features.astype(np.float32)
+    wider = TrainFeatures(5, train.photos)
+    wider.counts = np.append(train.counts, 0)
+    wider.sums = np.vstack([train.sums, np.zeros(20)])
+    wider.squares = train.squares
+    arrays = SCORES[MAHALANOBIS].fit(wider, None)
+    assert np.isfinite(arrays["means"]).all()
+    answers = np.zeros((len(features), 5), np.float32)
+    answers[:, 4] = 1
+    found = SCORES[MAHALANOBIS].compute(Evidence(answers, {}, features), arrays)
+    answers[:, 4] = -1
+    answers[np.arange(len(labels)), labels] = 1
+    own = SCORES[MAHALANOBIS].compute(Evidence(answers, {}, features), arrays)
+    assert (np.asarray(found) < np.asarray(own)).all()
+
+
+def test_a_covariance_of_few_photos_is_drawn_to_the_identity_and_of_many_kept():
+    covariance = np.diag([3.0, 1.0])
+    np.testing.assert_allclose(shrink_covariance(covariance, 10**6), covariance, atol=1e-4)
+    few = shrink_covariance(covariance, 2)
+    assert np.trace(few) == pytest.approx(4)
+    np.testing.assert_allclose(few, 2 * np.eye(2))
+    # rho = trace ** 2 / ((n + 1 - 2 / 2) * (10 - 16 / 2)): 16 / (2 n).
+    np.testing.assert_allclose(shrink_covariance(covariance, 16), np.diag([2.5, 1.5]))
+
+
+def test_features_are_needed_where_a_score_takes_them(places):
+    _, (features, labels), _ = places
+    with pytest.raises(ValueError, match="'combination' needs the features of train photos"):
+        fit_rejector(evidence_of(features, labels), labels, None, COMBINATION)
+    live = fit_rejector(evidence_of(features, labels), labels)
+    assert live.score == ENTROPY

@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from glr_keras.calibration.evidence import Evidence, average
-from glr_keras.calibration.rejector import Rejector, load_rejector
+from glr_keras.calibration.rejector import Rejector
 from glr_keras.calibration.scores import MAXIMUM, SCORES
 from glr_keras.data.records import Records, raw_records
 from glr_keras.evaluation.answers import UNLABELLED
@@ -88,7 +88,7 @@ class Evaluated:
         self.model: LandmarkModel = load(path)
         self.failed: list[tuple[str, str]] = []
         self._is_run = find_saved_model(path) is None
-        self.rejector: Rejector | None = load_rejector(path) if self._is_run else None
+        self.rejector: Rejector | None = self.model.rejector
         self._views: dict[tuple[str, str], FeatureViews | None] = {}
 
     @property

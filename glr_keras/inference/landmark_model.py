@@ -1,7 +1,7 @@
 """The library call: `glr_keras.load` a run or an export, then predict, explain and embed photos."""
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -12,7 +12,7 @@ import tensorflow as tf
 from PIL import Image
 
 from glr_keras.calibration.conformal import is_accepted
-from glr_keras.calibration.rejector import load_rejector, no_rejector
+from glr_keras.calibration.rejector import Rejector, load_rejector, no_rejector
 from glr_keras.inference.decoding import view_decoder
 from glr_keras.inference.endpoints import build_endpoints
 from glr_keras.inference.loading import load_recognizer, short_side_of
@@ -45,6 +45,7 @@ class LandmarkModel:
         head: Name of its head's class; maps are an ABN's own, and else Grad-CAM.
         rejection: `Rejector.settings`, such as "accept", the fraction of photos of known landmarks
             that are accepted; empty where the model can't reject photos.
+        rejector: Of a run that has one; None of others and of an export, where it is in the graph.
     """
 
     def __init__(
@@ -57,13 +58,15 @@ class LandmarkModel:
         owner: Any = None,
         head: str = "ABN",
         rejection: Mapping[str, Any] | None = None,
+        rejector: Rejector | None = None,
     ):
         self.landmarks = list(landmarks)
         self.image_size = image_size
         self.short_side = short_side
         self.framing = framing
         self.head = head
-        self.rejection = dict(rejection or {})
+        self.rejection = rejector.settings if rejector else dict(rejection or {})
+        self.rejector = rejector
         self._endpoints = endpoints
         self._owner = owner  # of the endpoints' variables
         self._readers = ThreadPoolExecutor(available_cores())
@@ -121,7 +124,7 @@ class LandmarkModel:
         batch = self._read(photos)
         if not batch.files:
             return batch.reasons
-        return batch.with_reasons(self._predictions(self._call("scores", batch.files), top))
+        return batch.with_reasons(self.predictions(self._call("scores", batch.files), top))
 
     def try_explain(
         self, photos: Sequence, top: int = 5, landmark: str | None = None
@@ -140,7 +143,7 @@ class LandmarkModel:
         return batch.with_reasons(
             Explanation(**vars(prediction), attention_map=attention_map, view=view)
             for prediction, attention_map, view in zip(
-                self._predictions(answer, top), maps, views, strict=True
+                self.predictions(answer, top), maps, views, strict=True
             )
         )
 
@@ -205,7 +208,8 @@ class LandmarkModel:
     def _views(self, files):
         return self._decode(tf.constant(files, tf.string))[0].numpy()
 
-    def _predictions(self, answer, top):
+    def predictions(self, answer: Mapping[str, np.ndarray], top: int) -> Iterator[Prediction]:
+        """Yields what the outputs of an endpoint say of each photo."""
         for row, probabilities in enumerate(answer["probabilities"]):
             best = np.argsort(-probabilities, kind="stable")[:top]
             names = [self.landmarks[label] for label in best]
@@ -257,7 +261,7 @@ def load(path, accept: float | None = None) -> LandmarkModel:
         recognizer.framing,
         recognizer,
         type(recognizer.head).__name__,
-        rejector.settings if rejector else {},
+        rejector=rejector,
     )
 
 

@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from glr_keras.calibration.evidence import Evidence
 from glr_keras.inference.landmark_model import LandmarkModel, Prediction
 from glr_keras.inference.model_dir import find_saved_model
 from glr_keras.inference.photo_inputs import read_photo
-from glr_keras.models.attention import answer_with_map
+from glr_keras.models.answer import answer_log_probabilities
+from glr_keras.models.attention import outputs_with_map
 from glr_keras.models.landmark_maps import (
     ATTENTION,
     GRAD_CAM,
@@ -81,18 +83,22 @@ class Recognition:
             told = [one for one in found if not isinstance(one, str)]  # all: they are decoded
             return [Answer(one, one.attention_map, self.kind, None) for one in told]
         looked = self._look(np.stack(self.model.try_views(photos)))
-        features, probabilities, maps, embeddings = (one.numpy() for one in looked)
+        features, maps, embeddings, answer = tf.nest.map_structure(lambda one: one.numpy(), looked)
         kinds = [self.kind] * len(photos)
         self._add_landmark_maps(questions, features, maps, kinds)
-        predictions = map(self._prediction, probabilities)
+        predictions = self.model.predictions(answer, len(self.model.landmarks))
         return [Answer(*parts) for parts in zip(predictions, maps, kinds, embeddings, strict=True)]
 
     def _forward(self, views):
         recognizer = self.model.recognizer
         features = recognizer.backbone(views, training=False)
-        probabilities, maps = answer_with_map(recognizer.head, features)
+        outputs, maps = outputs_with_map(recognizer.head, features)
         embeddings = tf.reduce_mean(tf.cast(features, tf.float32), axis=(1, 2))
-        return features, probabilities, maps, embeddings
+        log_probabilities = answer_log_probabilities(outputs, recognizer.answer)
+        answer = {"probabilities": tf.exp(log_probabilities)}
+        if self.model.rejector is not None:
+            answer |= self.model.rejector.judge(Evidence(log_probabilities, outputs, embeddings))
+        return features, maps, embeddings, answer
 
     def _add_landmark_maps(self, questions, features, maps, kinds):
         rows = [row for row, question in enumerate(questions) if question.label is not None]
@@ -104,8 +110,3 @@ class Recognition:
         maps[rows] = landmark_maps(head, features[rows], name, labels)
         for row in rows:
             kinds[row] = name
-
-    def _prediction(self, probabilities):
-        order = np.argsort(-probabilities, kind="stable")
-        names = [self.model.landmarks[label] for label in order]
-        return Prediction(names, probabilities[order], probabilities)

@@ -64,8 +64,9 @@ def list_suspects(args: argparse.Namespace) -> None:
     (path,) = args.models
     records, model = records_of(path, args.data_dir), Evaluated(path)
     model.check_records(records)
-    views = {split: model.stored_views(records, split) for split in SPLITS}
-    if missing := [split for split, one in views.items() if one is None]:
+    found = {split: model.stored_views(records, split) for split in SPLITS}
+    views = {split: one for split, one in found.items() if one is not None}
+    if missing := [split for split in SPLITS if split not in views]:
         raise UserError(
             f"{path} has no stored features of the split {missing[0]}, which --suspects reads: it "
             "was trained live, or they were deleted. Train another run without --live."
@@ -76,7 +77,7 @@ def list_suspects(args: argparse.Namespace) -> None:
     lines += [[s.photo, s.label, s.likelier, f"{s.score:.1f}"] for s in suspects[:SHOWN]]
     print(aligned(lines))
     print(
-        f"{len(suspects):,} of {sum(map(len, views.values())):,} photos are taken for another "
+        f"{len(suspects):,} of {sum(len(one) for one in views.values()):,} photos are taken for another "
         f"landmark, the most suspect first: {args.out / SUSPECTS}"
     )
 

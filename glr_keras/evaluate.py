@@ -76,8 +76,9 @@ def list_suspects(args: argparse.Namespace) -> None:
     lines = [["photo", "label", "likelier", "score"]]
     lines += [[s.photo, s.label, s.likelier, f"{s.score:.1f}"] for s in suspects[:SHOWN]]
     print(aligned(lines))
+    photos = sum(len(one) for one in views.values())
     print(
-        f"{len(suspects):,} of {sum(len(one) for one in views.values()):,} photos are taken for another "
+        f"{len(suspects):,} of {photos:,} photos are taken for another "
         f"landmark, the most suspect first: {args.out / SUSPECTS}"
     )
 

@@ -213,7 +213,7 @@ class LandmarkModel:
         for row, probabilities in enumerate(answer["probabilities"]):
             best = np.argsort(-probabilities, kind="stable")[:top]
             names = [self.landmarks[label] for label in best]
-            judged = {}
+            judged: dict[str, Any] = {}
             if "p_value" in answer:
                 p, settings = answer["p_value"][row], self.rejection
                 passes = is_accepted(p, settings["photos"], settings["accept"])

@@ -109,8 +109,9 @@ def relative_mahalanobis(evidence: Evidence, arrays: Arrays):
         - 2 * ops.matmul(photos, ops.transpose(means))
         + ops.sum(means**2, axis=-1)
     )
-    answer = ops.argmax(evidence.log_probabilities, axis=-1)
-    of_answer = ops.take_along_axis(distances, answer[:, None], axis=1)[:, 0]
+    # Keras' argmax looks at bits, which ONNX can't.
+    answer = ops.top_k(evidence.log_probabilities, 1)[1]
+    of_answer = ops.take_along_axis(distances, answer, axis=1)[:, 0]
     offsets = photos - arrays["background_mean"]
     background = ops.sum(offsets**2 / arrays["background_variance"], axis=-1)
     return background - (of_answer + ops.min(distances, axis=-1)) / 2

@@ -8,12 +8,17 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from glr_keras.calibration.rejector import load_rejector
 from glr_keras.data.records import Records
 from glr_keras.exporting import comparing, litert, onnx
 from glr_keras.exporting.comparing import Comparison
 from glr_keras.exporting.folders import DESCRIPTION, new_folder
 from glr_keras.exporting.model_card import write_model_card
-from glr_keras.exporting.portable import describe_portable, portable_function
+from glr_keras.exporting.portable import (
+    describe_portable,
+    describe_rejection,
+    portable_function,
+)
 from glr_keras.inference.loading import short_side_of
 from glr_keras.models.recognizer import Recognizer
 from tfrecords.common.console import UserError
@@ -77,7 +82,8 @@ def export_files(
         return (view[None] for view in views)
 
     with new_folder(out, overwrite) as folder:
-        pixels = portable_function(recognizer)
+        rejector = load_rejector(run)
+        pixels = portable_function(recognizer, rejector)
         files = runtime.write(pixels, recognizer, folder, calibration)
         views, labels = comparing.read_views(records, "test", test_photos, recognizer)
         rows = comparing.compare(pixels, dict.fromkeys(files.values(), runtime.open), views, labels)
@@ -86,7 +92,8 @@ def export_files(
         kept = keep_accurate(files, rows)
         outputs = list(pixels.get_concrete_function().structured_outputs)
         short_side = short_side_of(run, records.data_dir)
-        description = describe_portable(recognizer, outputs, short_side, {}, kept)
+        rejection = describe_rejection(rejector)
+        description = describe_portable(recognizer, outputs, short_side, rejection, kept)
         _write_json(folder / DESCRIPTION, description)
         _write_json(folder / "comparison.json", comparing.as_json(rows, len(views)))
         write_model_card(folder, run, records.data_dir, description["sha256"], style, table)

@@ -8,8 +8,12 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
+from glr_keras.calibration.conformal import num_rejected
+from glr_keras.calibration.evidence import Evidence
+from glr_keras.calibration.rejector import Rejector
 from glr_keras.data.views import CENTER_FRACTION
 from glr_keras.models.answer import answer_log_probabilities
 from glr_keras.models.recognizer import Recognizer
@@ -27,15 +31,18 @@ OUTPUTS = {
     "probabilities are softmax(scores / temperature)",
     "attention_map": "float32 [batch, rows, columns] in [0, 1], cells of the view, first row at "
     "the top: where the model looked",
+    "rejection_score": "float32 [batch]; a photo shows a known landmark where it is at least the "
+    "threshold of `rejection`",
 }
 
 
-def portable_function(recognizer: Recognizer) -> tf.function:
+def portable_function(recognizer: Recognizer, rejector: Rejector | None = None) -> tf.function:
     """Returns the function that a file of another runtime holds.
 
     Its `photos` are views, float32 `(batch, image_size, image_size, 3)`, RGB in [0, 255]; it
     returns a dict of `OUTPUTS`. The map is an ABN's own: Grad-CAM, that of the other heads, needs a
-    gradient, which these runtimes do not have, so there is none.
+    gradient, which these runtimes do not have, so there is none. With the rejector of the run, it
+    returns the score by which photos of other places are told.
     """
     head = recognizer.head
     image_size = recognizer.image_size
@@ -50,9 +57,25 @@ def portable_function(recognizer: Recognizer) -> tf.function:
         else:
             outputs, maps = head(features, training=False), {}
         scores = tf.cast(answer_log_probabilities(outputs, head.answer), tf.float32)
-        return {"probabilities": tf.exp(scores), "scores": scores, **maps}
+        answer = {"probabilities": tf.exp(scores), "scores": scores, **maps}
+        if rejector is not None:
+            embedding = tf.reduce_mean(tf.cast(features, tf.float32), axis=(1, 2))
+            answer["rejection_score"] = rejector.scores(Evidence(scores, outputs, embedding))
+        return answer
 
     return pixels
+
+
+def describe_rejection(rejector: Rejector | None) -> dict:
+    """Returns temperature, threshold of the score and what they were fitted to; {} of no rejector.
+
+    A photo is accepted where at least `num_rejected` validation photos score no higher.
+    """
+    if rejector is None:
+        return {}
+    rejected = num_rejected(rejector.photos, rejector.accept)
+    reference = np.sort(rejector.arrays["reference"])
+    return {**rejector.settings, "threshold": float(reference[rejected - 1]) if rejected else None}
 
 
 def describe_portable(
@@ -68,7 +91,7 @@ def describe_portable(
         recognizer: Recognizer.
         outputs: Names of what the files return.
         short_side: Int, pixels; of the records it has learned from.
-        rejection: Temperature and threshold of the run; empty where it has none.
+        rejection: From `describe_rejection`.
         files: Written ones, whose hashes it has.
     """
     image_size = recognizer.image_size

@@ -50,7 +50,8 @@ class AnswerWriter:
         if not is_read:
             return
         if isinstance(photo, Frame):
-            self._best_frames.add(photo, outcome.landmarks[0], float(outcome.scores[0]))
+            if outcome.is_landmark is not False:
+                self._best_frames.add(photo, outcome.landmarks[0], float(outcome.scores[0]))
         elif self._args.sidecar:
             problem = write_sidecar(photo, outcome, self._args.sidecar, self._locations)
             if problem:

@@ -1,5 +1,6 @@
 """What a photo shows lies beside it, and files of other programs are safe."""
 
+import dataclasses
 import json
 import xml.etree.ElementTree as ElementTree
 
@@ -42,6 +43,19 @@ def test_xmp_has_keyword_score_and_position_in_the_standard_fields(tmp_path):
     assert about.get(f"{exif}GPSLatitude") == "48,51.50400N"
     assert about.get(f"{exif}GPSLongitude") == "2,17.67000W"
     assert about.get("{urn:glr-keras:}Score") == "0.75"
+
+
+def test_a_photo_of_another_place_gets_neither_keyword_nor_position(tmp_path):
+    photo = str(tmp_path / "a.jpg")
+    other = dataclasses.replace(ANSWER, is_landmark=False, p_value=0.01)
+    assert write_sidecar(photo, other, "json", LOCATIONS) == ""
+    row = json.loads((tmp_path / "a.jpg.json").read_text())
+    assert (row["is_landmark"], row["p_value"], row.get("latitude")) == (False, 0.01, None)
+    assert write_sidecar(photo, other, "xmp", LOCATIONS) == ""
+    text = (tmp_path / "a.jpg.xmp").read_text()
+    assert 'IsLandmark="False"' in text
+    assert "subject" not in text
+    assert "GPS" not in text
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def list_suspects(args: argparse.Namespace) -> None:
     from glr_keras.runs.suspects import write_suspects
 
     (path,) = args.models
-    records, model = records_of(path, args.data_dir), Evaluated(path)
+    records, model = records_of(path, args.data_dir), Evaluated(path, args.tta)
     model.check_records(records)
     found = {split: model.stored_views(records, split) for split in SPLITS}
     views = {split: one for split, one in found.items() if one is not None}
@@ -93,7 +93,7 @@ def evaluate_all(args: argparse.Namespace) -> list:
     # For photos in a folder, records only give the temperature.
     are_needed = not args.photos or args.data_dir is not None
     records = records_of(args.models[0], args.data_dir) if are_needed else _own_records(args)
-    models = [Evaluated(path) for path in args.models]
+    models = [Evaluated(path, args.tta) for path in args.models]
     if len(models) == 2:
         check_same_landmarks(*models)
     if args.photos:

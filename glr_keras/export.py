@@ -7,7 +7,7 @@ from pathlib import Path
 
 from glr_keras.config import read_json
 from glr_keras.exporting.folders import DESCRIPTION, check_new_folder
-from glr_keras.inference.model_dir import check_run, find_saved_model
+from glr_keras.inference.model_dir import NO_TTA, TTA, TTA_HELP, check_run, find_saved_model
 from glr_keras.inference.versions import check_out, delete_version, publish, unfinished_version
 from tfrecords.common.console import UserError, run_command, start_tensorflow, stderr_held_back
 from tfrecords.common.files import show_bytes
@@ -42,7 +42,7 @@ def main() -> None:
         return
     photos = args.test_photos or TEST_PHOTOS
     version = export(
-        args.run, args.out, data_dir, args.precision, photos, args.overwrite, args.accept
+        args.run, args.out, data_dir, args.precision, photos, args.overwrite, args.accept, args.tta
     )
     out = shlex.quote(str(args.out))
     volume = shlex.quote(f"{args.out.resolve()}:/models/landmarks")
@@ -81,6 +81,9 @@ def parse_arguments(argv=None) -> argparse.Namespace:
         help="of the weights of a SavedModel; LiteRT gets float32, float16 and int8",
     )
     parser.add_argument(
+        "--tta", choices=TTA, default=NO_TTA, help=f"{TTA_HELP}; written into the graph"
+    )
+    parser.add_argument(
         "--data-dir", type=Path, metavar="DATA", help="the run's records, if they were moved"
     )
     parser.add_argument(
@@ -100,6 +103,8 @@ def parse_arguments(argv=None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.test_photos is not None and args.test_photos < 1:
         parser.error(f"--test-photos must be at least 1, got {args.test_photos}")
+    if args.format != "savedmodel" and args.tta != NO_TTA:
+        parser.error("--tta is for SavedModels; elsewhere, average the answers of your own views")
     if args.format != "savedmodel" and args.precision != "float32":
         parser.error("--precision is for SavedModels; LiteRT gets float32, float16 and int8")
     return args
@@ -113,6 +118,7 @@ def export(
     test_photos: int,
     overwrite: bool = False,
     accept: float | None = None,
+    tta: str = NO_TTA,
 ) -> Path:
     """Writes, loads and verifies a new version of an export; only a good one gets its number.
 
@@ -124,6 +130,7 @@ def export(
         test_photos: Int, how many test photos it is compared with Keras on.
         overwrite: Bool, whether the version that was the latest is deleted afterwards.
         accept: Float in (0, 1), of the run's rejector; None: as the run has it.
+        tta: Views that its answers are averaged over, one of `model_dir.TTA`.
 
     Returns:
         Folder of the new version.
@@ -141,7 +148,7 @@ def export(
         recognizer = load_recognizer(run)
         records = open_run_records(recognizer, run, data_dir)
         rejector = load_rejector(run, accept)
-        description = describe(recognizer, short_side_of(run, data_dir), precision, rejector)
+        description = describe(recognizer, short_side_of(run, data_dir), precision, rejector, tta)
         with stderr_held_back():  # TensorFlow says where it writes assets
             write_export(recognizer, description, folder, rejector)
         report = verify_export(folder, recognizer, records, precision, test_photos)

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from glr_keras.inference.answers import AnswerWriter
 from glr_keras.inference.batching import predict_batches
 from glr_keras.inference.locations import locations_of
-from glr_keras.inference.model_dir import check_model
+from glr_keras.inference.model_dir import NO_TTA, TTA, TTA_HELP, check_model
 from glr_keras.inference.photo_inputs import check_sources, photo_paths
 from glr_keras.inference.rows import FORMATS
 from glr_keras.inference.sidecars import STYLES
@@ -40,7 +40,7 @@ def main() -> None:
     start_tensorflow()
     from glr_keras.inference.landmark_model import load
 
-    model = load(args.model, args.accept)
+    model = load(args.model, args.accept, args.tta)
     writer = AnswerWriter(args, min(args.top, len(model.landmarks)), locations)
     try:
         predict(model, photo_paths(args.photos, args.follow_links), writer, args)
@@ -81,6 +81,7 @@ def parse_arguments(argv=None) -> argparse.Namespace:
     parser.add_argument(
         "--top", type=int, default=5, metavar="N", help="landmarks per photo (default: 5)"
     )
+    parser.add_argument("--tta", choices=TTA, default=NO_TTA, help=TTA_HELP)
     parser.add_argument(
         "--accept",
         type=proper_fraction,

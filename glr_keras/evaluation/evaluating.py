@@ -79,6 +79,7 @@ class Evaluation:
         result: dict[str, Any] = {
             "model": str(self.evaluated.path),
             "split": self.split,
+            "tta": self.evaluated.model.tta,
             "computed_from": "stored features" if self.from_features else "photos",
             "photos": len(labels),
             "unreadable": len(self.evaluated.failed),
@@ -129,7 +130,7 @@ def evaluate_split(
             f"{'validation' if split == 'test' else 'test'}"
         )
     temperatures = calibrate(evaluated, records)
-    from_features = evaluated.stored_views(records, split) is not None
+    from_features = evaluated.reads_features(records, split)
     answers = collect(evaluated, evaluated.split_batches(records, split), temperatures)
     baselines = measure_baselines(evaluated, records, split) if not evaluated.failed else {}
     others = _answer_others(evaluated, other, temperatures)
@@ -152,7 +153,7 @@ def evaluate_folder(
     """
     photos = labelled_photos(folder, evaluated.landmarks)
     temperatures: dict[str, float] = {}
-    if records is not None and evaluated.stored_views(records, "validation") is not None:
+    if records is not None and evaluated.reads_features(records, "validation"):
         temperatures = calibrate(evaluated, records)
     answers = _answer_photos(evaluated, photos, temperatures)
     others = _answer_others(evaluated, other, temperatures)

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from glr_keras.inference.model_dir import check_model, find_saved_model
+from glr_keras.inference.model_dir import NO_TTA, TTA, TTA_HELP, check_model, find_saved_model
 from glr_keras.inference.photo_inputs import check_sources
 from glr_keras.runs.suspects import FILE as SUSPECTS
 from tfrecords.common.console import UserError
@@ -56,6 +56,12 @@ def parse_arguments(argv=None) -> argparse.Namespace:
         "--suspects",
         action="store_true",
         help="instead, list photos of all splits whose label may be wrong, from stored features",
+    )
+    parser.add_argument(
+        "--tta",
+        choices=TTA,
+        default=NO_TTA,
+        help=f"{TTA_HELP}; of a run, from photos rather than stored features",
     )
     parser.add_argument(
         "--accept",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 from tqdm import tqdm
 
 from glr_keras.calibration.evidence import Evidence, average
@@ -17,7 +18,8 @@ from glr_keras.evaluation.answers import UNLABELLED
 from glr_keras.features.store import FeatureViews
 from glr_keras.inference.landmark_model import LandmarkModel, load
 from glr_keras.inference.loading import stored_views
-from glr_keras.inference.model_dir import find_saved_model
+from glr_keras.inference.model_dir import NO_TTA, find_saved_model
+from glr_keras.inference.tta import outputs_of_views
 from glr_keras.models.answer import answer_log_probabilities
 from tfrecords.common.console import UserError
 
@@ -75,6 +77,7 @@ class Evaluated:
 
     Args:
         path: Of the run or the export.
+        tta: Views to average the answers of a run over, see `landmark_model.load`.
 
     Attributes:
         path: The same.
@@ -83,12 +86,13 @@ class Evaluated:
         rejector: Of a run; None of one without until it is fitted, and of an export.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, tta: str = NO_TTA):
         self.path = path
-        self.model: LandmarkModel = load(path)
+        self.model: LandmarkModel = load(path, tta=tta)
         self.failed: list[tuple[str, str]] = []
         self._is_run = find_saved_model(path) is None
         self.rejector: Rejector | None = self.model.rejector
+        self._ask = tf.function(self._outputs_of_views, reduce_retracing=True)
         self._views: dict[tuple[str, str], FeatureViews | None] = {}
 
     @property
@@ -129,6 +133,10 @@ class Evaluated:
             )
         return self._views[key]
 
+    def reads_features(self, records: Records, split: str) -> bool:
+        """Whether its answers to a split come from stored features: they are of one view only."""
+        return self.model.tta == NO_TTA and self.stored_views(records, split) is not None
+
     def check_records(self, records: Records) -> None:
         """Compares the landmarks of records with the model's.
 
@@ -144,9 +152,8 @@ class Evaluated:
 
     def split_batches(self, records: Records, split: str) -> Iterator[Batch]:
         """Yields all photos of a split in record order, from stored features if there are any."""
-        views = self.stored_views(records, split)
-        if views is not None:
-            yield from self._feature_batches(views)
+        if self.reads_features(records, split):
+            yield from self._feature_batches(self.stored_views(records, split))
             return
         rows = raw_records(records, split).as_numpy_iterator()
         photos = (
@@ -179,6 +186,10 @@ class Evaluated:
                 labels = np.array([photo.label for photo in read], np.int64)
                 yield Batch([photo.name for photo in read], labels, evidence, p_values)
 
+    def _outputs_of_views(self, photos):
+        model = self.model
+        return outputs_of_views(model.recognizer, photos, model.tta, with_map=False)
+
     def _answer(self, sources):
         """Returns a reason or "" for each photo; evidence and p-values of those without one."""
         answer = self.model.try_views if self._is_run else self.model.try_predict
@@ -192,6 +203,12 @@ class Evaluated:
             p_values = np.array([one.p_value for one in read]) if self.model.rejection else None
             return reasons, Evidence(np.log(np.maximum(probabilities, TINY)), {}), p_values
         recognizer = self.model.recognizer
+        if self.model.tta != NO_TTA:
+            outputs, _, embedding = self._ask(np.stack(read))
+            logits = {name: values.numpy() for name, values in outputs.items()}
+            log_probabilities = answer_log_probabilities(logits, recognizer.answer)
+            answer = keras.ops.convert_to_numpy(log_probabilities)
+            return reasons, Evidence(answer, logits, embedding.numpy()), None
         features = recognizer.backbone.predict_on_batch(np.stack(read))
         return reasons, _evidence(recognizer.head, features), None
 

@@ -9,9 +9,10 @@ from glr_keras.calibration.evidence import Evidence
 from glr_keras.calibration.rejector import Rejector
 from glr_keras.data.views import eval_view
 from glr_keras.inference.decoding import view_decoder
+from glr_keras.inference.model_dir import NO_TTA
 from glr_keras.inference.resampling import shrink
+from glr_keras.inference.tta import outputs_of_views
 from glr_keras.models.answer import answer_log_probabilities
-from glr_keras.models.attention import outputs_with_map
 from glr_keras.models.recognizer import Recognizer
 
 TOP = 5  # landmarks named with their scores
@@ -22,6 +23,7 @@ def build_endpoints(
     short_side: int,
     weights_scope: Callable[[], AbstractContextManager] = nullcontext,
     rejector: Rejector | None = None,
+    tta: str = NO_TTA,
 ) -> dict[str, tf.function]:
     """Builds the functions that an export consists of; `predict` asks them of a run, too.
 
@@ -31,6 +33,7 @@ def build_endpoints(
         weights_scope: Makes a context in which the recogniser computes with other weights than its
             own: an export in half precision turns its kernels to float32 there, for each call.
         rejector: Of the run, if it has one.
+        tta: Among `model_dir.TTA`: views that an answer is averaged over.
 
     Returns:
         Dict of functions, each from one tensor to a dict of tensors, first axis `batch`:
@@ -48,7 +51,7 @@ def build_endpoints(
     """
     image_size, framing = recognizer.image_size, recognizer.framing
 
-    def answer(outputs, features):
+    def answer(outputs, embedding):
         log_probabilities = answer_log_probabilities(outputs, recognizer.answer)
         probabilities = tf.exp(log_probabilities)
         scores, best = tf.math.top_k(probabilities, min(TOP, len(recognizer.landmarks)))
@@ -59,31 +62,25 @@ def build_endpoints(
         }
         if rejector is None:
             return named
-        return named | rejector.judge(Evidence(log_probabilities, outputs, average(features)))
-
-    def features_of(views):
-        return recognizer.backbone(views, training=False)
-
-    def average(features):
-        return tf.reduce_mean(tf.cast(features, tf.float32), axis=(1, 2))
+        return named | rejector.judge(Evidence(log_probabilities, outputs, embedding))
 
     @_even_if_empty
     def predict(views):
         with weights_scope():
-            features = features_of(views)
-            return answer(recognizer.head(features, training=False), features)
+            outputs, _, embedding = outputs_of_views(recognizer, views, tta, with_map=False)
+            return answer(outputs, embedding)
 
     @_even_if_empty
     def predict_with_map(views):
         with weights_scope():
-            features = features_of(views)
-            outputs, maps = outputs_with_map(recognizer.head, features)
-        return answer(outputs, features) | {"attention_map": maps}
+            outputs, maps, embedding = outputs_of_views(recognizer, views, tta)
+        return answer(outputs, embedding) | {"attention_map": maps}
 
     @_even_if_empty
     def embed(views):
         with weights_scope():
-            return {"embedding": average(features_of(views))}
+            features = recognizer.backbone(views, training=False)
+            return {"embedding": tf.reduce_mean(tf.cast(features, tf.float32), axis=(1, 2))}
 
     files = tf.TensorSpec([None], tf.string, "image_bytes")
     pixels_of_photos = tf.TensorSpec([None, None, None, 3], tf.float32, "photos")

@@ -1,7 +1,7 @@
 """The library call: `glr_keras.load` a run or an export, then predict, explain and embed photos."""
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -9,15 +9,14 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
 from glr_keras.calibration.conformal import is_accepted
 from glr_keras.calibration.rejector import Rejector, load_rejector, no_rejector
 from glr_keras.inference.decoding import view_decoder
 from glr_keras.inference.endpoints import build_endpoints
 from glr_keras.inference.loading import load_recognizer, short_side_of
-from glr_keras.inference.model_dir import check_model, find_saved_model
-from glr_keras.inference.photo_inputs import read_photo
+from glr_keras.inference.model_dir import NO_TTA, TTA, check_model, find_saved_model
+from glr_keras.inference.photo_inputs import is_one_photo, read_photo
 from glr_keras.inference.predictions import Explanation, Prediction, ReadPhotos
 from glr_keras.inference.saved_model import open_export
 from glr_keras.models.landmark_maps import map_of_landmark
@@ -46,6 +45,7 @@ class LandmarkModel:
         rejection: `Rejector.settings`, such as "accept", the fraction of photos of known landmarks
             that are accepted; empty where the model can't reject photos.
         rejector: Of a run that has one; None of others and of an export, where it is in the graph.
+        tta: Views that its answers are averaged over, see `load`.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class LandmarkModel:
         head: str = "ABN",
         rejection: Mapping[str, Any] | None = None,
         rejector: Rejector | None = None,
+        tta: str = NO_TTA,
     ):
         self.landmarks = list(landmarks)
         self.image_size = image_size
@@ -67,6 +68,7 @@ class LandmarkModel:
         self.head = head
         self.rejection = rejector.settings if rejector else dict(rejection or {})
         self.rejector = rejector
+        self.tta = tta
         self._endpoints = endpoints
         self._owner = owner  # of the endpoints' variables
         self._readers = ThreadPoolExecutor(available_cores())
@@ -181,7 +183,7 @@ class LandmarkModel:
         )
 
     def _one_or_many(self, photos, answer_batch):
-        one = _is_one(photos)
+        one = is_one_photo(photos)
         photos = iter([photos] if one else photos)
         results = []
         while batch := list(islice(photos, BATCH)):
@@ -221,7 +223,7 @@ class LandmarkModel:
             yield Prediction(names, probabilities[best], probabilities, **judged)
 
 
-def load(path, accept: float | None = None) -> LandmarkModel:
+def load(path, accept: float | None = None, tta: str = NO_TTA) -> LandmarkModel:
     """Loads a complete run, or an export.
 
     Both compute in float32, whatever a run was trained in, and give the same numbers.
@@ -230,16 +232,26 @@ def load(path, accept: float | None = None) -> LandmarkModel:
         path: Run directory of `glr_keras.fit`, or folder of `glr_keras.export`.
         accept: Float in (0, 1), fraction of photos of known landmarks that are to be accepted as
             such; None: what the run or export says, .95 unless it was told otherwise.
+        tta: Views that each answer is averaged over: "flip" (the photo and its mirror image) or
+            "flip+crops" (these, and five crops with theirs). An export has its own.
 
     Raises:
-        UserError: it is neither, is not complete, or was written by something else; or `accept`
+        UserError: it is neither, is not complete, or was written by something else; `tta` is none
+            of these, or not what the export was made with; or `accept`
             is given and it can't reject photos, since an earlier version wrote it.
     """
     path = Path(path)
+    if tta not in TTA:
+        raise UserError(f"tta must be one of {', '.join(TTA)}, got {tta!r}.")
     check_model(path)
     if find_saved_model(path):
         export = open_export(path)
         description = export.description
+        if tta not in (NO_TTA, description.tta):
+            raise UserError(
+                f"{path} answers as it was exported, with tta {description.tta}. Load its run, or "
+                f"export it again with: --tta {tta}"
+            )
         return LandmarkModel(
             export.endpoints,
             export.landmarks,
@@ -249,12 +261,13 @@ def load(path, accept: float | None = None) -> LandmarkModel:
             export.saved_model,
             description.head,
             _with_accept(description.rejection, accept, path),
+            tta=description.tta,
         )
     recognizer = load_recognizer(path)
     short_side = short_side_of(path)
     rejector = load_rejector(path, accept)
     return LandmarkModel(
-        build_endpoints(recognizer, short_side, rejector=rejector),
+        build_endpoints(recognizer, short_side, rejector=rejector, tta=tta),
         recognizer.landmarks,
         recognizer.image_size,
         short_side,
@@ -262,6 +275,7 @@ def load(path, accept: float | None = None) -> LandmarkModel:
         recognizer,
         type(recognizer.head).__name__,
         rejector=rejector,
+        tta=tta,
     )
 
 
@@ -277,13 +291,3 @@ def _with_accept(rejection, accept, path):
 def _check_top(top):
     if top < 1:
         raise UserError(f"top must be at least 1, got {top}.")
-
-
-def _is_one(photos):
-    """Whether it is one photo, and not several of them or an array of paths."""
-    if isinstance(photos, np.ndarray):
-        return photos.ndim in (2, 3) and photos.dtype.kind not in "OSU"
-    if hasattr(photos, "read"):  # a file, of which an iteration gives the lines
-        return True
-    kinds = str | bytes | bytearray | memoryview | Image.Image
-    return isinstance(photos, kinds) or not isinstance(photos, Iterable)

@@ -7,6 +7,12 @@ from glr_keras.runs.run_dir import RunDir
 from tfrecords.common.console import UserError
 
 EXTRA = "assets.extra"  # a SavedModel's place for what its graph does not read
+NO_TTA, FLIP_AND_CROPS = "none", "flip+crops"
+TTA = (NO_TTA, "flip", FLIP_AND_CROPS)  # test-time augmentation, see `inference.tta`
+TTA_HELP = (
+    "average the answer over views: flip (the photo and its mirror image; twice the time) or "
+    "flip+crops (these and five crops with theirs; twelve times)"
+)
 DESCRIPTION, LABELS = "glr_keras.json", "labels.txt"  # in there
 
 

@@ -184,3 +184,13 @@ def _to_bmp(photo):
     out = io.BytesIO()
     photo.save(out, "BMP")  # exact, and costs next to nothing
     return out.getvalue()
+
+
+def is_one_photo(photos):
+    """Whether `photos` is one photo, and not several of them or an array of paths."""
+    if isinstance(photos, np.ndarray):
+        return photos.ndim in (2, 3) and photos.dtype.kind not in "OSU"
+    if hasattr(photos, "read"):  # a file, of which an iteration gives the lines
+        return True
+    kinds = str | bytes | bytearray | memoryview | Image.Image
+    return isinstance(photos, kinds) or not isinstance(photos, Iterable)

@@ -15,7 +15,14 @@ import tensorflow as tf
 
 from glr_keras.calibration.rejector import Rejector
 from glr_keras.inference.endpoints import build_endpoints
-from glr_keras.inference.model_dir import DESCRIPTION, EXTRA, LABELS, check_model, find_saved_model
+from glr_keras.inference.model_dir import (
+    DESCRIPTION,
+    EXTRA,
+    LABELS,
+    NO_TTA,
+    check_model,
+    find_saved_model,
+)
 from glr_keras.models.recognizer import Recognizer
 from tfrecords.common.console import UserError
 
@@ -37,6 +44,7 @@ class Description:
         framing: What it sees of a photo: see `data.views.eval_view`.
         format: Version of this description.
         rejection: `Rejector.settings`; empty where the run had no rejector.
+        tta: Among `model_dir.TTA`: views that its answers are averaged over.
         sha256: Dict from the paths of the graph and the weights in the folder to their hashes.
     """
 
@@ -49,6 +57,7 @@ class Description:
     format: int = FORMAT
     sha256: dict[str, str] = field(default_factory=dict)
     rejection: dict = field(default_factory=dict)
+    tta: str = NO_TTA
 
 
 @dataclass(frozen=True)
@@ -69,7 +78,11 @@ class Export:
 
 
 def describe(
-    recognizer: Recognizer, short_side: int, precision: str, rejector: Rejector | None = None
+    recognizer: Recognizer,
+    short_side: int,
+    precision: str,
+    rejector: Rejector | None = None,
+    tta: str = NO_TTA,
 ) -> Description:
     """Describes an export of `recognizer`."""
     return Description(
@@ -80,6 +93,7 @@ def describe(
         head=type(recognizer.head).__name__,
         framing=recognizer.framing,
         rejection=rejector.settings if rejector else {},
+        tta=tta,
     )
 
 
@@ -102,7 +116,9 @@ def write_export(
     module.tracked = [variable.value for variable in recognizer.weights]
     if description.precision != "float32":
         scope, module.tracked = half_precision(recognizer, description.precision)
-    endpoints = build_endpoints(recognizer, description.short_side, scope, rejector)
+    endpoints = build_endpoints(
+        recognizer, description.short_side, scope, rejector, description.tta
+    )
     tf.saved_model.save(module, folder, signatures=endpoints)
     description = replace(description, sha256=hash_files(folder))
     extra = folder / EXTRA

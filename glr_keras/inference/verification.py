@@ -14,8 +14,10 @@ from tqdm import tqdm
 
 from glr_keras.config import FitConfig
 from glr_keras.data.records import Records, photo_batches, raw_records
+from glr_keras.inference.model_dir import NO_TTA
 from glr_keras.inference.saved_model import large_weights, open_export, round_weights
-from glr_keras.models.attention import explain
+from glr_keras.inference.tta import outputs_of_views
+from glr_keras.models.attention import probabilities_of
 from glr_keras.models.recognizer import Recognizer
 from tfrecords.common.files import bytes_below
 
@@ -101,10 +103,11 @@ def verify_export(
     photos, labels = read_test_photos(records, test_photos)
     speeds = measure_speed(serving_default, photos)
     answers = predict_with_export(serving_default, photos)
-    expected = of_run = predict_with_keras(recognizer, records, len(photos))
+    tta = export.description.tta
+    expected = of_run = predict_with_keras(recognizer, records, len(photos), tta)
     if precision != "float32":
         round_weights(recognizer, precision)
-        expected = predict_with_keras(recognizer, records, len(photos))
+        expected = predict_with_keras(recognizer, records, len(photos), tta)
     largest = max(
         large_weights(recognizer), key=lambda variable: variable.value.shape.num_elements()
     )
@@ -130,13 +133,18 @@ def read_test_photos(records: Records, count: int) -> tuple[list[bytes], np.ndar
     return [one["image"] for one in photos], np.array([one["label"] for one in photos])
 
 
-def predict_with_keras(recognizer: Recognizer, records: Records, count: int) -> Answers:
+def predict_with_keras(
+    recognizer: Recognizer, records: Records, count: int, tta: str = NO_TTA
+) -> Answers:
     """Predicts with the model that was trained, on the views of its evaluation."""
     config = FitConfig(image_size=recognizer.image_size, framing=recognizer.framing)
     batches = photo_batches(records, "test", None, config, BATCH)
     steps = math.ceil(count / BATCH)
     shown = tqdm(batches.take(steps), "Keras on test photos", steps, unit=" batches", leave=False)
-    answers = [explain(recognizer, batch["photo"]) for batch in shown]
+    answers = []
+    for batch in shown:
+        outputs, maps, _ = outputs_of_views(recognizer, batch["photo"], tta)
+        answers.append((probabilities_of(recognizer.head, outputs), maps))
     return Answers(*(np.concatenate(parts)[:count] for parts in zip(*answers, strict=True)))
 
 

@@ -219,3 +219,15 @@ def test_a_download_that_fails_or_is_another_file_names_the_way_out(weights_serv
     reason = "hash does not match" if is_there else "http://127.0.0.1"
     for part in ("vgg16 could not be downloaded", reason, "--weights FILE"):
         assert part in str(error.value)
+
+
+@pytest.mark.parametrize(("image_size", "file_of"), [(128, 128), (192, 192), (200, 224)])
+def test_mobilenet_asks_for_the_weights_of_its_image_size(image_size, file_of, monkeypatch):
+    def get_file(name, origin, **_):
+        raise OSError(f"asked for {origin}")
+
+    monkeypatch.setattr("keras.src.applications.mobilenet_v2.file_utils.get_file", get_file)
+    with pytest.raises(
+        WeightsUnreachableError, match=rf"asked for http.*_1\.0_{file_of}_no_top\.h5"
+    ):
+        vgg16(backbone="mobilenet_v2", weights="imagenet", image_size=image_size)

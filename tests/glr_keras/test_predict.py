@@ -15,6 +15,7 @@ from PIL import Image
 
 import glr_keras
 from glr_keras import predict as command
+from glr_keras.inference import watching
 from glr_keras.inference.batching import IN_FLIGHT, predict_batches
 from tfrecords.common.console import UserError
 
@@ -154,7 +155,7 @@ def test_new_photos_are_predicted_as_they_come_until_ctrl_c(
         raise KeyboardInterrupt
 
     steps = iter([come, lambda: None, interrupt])
-    monkeypatch.setattr("time.sleep", lambda _: next(steps)())
+    monkeypatch.setattr(watching, "pause", lambda _: next(steps)())
     code, out, err = predict(small_export, "--watch", inbox, "--sidecar", "json", "--top", 1)
     assert [line.split()[0] for line in out.splitlines()] == [str(inbox / "new.jpg")]
     assert "Waiting for new photos in" in err

@@ -159,7 +159,7 @@ def test_new_photos_are_predicted_as_they_come_until_ctrl_c(
     code, out, err = predict(small_export, "--watch", inbox, "--sidecar", "json", "--top", 1)
     assert [line.split()[0] for line in out.splitlines()] == [str(inbox / "new.jpg")]
     assert "Waiting for new photos in" in err
-    assert "1 photo in 0.0 minutes" in err
+    assert ": 1 photo in " in err
     assert sorted(path.name for path in inbox.iterdir()) == ["new.jpg", "new.jpg.json", "old.jpg"]
     assert code == 0
 

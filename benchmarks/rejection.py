@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from show import print_context
 
 FOLDS = 5
 
@@ -37,6 +38,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, help="its records, if they were moved")
     parser.add_argument("--seed", type=int, default=0, help="of the landmarks left out")
     args = parser.parse_args()
+    print_context()
 
     from glr_keras.config import read_json
     from glr_keras.evaluation.sources import Evaluated

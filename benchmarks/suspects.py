@@ -10,6 +10,7 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+from show import print_context
 
 PLANTED, FIRST = 30, 60
 
@@ -20,6 +21,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, help="its records, if they were moved")
     parser.add_argument("--draws", type=int, default=3)
     args = parser.parse_args()
+    print_context()
 
     from glr_keras.evaluation.sources import Evaluated
     from glr_keras.inference.loading import records_of

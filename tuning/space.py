@@ -18,7 +18,7 @@ NO_UNITS = "none"  # how a head without hidden layers is written
 COMMON = {
     *LOCATIONS,
     *("live", "finetune_from", "trainable_blocks", "distribute"),
-    *("backbone", "weights", "cut_layer", "feature_layers", "branch_layer"),
+    *("backbone", "weights", "cut_layer", "feature_layers", "branch_layer", "train_trunk"),
     *("image_size", "precision"),
     *("views", "feature_seed"),
     *("framing", "plain_view", "rotation", "min_crop_area", "brightness", "flip"),

@@ -264,7 +264,7 @@ RANGES = (
     ("beta", 0, 1000),
     ("learning_rate", 1e-9, 100),
     ("trunk_learning_rate", 1e-6, 1),
-    ("frozen_epochs", 0, 100_000),
+    ("frozen_epochs", 0, 99_999),
     ("warmup_epochs", 0, 100_000),
     ("step_epochs", 1, 100_000),
     ("step_factor", 1e-6, 1),

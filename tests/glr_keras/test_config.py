@@ -34,6 +34,10 @@ TYPED = {
     "weights": ("random", "random"),
     "cut_layer": ("block4_pool", "block4_pool"),
     "feature_layers": ("block4_pool,block5_pool", "block4_pool,block5_pool"),
+    "branch_layer": ("block4_pool", "block4_pool"),
+    "train_trunk": (None, True),
+    "trunk_learning_rate": ("0.01", 0.01),
+    "frozen_epochs": ("1", 1),
     "image_size": ("96", 96),
     "framing": ("center", "center"),
     "precision": ("float32", "float32"),
@@ -82,6 +86,8 @@ NEEDED = {
     "warmup_epochs": {"epochs": 100_000},
     "finetune_from": {"trainable_blocks": 1},
     "trainable_blocks": {"finetune_from": "runs/base"},
+    "train_trunk": {"branch_layer": "block4_pool"},
+    "frozen_epochs": {"branch_layer": "block4_pool", "train_trunk": True, "epochs": 100_000},
 }
 
 
@@ -175,8 +181,8 @@ def test_a_typed_flag_overrides_and_the_others_keep_the_base(name):
     base = FitConfig(seed=3, views=9)
     if name in ("finetune_from", "trainable_blocks"):
         base = dataclasses.replace(base, finetune_from="runs/first", trainable_blocks=1)
-    if name == "feature_layers":
-        base = dataclasses.replace(base, pooling="root")
+    if name in ("feature_layers", "train_trunk", "frozen_epochs"):
+        base = dataclasses.replace(base, **NEEDED[name])
     flags = vars(parser_with_flags().parse_args(typed_flag(name)))
     assert list(flags) == [name]
     assert from_flags(flags, base) == dataclasses.replace(base, **{name: TYPED[name][1]})
@@ -244,7 +250,8 @@ def test_a_config_file_replaces_all_defaults_and_flags_go_over_it(tmp_path):
 
 def test_what_is_written_is_read_back(tmp_path):
     typed = {name: value for name, (_, value) in TYPED.items()}
-    config = FitConfig(**typed | {"cut_layer": "", "answer": "perception"})
+    excluded = {"cut_layer": "", "feature_layers": ""}
+    config = FitConfig(**typed | excluded | {"answer": "perception", "head": "abn"})
     assert read_json(written(tmp_path, to_json(config))) == config
     assert list(json.loads(to_json(config))) == [field.name for field in FIELDS]
 

@@ -28,7 +28,7 @@ SMALL = {
     "cut_layer": "block3_pool",
     "branch_layer": "block2_pool",
     "pooling": "average",
-    "head_units": (),
+    "head_units": (6,),  # the last layer then starts at random, so that gradients reach the trunk
     "attention_channels": 4,
     "optimizer": "sgd",
     "momentum": 0.0,

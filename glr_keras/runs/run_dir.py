@@ -187,7 +187,7 @@ class RunDir:
         """
         metrics = json.loads(self.metrics.read_text(encoding="utf-8"))
         for of_split in (metrics.get(split, {}) for split in ("validation", "test")):
-            for name in ("accuracy", "top5_accuracy"):
+            for name in ("accuracy", "top5_accuracy", "loss"):
                 of_split.setdefault(name, of_split.get(f"perception_{name}"))
         return metrics
 

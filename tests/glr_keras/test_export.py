@@ -32,13 +32,18 @@ def test_the_folder_is_laid_out_for_tensorflow_serving(small_export, small_run):
     description = json.loads((labels.parent / "glr_keras.json").read_text())
     hashed = {name.removeprefix("1/") for name in files if "assets" not in name}
     assert set(description.pop("sha256")) == hashed - {".lock", "fingerprint.pb", "MODEL_CARD.md"}
+    rejection = json.loads((small_run / "metrics.json").read_text())["rejection"]
+    settings = ("score", "temperature", "photos", "accept")
+    assert description.pop("rejection") == {name: rejection[name] for name in settings}
     assert description == {
         "image_size": 32,
         "short_side": 256,
         "precision": "float32",
         "backbone": "vgg16",
         "head": "ABN",
-        "format": 3,
+        "framing": "whole",
+        "format": 4,
+        "tta": "none",
     }
     assert sorted(tf.saved_model.load(small_export / "1").signatures) == [
         "features",

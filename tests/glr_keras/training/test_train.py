@@ -60,7 +60,7 @@ def test_a_run_is_complete(abn_run, demo_data):
     files = {path.relative_to(run_dir).as_posix() for path in run_dir.rglob("*") if path.is_file()}
     names = ("config.json", "environment.json", "labels.txt", "history.csv", "model.keras", ".lock")
     figures = ("training_curves", "class_histogram", "attention_grid", "confusion_matrix")
-    names += ("test_predictions.csv", "report.html")
+    names += ("test_predictions.csv", "report.html", "rejection.safetensors")
     expected = {*names, "metrics.json", *(f"figures/{name}.png" for name in figures)}
     assert expected == {name for name in files if not name.startswith("logs/")}
     assert any(name.startswith("logs/train/events") for name in files)

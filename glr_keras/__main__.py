@@ -9,7 +9,7 @@ COMMANDS = {  # short name: (module, what it does), in the order of use
     "build": ("tfrecords.build", "photos or an index -> TFRecords"),
     "check": ("tfrecords.check", "every shard and record of a build"),
     "fit": ("glr_keras.fit", "train on records, or on the built-in demo"),
-    "add": ("glr_keras.add", "add photos or a landmark to a run, and train it again"),
+    "add": ("glr_keras.add", "add photos or a landmark to a run"),
     "features": ("glr_keras.features", "list or delete stored features"),
     "search": ("tuning.search", "search hyperparameters on stored features"),
     "evaluate": ("glr_keras.evaluate", "measure a run, or two on the same photos"),

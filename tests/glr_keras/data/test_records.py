@@ -39,7 +39,7 @@ def test_photos_are_float_rgb_in_0_to_255(records):
 
 
 def test_eval_view_of_a_record_is_the_centre_of_its_own_pixels(records):
-    config = FitConfig(image_size=224)
+    config = FitConfig(image_size=224, framing="center")
     batch = next(iter(photo_batches(records, "test", None, config, batch_size=1)))
     jpeg = next(iter(tfds.as_numpy(raw_records(records, "test"))))["image"]
     photo = np.asarray(Image.open(io.BytesIO(jpeg)), np.float32)

@@ -102,6 +102,7 @@ def test_a_new_export_is_a_new_version_and_overwrite_deletes_the_latest(
     assert mine.is_dir()
 
 
+@pytest.mark.slow
 def test_a_refused_export_leaves_what_was_there(
     small_export, small_run, demo_data, tmp_path, monkeypatch
 ):

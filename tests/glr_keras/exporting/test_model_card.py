@@ -47,7 +47,7 @@ def test_a_card_has_data_metrics_with_intervals_weak_landmarks_and_limits(run, d
     assert "Per landmark 3 to 3 train photos" in card
     assert f"| test | answer | 10 | {metrics['test']['accuracy']:.1%} [" in card
     assert "random weights, drawn from a seed" in card
-    assert "there is no threshold" in card
+    assert "fitted to 10 validation photos" in card
     assert "python -m glr_keras.fit --data-dir" in card
     assert "`tensorflow`" in card
     assert "{{" not in card

@@ -81,6 +81,7 @@ def check_answers(answers, requests, model):
             np.testing.assert_allclose(found["scores"], expected.scores, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_clients_at_once_get_the_answers_of_their_photos(small_export, kinds):
     requests = ask_for(kinds, {"good": 24, "batch": 6, "broken": 6, "empty": 3, "text": 2})
     requests += ask_for(kinds, {"large": 1, "none": 1})

@@ -55,7 +55,7 @@ def test_weights_of_another_run_in_the_place_of_its_own_are_noticed(copy, small_
         open_export(copy)
 
 
-@pytest.mark.parametrize("name", ["models [v2]", "a*b?", "back\\slash"])
+@pytest.mark.parametrize("name", ["a*b? [v2] back\\slash"])
 def test_a_path_with_wildcards_is_a_path(copy, small_export, demo_photos, tmp_path, name):
     shutil.move(copy, tmp_path / name)
     found = glr_keras.load(tmp_path / name).predict(demo_photos[0])

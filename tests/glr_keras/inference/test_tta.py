@@ -79,6 +79,7 @@ def test_averaged_logits_have_the_mean_probabilities_and_the_mean_energy():
     np.testing.assert_allclose(tf.reduce_logsumexp(averaged, -1), energy, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_export_answers_with_the_views_it_was_made_with(
     small_run, demo_data, demo_photos, tmp_path
 ):

@@ -62,6 +62,7 @@ def run_with(keras_home, *arguments, **variables):
     )
 
 
+@pytest.mark.slow
 def test_commands_answer_the_same(small_run, demo_photos, tmp_path):
     arguments = ["-m", "glr_keras.predict", small_run, demo_photos[0], "--format", "jsonl"]
     done = run_with(tmp_path, *arguments, KERAS_BACKEND="torch")

@@ -16,7 +16,8 @@ def unit_roots(averages):
     - [Mueller and Hein, 2025](https://arxiv.org/abs/2505.18032)
     """
     roots = ops.sign(averages) * ops.sqrt(ops.abs(averages) + 1e-6)
-    return roots / ops.sqrt(ops.sum(roots**2, axis=-1, keepdims=True))
+    # A photo of which all features are 0 stays at 0, instead of becoming NaN for all photos.
+    return roots / ops.sqrt(ops.sum(roots**2, axis=-1, keepdims=True) + 1e-12)
 
 
 class TrainFeatures:

@@ -50,8 +50,9 @@ def _add_constants(model, function):
         for outside, inside in function.graph.captures
         if outside.dtype != tf.resource
     }
+    used = {name for node in model.graph.node for name in node.input}
     for argument in [one for one in model.graph.input if one.name in values]:
         model.graph.input.remove(argument)
-        model.graph.initializer.append(
-            numpy_helper.from_array(values[argument.name], argument.name)
-        )
+        if argument.name in used:  # tf2onnx folds some
+            value = numpy_helper.from_array(values[argument.name], argument.name)
+            model.graph.initializer.append(value)

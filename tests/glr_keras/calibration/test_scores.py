@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from keras import ops
 
 from glr_keras.calibration.discriminant import shrink_covariance
 from glr_keras.calibration.evidence import Evidence
@@ -17,7 +18,7 @@ from glr_keras.calibration.scores import (
     ONE_AGAINST_REST,
     SCORES,
 )
-from glr_keras.calibration.train_features import TrainFeatures
+from glr_keras.calibration.train_features import TrainFeatures, unit_roots
 
 LOGITS = np.log(np.array([[8, 1, 1], [4, 3, 3]], np.float32))
 OTHERS = np.log(np.array([[1, 8, 1], [4, 3, 3]], np.float32))
@@ -117,3 +118,8 @@ def test_features_are_needed_where_a_score_takes_them(places):
         fit_rejector(evidence_of(features, labels), labels, None, COMBINATION)
     live = fit_rejector(evidence_of(features, labels), labels)
     assert live.score == ENTROPY
+
+
+def test_a_photo_without_any_feature_spoils_no_statistics():
+    roots = ops.convert_to_numpy(unit_roots(np.float32([[0, 0, 0], [4, 0, 0]])))
+    np.testing.assert_allclose(roots, [[0, 0, 0], [1, 0, 0]], atol=1e-3)

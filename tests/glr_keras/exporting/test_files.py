@@ -9,6 +9,7 @@ import pytest
 
 from glr_keras import build_model
 from glr_keras import export as command
+from glr_keras.calibration.rejector import load_rejector
 from glr_keras.config import read_json
 from glr_keras.data.records import open_records
 from glr_keras.exporting import comparing, files
@@ -54,12 +55,12 @@ def test_files_run_without_tensorflow_and_answer_as_keras(
     assert all(f"| {name} | " in table for name in names)
     views, _ = comparing.read_views(records, "test", 3, recognizer)
     answer = files.RUNTIMES[style].open(out / names[0])(views)
-    expected = portable_function(recognizer)(views)
-    assert (
-        set(answer) == set(description["outputs"]) == {"probabilities", "scores", "attention_map"}
-    )
+    expected = portable_function(recognizer, load_rejector(small_run))(views)
+    assert set(answer) == set(description["outputs"]) == set(expected)
+    assert "rejection_score" in answer
+    assert description["rejection"]["temperature"] > 0
     for name, values in expected.items():
-        np.testing.assert_allclose(answer[name], values, atol=1e-5)
+        np.testing.assert_allclose(answer[name], values, atol=1e-4)
     with pytest.raises(UserError, match=r"holds an export\. Name another --out, or add --over"):
         export_files(recognizer, small_run, out, records, style, 10, overwrite=False)
 

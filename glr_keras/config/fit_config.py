@@ -142,7 +142,7 @@ class FitConfig:
     patience: int = option(0, "epochs without a better one after which training stops; 0: never")
     batch_size: int = option(32, "photos per training step")
     epochs: int = option(15, "passes over the training photos")
-    views: int = option(2, "augmented views of each photo, used in turn; 0: one per epoch")
+    views: int = option(2, "training views of each photo, used in turn; 0: one per epoch")
     plain_view: bool = option(
         True, "view 0 of a training photo is what evaluation would see of it, without augmentation"
     )

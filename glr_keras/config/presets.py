@@ -9,6 +9,7 @@ from glr_keras.config.flags import from_flags
 
 # The settings of the student report that this project started from, to the letter.
 REPORT = {
+    "feature_layers": "",
     "pooling": "flatten",
     "normalize": False,
     "head_units": (4096, 4096),

@@ -233,6 +233,7 @@ def test_backbones_have_layers_of_their_own_unless_others_are_typed():
     assert layers("--preset", "fast") == "block4_pool,block5_pool"
     assert layers("--backbone", "resnet50_v2") == ""
     assert layers("--preset", "report") == ""
+    assert layers("--preset", "report", "--pooling", "average") == ""
     assert layers("--pooling", "flatten") == ""
     assert layers("--cut-layer", "block5_conv3") == ""
     assert layers("--feature-layers", "block5_pool") == "block5_pool"

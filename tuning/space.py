@@ -115,9 +115,10 @@ DEFAULT = ("optimizer", "head_units", "alpha", "beta", "dropout", "learning_rate
 # Hyperparameter -> the field it depends on, and the values of that at which it changes anything.
 NEEDS = {
     **dict.fromkeys(
-        ("alpha", "answer", "attention_channels", "attention_kernel", "attention_start"),
+        ("alpha", "answer", "attention_channels", "attention_kernel", "attention_map"),
         ("head", lambda head: head == "abn"),
     ),
+    "attention_start": ("attention_map", lambda kind: kind == "class-agnostic"),
     "head_units": ("head", lambda head: head != "linear"),
     "dropout": ("head_units", bool),
     "momentum": ("optimizer", lambda optimizer: optimizer == "sgd"),

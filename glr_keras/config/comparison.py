@@ -22,6 +22,7 @@ MODEL_FIELDS = (
     "dropout",
     "attention_channels",
     "attention_kernel",
+    "attention_map",
     "attention_start",
 )
 LOCATIONS = ("data_dir", "run_dir", "features_dir")  # where a run, and what it reads, lies

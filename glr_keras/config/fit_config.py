@@ -102,14 +102,20 @@ class FitConfig:
     dropout: float = option(
         0.2, "fraction of hidden units dropped; without any, of pooled features; in [0, 1)"
     )
-    attention_channels: int = option(128, "channels of the attention branch (abn only)")
+    attention_channels: int = option(64, "channels of the attention branch (abn only)")
     attention_kernel: int = option(
         1, "side of the kernel of the attention branch's first convolution (abn only)"
     )
+    attention_map: str = option(
+        "class-specific",
+        "what the map is made of (abn only): class-specific (the landmarks' scores at each "
+        "position, in proportion to the prediction) or class-agnostic (the paper's: a convolution)",
+        choices=("class-specific", "class-agnostic"),
+    )
     attention_start: str = option(
         "constant",
-        "of the map's 1x1 convolution (abn only): constant (the map starts as the sum of the "
-        "landmarks' activations) or random",
+        "of a class-agnostic map's 1x1 convolution (abn only): constant (the map starts as the sum "
+        "of the landmarks' activations) or random",
         choices=("constant", "random"),
     )
     alpha: float = option(0.25, "weight of the attention branch's loss (abn only)")

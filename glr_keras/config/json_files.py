@@ -13,6 +13,7 @@ from tfrecords.common.console import UserError
 EARLIER_VALUES = {
     "feature_layers": "",
     "answer": "perception",
+    "attention_map": "class-agnostic",
     "attention_start": "random",
     "attention_kernel": 3,
     "framing": "center",

@@ -15,6 +15,7 @@ REPORT = {
     "head_units": (4096, 4096),
     "dropout": 0.5,
     "attention_channels": 512,
+    "attention_map": "class-agnostic",
     "attention_start": "random",
     "attention_kernel": 3,
     "answer": "perception",

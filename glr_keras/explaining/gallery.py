@@ -27,6 +27,7 @@ from glr_keras.models.landmark_maps import (
     ATTENTION,
     CLASS,
     GRAD_CAM,
+    is_of_a_landmark,
     landmark_maps,
     name_of_landmark_maps,
 )
@@ -176,7 +177,7 @@ def _explain_one(photo, models, of_models, style, folder, number, gallery):
     panels = [
         panel
         for name, one in of_models.items()
-        for panel in _panels(name, models[name].framing, *one, style)
+        for panel in _panels(name, models[name], *one, style)
     ]
     title = shorten(Path(photo.name).name) + (
         f"  is {shorten(photo.landmark)}" if photo.landmark else ""
@@ -197,17 +198,17 @@ def _explain_one(photo, models, of_models, style, folder, number, gallery):
     print(f"{one_line(photo.name):<40} {best:<40} {target}", flush=True)
 
 
-def _panels(model_name, framing, explanation, maps, style) -> Iterator[Panel]:
+def _panels(model_name, model, explanation, maps, style) -> Iterator[Panel]:
     said = [
         f"{score:.0%}  {shorten(name)}"
         for name, score in zip(explanation.landmarks, explanation.scores, strict=True)
     ]
     for kind, saliency in maps.items():
         about = f"{model_name}: {kind}"
-        if style.landmark is not None and kind != ATTENTION:
+        if style.landmark is not None and is_of_a_landmark(model.recognizer.head, kind):
             about += f" of {shorten(style.landmark)}"
         label = LABELS[kind] + (", stretched" if style.stretched else "")
-        yield Panel(saliency, "\n".join([about, *said]), label, framing)
+        yield Panel(saliency, "\n".join([about, *said]), label, model.framing)
 
 
 def _sheet_entry(photo, pixels, panels, of_models, style):

@@ -1,7 +1,7 @@
 """ABN: an Attention Branch Network on the features of a frozen backbone."""
 
 import keras
-from keras import layers
+from keras import layers, ops
 
 from glr_keras.models.answer import AnswerMetrics
 from glr_keras.models.layers import BATCH_NORM, PACKAGE, classifier, feature_normalization
@@ -12,17 +12,19 @@ from glr_keras.models.trunk import as_trunk, trunk_config
 class ABN(AnswerMetrics, keras.Model):
     """Attention Branch Network on the features of a frozen backbone.
 
-    The attention branch scores the landmarks at each position, `a`; its scores averaged over space
-    are its own prediction, and one more 1x1 convolution makes a map M of where it looked. The
-    perception branch predicts from the features times (1 + M). Both predictions have a loss, and
-    both together are the answer.
+    The attention branch scores the landmarks at each position; its scores averaged over space are
+    its own prediction, and a map M tells where it looked. The perception branch predicts from the
+    features times (1 + M). Both predictions have a loss, and both together are the answer.
 
     Args:
         num_landmarks: Int, number of classes.
         attention_channels: Int, channels of the attention branch's two hidden convolutions.
         attention_kernel: Int, side of the first one's kernel. With 1 it reduces the backbone's many
             channels at a ninth of the weights and time of the paper's 3; the second one has 3.
-        attention_start: "constant": the map's 1x1 convolution starts as 1 / num_landmarks, so that
+        attention_map: "class-specific": M is made of the landmarks' scores at each position, each
+            in proportion to what the branch predicts; or "class-agnostic", the paper's: one more
+            1x1 convolution makes it, the same for all landmarks.
+        attention_start: Of that convolution. "constant": it starts as 1 / num_landmarks, so that
             the map starts as the sum of the landmarks' activations; or "random".
         answer: "combined" (mean of both branches' probabilities), "attention" or "perception".
         normalize: Bool, whether batch norm on the features comes before both branches.
@@ -39,7 +41,8 @@ class ABN(AnswerMetrics, keras.Model):
         "attention_map" `(batch, height, width, 1)` in (0, 1).
 
     Reference:
-    - [Fukui et al., 2019](https://arxiv.org/abs/1812.10025), figure 3 and equations 1 to 4
+    - [Fukui et al., 2019](https://arxiv.org/abs/1812.10025), figure 3 and equations 1 to 4; the
+      class-specific map is this project's
     """
 
     branches = ("attention", "perception")
@@ -48,6 +51,7 @@ class ABN(AnswerMetrics, keras.Model):
     settings_of_config = (
         "attention_channels",
         "attention_kernel",
+        "attention_map",
         "attention_start",
         "answer",
         "head_units",
@@ -62,6 +66,7 @@ class ABN(AnswerMetrics, keras.Model):
         num_landmarks,
         attention_channels=512,
         attention_kernel=3,
+        attention_map="class-specific",
         attention_start="constant",
         answer="combined",
         head_units=(4096, 4096),
@@ -87,6 +92,7 @@ class ABN(AnswerMetrics, keras.Model):
             "normalize": normalize,
             "attention_channels": attention_channels,
             "attention_kernel": attention_kernel,
+            "attention_map": attention_map,
             "attention_start": attention_start,
             "answer": answer,
         }
@@ -109,14 +115,10 @@ class ABN(AnswerMetrics, keras.Model):
             "constant": keras.initializers.Constant(1 / num_landmarks),
             "random": "glorot_uniform",
         }[attention_start]
-        self.map = keras.Sequential(
-            [
-                layers.Conv2D(1, 1, kernel_initializer=start),
-                layers.BatchNormalization(**BATCH_NORM),
-                layers.Activation("sigmoid"),
-            ],
-            name="map",
-        )
+        self.is_class_specific = attention_map == "class-specific"
+        one_map = [] if self.is_class_specific else [layers.Conv2D(1, 1, kernel_initializer=start)]
+        to_unit_range = [layers.BatchNormalization(**BATCH_NORM), layers.Activation("sigmoid")]
+        self.map = keras.Sequential([*one_map, *to_unit_range], name="map")
         self.trunk = as_trunk(trunk)
         if self.trunk is not None:
             self.trunk_normalization = feature_normalization(normalize)
@@ -126,14 +128,32 @@ class ABN(AnswerMetrics, keras.Model):
         outputs = self.explain(features, training=training)
         return {name: outputs[name] for name in self.branches}
 
-    def explain(self, features, training=False):
-        """Returns what a call returns, and "attention_map", in one pass."""
+    def explain(self, features, labels=None, training=False):
+        """Returns what a call returns, and "attention_map", in one pass.
+
+        Args:
+            features: Tensor `(batch, height, width, channels)`.
+            labels: Int tensor `(batch,)`, the landmarks that a class-specific map is made of; None
+                for all, in proportion to the attention branch's probabilities.
+            training: Bool, whether batch norm and dropout are in training mode.
+        """
         normalized = self.normalization(features, training=training)
         activations = self.activations(normalized, training=training)
-        attention_map = self.map(activations, training=training)
+        convolution, average = self.scores.layers
+        class_maps = convolution(activations)
+        logits = average(class_maps)
+        if self.is_class_specific:
+            # The prediction only selects: it is not to be changed for the sake of the map.
+            weights = ops.stop_gradient(ops.softmax(logits))
+            if labels is not None:
+                weights = ops.one_hot(labels, self.num_landmarks, dtype=weights.dtype)
+            evidence = ops.sum(weights[:, None, None] * class_maps, axis=-1, keepdims=True)
+            attention_map = self.map(evidence, training=training)
+        else:
+            attention_map = self.map(activations, training=training)
         seen = normalized if self.trunk is None else features
         return {
-            "attention": self.scores(activations),
+            "attention": logits,
             "perception": self.perceive(seen * (1 + attention_map), training=training),
             "attention_map": attention_map,
         }
@@ -171,7 +191,7 @@ class ABN(AnswerMetrics, keras.Model):
         self.activations.build(input_shape)
         maps = self.activations.compute_output_shape(input_shape)
         self.scores.build(maps)
-        self.map.build(maps)
+        self.map.build((*maps[:-1], 1) if self.is_class_specific else maps)
         if self.trunk is not None:
             input_shape = self.trunk.compute_output_shape(input_shape)
             self.trunk_normalization.build(input_shape)
@@ -184,4 +204,9 @@ class ABN(AnswerMetrics, keras.Model):
     @classmethod
     def from_config(cls, config):
         # Models saved before these settings existed were trained, and answer, so.
-        return cls(**{"attention_start": "random", "answer": "perception", **config})
+        earlier = {
+            "attention_map": "class-agnostic",
+            "attention_start": "random",
+            "answer": "perception",
+        }
+        return cls(**{**earlier, **config})

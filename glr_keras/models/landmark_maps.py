@@ -21,6 +21,11 @@ def map_names(head: keras.Model) -> tuple[str, ...]:
     return (ATTENTION, CLASS, GRAD_CAM) if isinstance(head, ABN) else (GRAD_CAM,)
 
 
+def is_of_a_landmark(head: keras.Model, name: str) -> bool:
+    """Tells whether the maps `name` of `head` differ between landmarks."""
+    return name != ATTENTION or head.is_class_specific
+
+
 def landmark_maps(
     head: keras.Model, features: np.ndarray, name: str, labels: Sequence[int] | None = None
 ) -> np.ndarray:
@@ -30,15 +35,19 @@ def landmark_maps(
         head: `DropoutHead` or `ABN`.
         features: float32 `(photos, rows, columns, channels)`, of the backbone.
         name: Among `map_names(head)`, or `BLURRED`: Grad-CAM with a Gaussian of one cell.
-        labels: Int per photo, the landmark that the map is about; None for the head's answer.
-            The attention map has none: it is the same for all landmarks.
+        labels: Int per photo, the landmark that the map is about; None for the head's answer. A
+            class-agnostic attention map is the same for all landmarks.
 
     Returns:
         float32 `(photos, rows, columns)` in [0, 1]. Class activation maps and Grad-CAM show what
         speaks for the landmark, divided by the map's maximum; all 0 where nothing does.
     """
     if name == ATTENTION:
-        return in_batches(lambda part: answer_with_map(head, part)[1], features)
+        if labels is None:
+            return in_batches(lambda part: answer_with_map(head, part)[1], features)
+        return in_batches(
+            lambda *part: head.explain(*part)["attention_map"][..., 0], features, np.asarray(labels)
+        )
     if labels is None:
         labels = in_batches(head.probabilities, features).argmax(1)
     if name == BLURRED:

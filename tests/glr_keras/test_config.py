@@ -49,6 +49,7 @@ TYPED = {
     "dropout": ("0.25", 0.25),
     "attention_channels": ("16", 16),
     "attention_kernel": ("3", 3),
+    "attention_map": ("class-agnostic", "class-agnostic"),
     "attention_start": ("random", "random"),
     "alpha": ("0", 0.0),
     "beta": ("2", 2.0),
@@ -155,6 +156,7 @@ def test_a_config_of_an_earlier_version_keeps_its_answer(tmp_path):
         del earlier[name]
     config = read_json(written(tmp_path, json.dumps(earlier)))
     assert (config.answer, config.attention_start) == ("perception", "random")
+    assert config.attention_map == "class-agnostic"
     assert read_json(written(tmp_path, '{"alpha": 1}')).answer == FitConfig().answer
 
 

@@ -8,7 +8,9 @@ import pytest
 from commands import command_runner
 
 from glr_keras import evaluate as command
+from glr_keras import load
 from glr_keras.calibration.scores import SCORES
+from glr_keras.data.records import open_records, raw_records
 from tfrecords.common.console import UserError
 
 
@@ -83,6 +85,22 @@ def test_photos_give_what_stored_features_give(
     expected = stored["outputs"]["answer"]["log_loss"]
     assert shown["outputs"]["answer"]["log_loss"] == pytest.approx(expected, rel=0.02)
     assert set(shown["baselines"]) == {"majority class"}
+
+
+def test_answers_averaged_over_views_are_measured_on_photos(
+    evaluate, small_run, demo_data, tmp_path
+):
+    evaluate(small_run, "--out", tmp_path / "plain")
+    code, _, _ = evaluate(small_run, "--tta", "flip", "--out", tmp_path / "flipped")
+    plain, flipped = (read_result(tmp_path / name) for name in ("plain", "flipped"))
+    assert code == 0
+    assert (flipped["tta"], flipped["computed_from"]) == ("flip", "photos")
+    assert (plain["tta"], plain["computed_from"]) == ("none", "stored features")
+    photos = [record["image"] for record in raw_records(open_records(demo_data), "test")]
+    expected = load(small_run, tta="flip").predict([photo.numpy() for photo in photos], top=1)
+    rows = read_rows(tmp_path / "flipped" / "predictions.csv")
+    scores = [float(row["score_1"]) for row in rows]
+    assert scores == pytest.approx([one.scores[0] for one in expected], abs=1e-4)
 
 
 def test_a_folder_of_photos_is_matched_by_name(evaluate, small_run, album, tmp_path):

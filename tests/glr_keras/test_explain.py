@@ -134,12 +134,12 @@ def test_maps_change_with_randomised_layers_and_weights_come_back(explain, small
     code, out, _ = explain(small_run, "--sanity", "--count", 2, "--out", "sanity")
     found = json.loads((tmp_path / "sanity" / "sanity.json").read_text())
     assert code == 0
-    assert found["attention"]["another_landmark"] == pytest.approx(1)
+    assert found["attention"]["another_landmark"] < 0.99
     assert found["class"]["another_landmark"] < 0.99
     last_stage, correlation = found["attention"]["layers"][-1]
     assert last_stage.startswith("backbone block1")
     assert abs(correlation) < 0.9
-    assert "so it can't pass the last test" in out
+    assert "so it can't pass the last test" not in out
     model = glr_keras.load(small_run).recognizer
     weights = sum(len(variables) for _, variables in randomization_stages(model))
     assert weights == len(model.weights)

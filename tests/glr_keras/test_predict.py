@@ -74,6 +74,16 @@ def test_csv_has_a_row_per_photo_in_order(predict, small_export, album):
     assert err.endswith("2 of 5 photos could not be read.\n")
 
 
+def test_scores_are_averaged_over_a_photo_and_its_mirror_image(predict, small_run, album):
+    photo = album / "a.jpg"
+    _, out, _ = predict(small_run, photo, "--tta", "flip", "--format", "csv", "--top", 1)
+    score = float(next(csv.DictReader(io.StringIO(out)))["score_1"])
+    averaged = glr_keras.load(small_run, tta="flip").predict(photo, top=1)
+    assert score == pytest.approx(averaged.scores[0], abs=1e-5)
+    plain = glr_keras.load(small_run).predict(photo, top=1)
+    assert score != pytest.approx(plain.scores[0], abs=1e-4)
+
+
 def test_jsonl_and_maps(predict, small_run, album, tmp_path):
     maps = tmp_path / "maps"
     code, out, _ = predict(small_run, album, "--format", "jsonl", "--top", 3, "--maps", maps)

@@ -17,6 +17,7 @@ PLAIN = {
     "framing": "center",
     "plain_view": False,
     "attention_kernel": 3,
+    "attention_map": "class-agnostic",
 }
 
 

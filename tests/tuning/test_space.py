@@ -122,6 +122,8 @@ def test_a_conditional_one_is_active_only_where_it_matters(parent, value, child,
 def test_a_setting_of_some_heads_is_active_with_these_only(name):
     with_it = {head for head in TRAINED if name in HEADS[head].settings_of_config}
     parent, matters = NEEDS.get(name, (None, None))
+    if parent in NEEDS:  # a setting that a setting of this head makes active
+        parent, matters = NEEDS[parent]
     if with_it != set(TRAINED):
         assert parent == "head"
         assert {head for head in TRAINED if matters(head)} == with_it

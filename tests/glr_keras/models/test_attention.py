@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from glr_keras.models.abn import ABN
 from glr_keras.models.attention import explain, grad_cam
+from glr_keras.models.landmark_maps import is_of_a_landmark
 from glr_keras.models.plain_heads import DropoutHead
 from glr_keras.models.recognizer import Recognizer
 
@@ -119,3 +120,72 @@ def test_explain_returns_grad_cam_for_a_head_without_attention():
     assert (type(maps), maps.shape, maps.dtype) == (np.ndarray, (5, 2, 3), np.float32)
     np.testing.assert_array_equal(maps, expected)
     check_probabilities(probabilities, recognizer)
+
+
+def abn(kind):
+    head = ABN(3, attention_channels=5, head_units=(8,), attention_map=kind)
+    head.build((None, 2, 3, CHANNELS))
+    random = np.random.default_rng(3)
+    head.set_weights([random.uniform(0.1, 1, one.shape) for one in head.get_weights()])
+    return head
+
+
+def sigmoid_of_batch_norm(values, normalization):
+    mean, variance = (np.asarray(one) for one in normalization.non_trainable_variables)
+    scaled = (values - mean) / np.sqrt(variance + normalization.epsilon)
+    return 1 / (1 + np.exp(-(scaled * np.asarray(normalization.gamma) + normalization.beta)))
+
+
+def test_a_class_specific_map_weighs_the_class_maps_by_the_attention_branch_s_probabilities():
+    head = abn("class-specific")
+    outputs, class_maps = head.explain(features()), np.asarray(head.class_maps(features()))
+    np.testing.assert_allclose(outputs["attention"], class_maps.mean((1, 2)), rtol=1e-5)
+    weights = np.asarray(keras.ops.softmax(outputs["attention"]))
+    evidence = (weights[:, None, None] * class_maps).sum(-1, keepdims=True)
+    expected = sigmoid_of_batch_norm(evidence, head.map.layers[0])
+    np.testing.assert_allclose(outputs["attention_map"], expected, rtol=1e-4)
+
+
+def test_a_class_specific_map_of_given_landmarks_is_made_of_theirs_alone():
+    head, labels = abn("class-specific"), np.array([0, 1, 2, 2, 0])
+    found = head.explain(features(), labels)["attention_map"]
+    class_maps = np.asarray(head.class_maps(features()))
+    evidence = np.stack([one[..., [label]] for one, label in zip(class_maps, labels, strict=True)])
+    expected = sigmoid_of_batch_norm(evidence, head.map.layers[0])
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_a_class_agnostic_map_is_the_papers_convolution_for_whatever_landmark():
+    head = abn("class-agnostic")
+    convolution, normalization, _ = head.map.layers
+    activations = np.asarray(head.activations(features()))
+    kernel, bias = convolution.get_weights()
+    expected = sigmoid_of_batch_norm(activations @ kernel[0, 0] + bias, normalization)
+    for labels in (None, np.zeros(5, int)):
+        found = head.explain(features(), labels)["attention_map"]
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_the_prediction_is_not_trained_for_the_sake_of_the_map():
+    head = abn("class-specific")
+    head.map.layers[0].momentum = 1.0  # so that a step leaves the statistics alone
+    with tf.GradientTape() as tape:
+        outputs = head.explain(features())
+        score = tf.reduce_sum(outputs["attention_map"])
+    bias = head.scores.layers[0].bias.value
+    # A shift of all class maps shifts the evidence by its weighted mean: the weights add up to 1.
+    slope = tape.gradient(score, bias)
+    weights = np.asarray(keras.ops.softmax(outputs["attention"]))
+    maps = np.asarray(outputs["attention_map"])[..., 0]
+    normalization = head.map.layers[0]
+    factor = np.asarray(normalization.gamma) / np.sqrt(
+        np.asarray(normalization.moving_variance) + normalization.epsilon
+    )
+    expected = np.einsum("bhw,bk->k", maps * (1 - maps) * factor, weights)
+    np.testing.assert_allclose(slope, expected, rtol=1e-3)
+
+
+def test_which_maps_differ_between_landmarks():
+    assert is_of_a_landmark(abn("class-specific"), "attention")
+    assert not is_of_a_landmark(abn("class-agnostic"), "attention")
+    assert is_of_a_landmark(abn("class-agnostic"), "class")

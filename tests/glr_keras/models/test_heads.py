@@ -336,9 +336,10 @@ def test_the_map_starts_as_the_mean_of_the_landmarks_activations():
 
 def test_a_head_that_was_saved_without_an_answer_answers_as_it_did():
     config = head_of(head="abn").get_config()
-    del config["answer"], config["attention_start"]
+    del config["answer"], config["attention_start"], config["attention_map"]
     head = ABN.from_config(config)
     assert (head.answer, head.settings["attention_start"]) == ("perception", "random")
+    assert head.settings["attention_map"] == "class-agnostic"
 
 
 def test_accuracy_and_top5_count_photos():
@@ -406,6 +407,7 @@ def test_build_head_hands_every_setting_on(name, kind, attention_channels):
     if attention_channels:
         expected["attention_channels"] = attention_channels
         expected |= {"attention_kernel": 3, "attention_start": "constant", "answer": "combined"}
+        expected |= {"attention_map": "class-agnostic"}
     assert head.settings == expected
     again = kind.from_config(json.loads(json.dumps(head.get_config())))
     assert again.settings == expected

@@ -158,6 +158,7 @@ def _fit_and_ask(model, source, config, mistakes):
     """
     model.output_weights = {"attention": config.alpha, "perception": config.beta}
     compile_model(model, config, source.steps_per_epoch)
+    model.optimizer.build(model.trainable_variables)
     history = model.fit(
         source.train_batches(0),
         shuffle=False,

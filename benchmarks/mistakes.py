@@ -131,6 +131,8 @@ class Trainings:
         result["seconds"] = round(time.monotonic() - started)
         self.out.mkdir(parents=True, exist_ok=True)
         write_atomically(path, json.dumps(result))
+        shown = ", ".join(f"{branch} {_accuracies([result], branch)}" for branch in BRANCHES)
+        print(f"{shown} % of validation / test photos; {result['seconds']} s", flush=True)
         return result
 
     def _settings(self, config):
@@ -167,10 +169,7 @@ def table(found, is_live):
     for row, results in found.items():
         cells = [_describe(row, is_live)]
         for branch in BRANCHES:
-            shown = [
-                np.mean([_accuracy(one, branch, split) for one in results]) for split in SPLITS
-            ]
-            cells.append(" / ".join(f"{value:.1f}" for value in shown))
+            cells.append(_accuracies(results, branch))
         for branch in ("perception", "both"):
             points, half_width = cost(found["0"], results, branch)
             cells.append(f"{points:.1f} ± {half_width:.1f}" if ROWS[row] else "")
@@ -223,12 +222,10 @@ def _variance_of_mean(values):
     return values.var(ddof=1) / len(values) if len(values) > 1 else 0.0
 
 
-def _mean_accuracy(results, branch, split):
-    return f"{np.mean([_accuracy(one, branch, split) for one in results]):.1f}"
-
-
-def _accuracy(result, branch, split):
-    return 100 * np.mean(result["correct"][branch][split])
+def _accuracies(results, branch):
+    """Returns the accuracy of validation and of test photos in %, as text."""
+    each = [[np.mean(one["correct"][branch][split]) for split in SPLITS] for one in results]
+    return " / ".join(f"{100 * accuracy:.1f}" for accuracy in np.mean(each, axis=0))
 
 
 if __name__ == "__main__":

@@ -39,8 +39,9 @@ class MistakenABN(ABN):
             "attention": self.scores(activations),
             "perception": self.perceive(normalized * weights, training=training),
         }
-        if 1 in self.mistakes:  # the loss takes these for logits
-            outputs = {name: ops.softmax(logits) for name, logits in outputs.items()}
+        if 1 in self.mistakes:
+            # The loss takes these for logits. From ops.softmax Keras would take its input instead.
+            outputs = {name: ops.exp(ops.log_softmax(one)) for name, one in outputs.items()}
         return {**outputs, "attention_map": attention_map}
 
 

@@ -55,6 +55,19 @@ def test_mistake_1_gives_probabilities_to_the_loss(config, features):
         np.testing.assert_allclose(mistaken(features)[branch], ops.softmax(logits), rtol=1e-6)
 
 
+def test_mistake_1_has_softmax_twice_in_training(config, features):
+    _, mistaken = heads(config, 1)
+    compile_model(mistaken, config, steps_per_epoch=1)
+    labels = np.array([1, 2])
+    loss = mistaken.test_on_batch(features, dict.fromkeys(mistaken.branches, labels))[0]
+    expected = 0
+    for branch, weight in (("attention", 0.25), ("perception", 1.0)):
+        each = np.asarray(mistaken(features)[branch])
+        chosen = each[[0, 1], labels]
+        expected += weight * (np.log(np.exp(each).sum(1)) - chosen).mean()
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+
+
 def test_mistake_2_has_one_loss_of_the_weighted_sum(config):
     _, mistaken = heads(config, 2)
     mistaken.output_weights = {"attention": 0.25, "perception": 1.0}

@@ -14,7 +14,7 @@ from glr_keras.training.batches import LivePhotos, StoredFeatures
 
 
 class MistakenABN(ABN):
-    """An ABN, and those of the mistakes 1 to 4 that `mistakes` names.
+    """The report's ABN, with those of the mistakes 1 to 4 that `mistakes` names.
 
     Args:
         mistakes: Set of ints, numbers of docs/results.md.
@@ -30,7 +30,7 @@ class MistakenABN(ABN):
             self.scores = _flat_scores(self.num_landmarks, input_shape[1:3])
         super().build(input_shape)
 
-    def explain(self, features, training=False):
+    def explain(self, features, labels=None, training=False):
         normalized = self.normalization(features, training=training)
         activations = self.activations(normalized, training=training)
         attention_map = self.map(activations, training=training)

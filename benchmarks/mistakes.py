@@ -84,8 +84,8 @@ def parse_arguments():
     parser.add_argument("--live", action="store_true", help="in mistake 5, all weights learn")
     parser.add_argument("--backbone", default="vgg16", choices=BACKBONES)
     parser.add_argument("--weights", default="imagenet")
-    for name in ("image-size", "attention-channels", "epochs"):
-        parser.add_argument(f"--{name}", type=int, help="default: the report's")
+    for flag in ("--image-size", "--attention-channels", "--epochs"):
+        parser.add_argument(flag, type=int, help="default: the report's")
     parser.add_argument("--head-units", type=int, nargs="*", help="default: the report's")
     parser.add_argument("--views", type=int, default=0, help="default: one per epoch")
     args = parser.parse_args()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from glr_keras.config import read_json
 from glr_keras.exporting.folders import DESCRIPTION, check_new_folder
+from glr_keras.exporting.versions import check_out, delete_version, publish, unfinished_version
 from glr_keras.inference.model_dir import NO_TTA, TTA, TTA_HELP, check_run, find_saved_model
-from glr_keras.inference.versions import check_out, delete_version, publish, unfinished_version
 from tfrecords.common.console import UserError, run_command, start_tensorflow, stderr_held_back
 from tfrecords.common.files import show_bytes
 from tfrecords.common.flags import proper_fraction
@@ -140,9 +140,9 @@ def export(
     """
     from glr_keras.calibration.rejector import load_rejector
     from glr_keras.exporting.model_card import write_model_card
+    from glr_keras.exporting.verification import verify_export
     from glr_keras.inference.loading import load_recognizer, short_side_of
     from glr_keras.inference.saved_model import describe, hash_files, write_export
-    from glr_keras.inference.verification import verify_export
 
     with unfinished_version(out) as folder:
         recognizer = load_recognizer(run)

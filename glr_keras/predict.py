@@ -11,14 +11,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from glr_keras.inference.answers import AnswerWriter
-from glr_keras.inference.batching import predict_batches
-from glr_keras.inference.locations import locations_of
 from glr_keras.inference.model_dir import NO_TTA, TTA, TTA_HELP, check_model
 from glr_keras.inference.photo_inputs import check_sources, photo_paths
-from glr_keras.inference.rows import FORMATS
-from glr_keras.inference.sidecars import STYLES
-from glr_keras.inference.watching import new_files
+from glr_keras.predicting.answers import AnswerWriter
+from glr_keras.predicting.batching import predict_batches
+from glr_keras.predicting.locations import locations_of
+from glr_keras.predicting.rows import FORMATS
+from glr_keras.predicting.sidecars import STYLES
+from glr_keras.predicting.watching import new_files
 from tfrecords.common.console import UserError, print_any_path, run_command, start_tensorflow
 from tfrecords.common.files import make_empty_folder
 from tfrecords.common.flags import proper_fraction
@@ -134,8 +134,8 @@ def parse_arguments(argv=None) -> argparse.Namespace:
 
 def predict(model, paths: Iterable[str], writer: AnswerWriter, args: argparse.Namespace) -> None:
     """Writes the answer for each photo as batches are done."""
-    from glr_keras.inference.crops import RESOLUTION
-    from glr_keras.inference.videos import with_frames
+    from glr_keras.predicting.crops import RESOLUTION
+    from glr_keras.predicting.videos import with_frames
 
     short_side = model.short_side * (RESOLUTION if args.multi_crop else 1)
     photos = with_frames(paths, args.every, short_side)
@@ -150,8 +150,8 @@ def predict(model, paths: Iterable[str], writer: AnswerWriter, args: argparse.Na
 
 def batch_predictor(model, top: int, args: argparse.Namespace) -> Callable[[list], list]:
     """Returns the function from a batch of paths and frames to their outcomes."""
-    from glr_keras.inference.crops import best_crops
-    from glr_keras.inference.videos import Frame
+    from glr_keras.predicting.crops import best_crops
+    from glr_keras.predicting.videos import Frame
 
     def ask(photos):
         return (model.try_explain if args.maps else model.try_predict)(photos, top)

@@ -24,11 +24,11 @@ LAYERS = {
     "glr_keras": [
         ["config", "saliency"],
         ["data", "models"],
-        ["features", "runs"],
+        ["features", "runs", "decoding"],
         ["calibration"],
         ["reporting"],
         ["training", "inference"],
-        ["explaining", "evaluation", "exporting"],
+        ["predicting", "explaining", "evaluation", "exporting"],
         ["serving"],
         ["fit", "evaluate", "predict", "explain", "report", "export", "app"],
         ["add"],

@@ -8,9 +8,9 @@ import tensorflow as tf
 from glr_keras.calibration.evidence import Evidence
 from glr_keras.calibration.rejector import Rejector
 from glr_keras.data.views import eval_view
-from glr_keras.inference.decoding import view_decoder
+from glr_keras.decoding.decoder import view_decoder
+from glr_keras.decoding.resampling import shrink
 from glr_keras.inference.model_dir import NO_TTA
-from glr_keras.inference.resampling import shrink
 from glr_keras.inference.tta import outputs_of_views
 from glr_keras.models.answer import answer_log_probabilities
 from glr_keras.models.recognizer import Recognizer

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from glr_keras.calibration.conformal import is_accepted
 from glr_keras.calibration.rejector import Rejector, load_rejector, no_rejector
-from glr_keras.inference.decoding import view_decoder
+from glr_keras.decoding.decoder import view_decoder
 from glr_keras.inference.endpoints import build_endpoints
 from glr_keras.inference.loading import load_recognizer, short_side_of
 from glr_keras.inference.model_dir import NO_TTA, TTA, check_model, find_saved_model

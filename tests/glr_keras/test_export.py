@@ -15,8 +15,8 @@ from paths import PYTHONPATH
 import glr_keras
 from glr_keras.data.records import open_records
 from glr_keras.export import export
+from glr_keras.exporting.verification import read_test_photos
 from glr_keras.inference.saved_model import open_export
-from glr_keras.inference.verification import read_test_photos
 from tfrecords.common.console import UserError
 
 
@@ -161,7 +161,8 @@ KILLED = """
 import os, signal, sys
 import tensorflow as tf
 from glr_keras import export
-from glr_keras.inference import saved_model, verification
+from glr_keras.exporting import verification
+from glr_keras.inference import saved_model
 
 def kill(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)

@@ -15,8 +15,8 @@ from PIL import Image
 
 import glr_keras
 from glr_keras import predict as command
-from glr_keras.inference import watching
-from glr_keras.inference.batching import IN_FLIGHT, predict_batches
+from glr_keras.predicting import watching
+from glr_keras.predicting.batching import IN_FLIGHT, predict_batches
 from tfrecords.common.console import UserError
 
 

@@ -96,7 +96,7 @@ def build_decoder():
 def export_decoder():
     import tensorflow as tf
 
-    from glr_keras.inference.decoding import view_decoder
+    from glr_keras.decoding.decoder import view_decoder
 
     graph = view_decoder(32, 64, "whole")
     outcomes = Counter()

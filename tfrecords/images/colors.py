@@ -75,7 +75,7 @@ def is_srgb(profile: bytes) -> bool:
     """Whether a colour profile (ICC) is one of the many that describe sRGB.
 
     Its three primaries and the curves of its three channels are compared with sRGB's. An export
-    applies the same test in `glr_keras.inference.file_metadata`.
+    applies the same test in `glr_keras.decoding.file_metadata`.
 
     Reference:
     - [ICC.1:2022](https://www.color.org/specification/ICC.1-2022-05.pdf), 8.4, 10.6, 10.18, 10.31

@@ -8,7 +8,7 @@ from photo_files import encode
 from PIL import Image
 
 from glr_keras.data.views import eval_view
-from glr_keras.inference.decoding import view_decoder
+from glr_keras.decoding.decoder import view_decoder
 from glr_keras.inference.endpoints import build_endpoints
 from glr_keras.models.abn import ABN
 from glr_keras.models.attention import explain

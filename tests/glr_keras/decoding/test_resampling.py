@@ -6,7 +6,7 @@ import tensorflow as tf
 from photo_files import grain
 from PIL import Image
 
-from glr_keras.inference.resampling import _reduce, shrink
+from glr_keras.decoding.resampling import _reduce, shrink
 from tfrecords.images.decode import convert_photo
 
 SHRINK = tf.function(

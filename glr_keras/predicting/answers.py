@@ -3,12 +3,15 @@
 import argparse
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
-from glr_keras.inference.locations import Location
-from glr_keras.inference.map_files import draw_map
-from glr_keras.inference.rows import start_rows
-from glr_keras.inference.sidecars import write_sidecar
-from glr_keras.inference.videos import BestFrames, Frame
+from PIL import Image
+
+from glr_keras.predicting.locations import Location
+from glr_keras.predicting.rows import start_rows
+from glr_keras.predicting.sidecars import write_sidecar
+from glr_keras.predicting.videos import BestFrames, Frame
+from tfrecords.common.types import one_line
 
 
 class AnswerWriter:
@@ -45,7 +48,7 @@ class AnswerWriter:
         self.failed += not is_read
         drawn = ""
         if is_read and self._args.maps:
-            drawn = draw_map(outcome, str(photo), self.photos, self._args.maps)
+            drawn = _draw_map(outcome, str(photo), self.photos, self._args.maps)
         self._write_row(str(photo), outcome, drawn)
         if not is_read:
             return
@@ -68,3 +71,17 @@ class AnswerWriter:
         if self.unwritten:
             nouns = "sidecar was" if self.unwritten == 1 else "sidecars were"
             print(f"{self.unwritten:,} {nouns} not written.", file=sys.stderr)
+
+
+def _draw_map(explanation, path, number, folder):
+    """Draws where the model looked; returns the path of the PNG."""
+    from glr_keras.reporting.figures import overlay_heatmap  # matplotlib takes a second to import
+
+    picture = overlay_heatmap(explanation.view, explanation.attention_map)
+    # A name takes 255 bytes, whatever its script.
+    stem = one_line(Path(path).stem).replace("/", "_").encode()[:200].decode(errors="ignore")
+    target = folder / f"{number:06d}-{stem}.png"
+    temporary = target.with_suffix(".tmp")
+    Image.fromarray(picture.round().astype("uint8")).save(temporary, "PNG")
+    temporary.replace(target)
+    return str(target)

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from glr_keras.inference.videos import BestFrames, Frame, with_frames
+from glr_keras.predicting.videos import BestFrames, Frame, with_frames
 
 
 def write_video(path, seconds=4, rate=5):

@@ -6,7 +6,7 @@ The same rules as in `tfrecords.images`, where Pillow reads them.
 import numpy as np
 import tensorflow as tf
 
-from glr_keras.inference.file_bytes import FileBytes
+from glr_keras.decoding.file_bytes import FileBytes
 from tfrecords.images.colors import (
     CURVE_TOLERANCE,
     CURVES,

@@ -10,8 +10,8 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
 from pathlib import Path
 
-from glr_keras.inference.locations import Location
-from glr_keras.inference.rows import landmark_row
+from glr_keras.predicting.locations import Location
+from glr_keras.predicting.rows import landmark_row
 from tfrecords.common.files import write_atomically
 from tfrecords.common.types import one_line
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from glr_keras.inference.crops import best_crops, crops_of
 from glr_keras.inference.landmark_model import Prediction
+from glr_keras.predicting.crops import best_crops, crops_of
 
 
 @pytest.mark.parametrize("framing", ["whole", "center"])

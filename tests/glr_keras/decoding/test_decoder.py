@@ -7,7 +7,7 @@ from photo_files import encode, exif_segment, insert, insert_chunk, picture, tif
 from PIL import Image, ImageOps
 
 from glr_keras.data.views import CENTER_FRACTION, _resample, eval_view
-from glr_keras.inference.decoding import turn_upright, view_decoder
+from glr_keras.decoding.decoder import turn_upright, view_decoder
 from tfrecords.images.convert import prepare_photo
 from tfrecords.images.decode import decode_photo
 

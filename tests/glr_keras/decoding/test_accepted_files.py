@@ -23,9 +23,9 @@ from photo_files import (
 )
 from PIL import ImageCms, JpegImagePlugin
 
-from glr_keras.inference.accepted_files import inspect
-from glr_keras.inference.file_bytes import FileBytes
-from glr_keras.inference.file_metadata import is_srgb
+from glr_keras.decoding.accepted_files import inspect
+from glr_keras.decoding.file_bytes import FileBytes
+from glr_keras.decoding.file_metadata import is_srgb
 from tfrecords.images import colors
 from tfrecords.images.orientation import orientation_of
 

@@ -10,8 +10,8 @@ from functools import lru_cache, partial
 import tensorflow as tf
 
 from glr_keras.data.views import eval_view
-from glr_keras.inference.accepted_files import inspect
-from glr_keras.inference.resampling import shrink
+from glr_keras.decoding.accepted_files import inspect
+from glr_keras.decoding.resampling import shrink
 
 SCALES = (1, 2, 4, 8)  # by which libjpeg shrinks a photo while it decodes
 
@@ -40,7 +40,7 @@ def decode_views(
 
     Args:
         image_bytes: string Tensor `(batch,)`: JPEG, PNG, WebP, BMP, or GIF (the first frame), of a
-            kind that `glr_keras.inference.accepted_files` accepts.
+            kind that `glr_keras.decoding.accepted_files` accepts.
         image_size: Int, side of a view in pixels.
         short_side: Int, pixels; of the records that the model has learned from.
         framing: "whole" or "center", see `data.views.eval_view`.
@@ -71,7 +71,7 @@ def decode_view(contents: tf.Tensor, image_size: int, short_side: int, framing: 
 
     Raises:
         tf.errors.InvalidArgumentError: at run time, where it does not decode, or is of a kind that
-            TensorFlow decodes otherwise than the build: see `glr_keras.inference.accepted_files`.
+            TensorFlow decodes otherwise than the build: see `glr_keras.decoding.accepted_files`.
     """
     is_accepted, orientation, is_jpeg = inspect(contents)
     check = tf.debugging.Assert(is_accepted, ["a file that TensorFlow would decode otherwise"])

@@ -8,8 +8,8 @@ beyond its memory. An export has no other decoder, so it refuses these; `glr_ker
 import numpy as np
 import tensorflow as tf
 
-from glr_keras.inference.file_bytes import FileBytes, starts_with
-from glr_keras.inference.file_metadata import (
+from glr_keras.decoding.file_bytes import FileBytes, starts_with
+from glr_keras.decoding.file_metadata import (
     BROKEN,
     NOT_STORED,
     UNKNOWN,

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from paths import PYTHONPATH
 
-from glr_keras.inference import versions
-from glr_keras.inference.versions import check_out, delete_version, publish, unfinished_version
+from glr_keras.exporting import versions
+from glr_keras.exporting.versions import check_out, delete_version, publish, unfinished_version
 from tfrecords.common.console import UserError
 
 
@@ -123,7 +123,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from glr_keras.inference import versions
+from glr_keras.exporting import versions
 
 def kill(*_):
     os.kill(os.getpid(), signal.SIGKILL)

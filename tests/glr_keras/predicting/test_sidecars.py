@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from glr_keras.inference.landmark_model import Prediction
-from glr_keras.inference.locations import Location, locations_of
-from glr_keras.inference.sidecars import write_sidecar
+from glr_keras.predicting.locations import Location, locations_of
+from glr_keras.predicting.sidecars import write_sidecar
 from tfrecords.common.console import UserError
 
 ANSWER = Prediction(["Schloß <A&B>", "other"], np.float32([0.75, 0.25]), np.float32([0.25, 0.75]))

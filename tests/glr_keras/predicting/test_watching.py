@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from glr_keras.inference.watching import new_files
+from glr_keras.predicting.watching import new_files
 from tfrecords.common.console import UserError
 
 

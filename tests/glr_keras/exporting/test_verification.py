@@ -6,9 +6,9 @@ import pytest
 
 from glr_keras.data.records import open_records
 from glr_keras.export import check_tolerance
+from glr_keras.exporting.verification import VerificationReport, verify_export
 from glr_keras.inference.loading import load_recognizer
 from glr_keras.inference.saved_model import describe, write_export
-from glr_keras.inference.verification import VerificationReport, verify_export
 from tfrecords.common.console import UserError
 
 

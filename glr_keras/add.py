@@ -2,9 +2,7 @@
 
 import argparse
 import dataclasses
-import json
 import re
-import shlex
 import sys
 import time
 from pathlib import Path
@@ -13,7 +11,7 @@ from glr_keras.config import FitConfig, read_json
 from glr_keras.data.manifest import fingerprint, read_manifest
 from glr_keras.fit import print_result, read_complete
 from glr_keras.runs.run_dir import RunDir
-from tfrecords.common.console import UserError, run_command, start_tensorflow
+from tfrecords.common.console import UserError, command_line, run_command, start_tensorflow
 
 
 def main() -> None:
@@ -109,7 +107,7 @@ def check_base(run_dir: Path, base: FitConfig, data_dir: Path) -> None:
         raise UserError(
             f"{run_dir} was fine-tuned from {base.finetune_from}. Add the photos to that run, then "
             "fine-tune the new one: "
-            + shlex.join(["python", "-m", "glr_keras.add", base.finetune_from, "--photos", "DIR"])
+            + command_line("glr_keras.add", base.finetune_from, "--photos", "DIR")
         )
     manifest = read_manifest(data_dir)
     if manifest is None:
@@ -117,15 +115,12 @@ def check_base(run_dir: Path, base: FitConfig, data_dir: Path) -> None:
             f"No landmark records in {data_dir}, where those of {run_dir} were. Name the folder "
             "that they are in with --data-dir."
         )
-    environment = RunDir(run_dir).environment
-    if not environment.exists():
-        return
-    trained_on = json.loads(environment.read_text(encoding="utf-8")).get("records")
-    if trained_on != fingerprint(manifest):
+    environment = RunDir(run_dir).read_environment()
+    if environment and environment.get("records") != fingerprint(manifest):
         raise UserError(
             f"The records in {data_dir} are not those that {run_dir} was trained on. Name these "
             "with --data-dir, or train on the others first: "
-            + shlex.join(["python", "-m", "glr_keras.fit", "--data-dir", str(data_dir)])
+            + command_line("glr_keras.fit", "--data-dir", data_dir)
         )
 
 
@@ -149,5 +144,5 @@ def next_name(path: Path) -> Path:
 
 
 if __name__ == "__main__":
-    command = shlex.join(["python", "-m", "glr_keras.add", *sys.argv[1:]])
+    command = command_line("glr_keras.add", *sys.argv[1:])
     run_command(main, after_interrupt=f"It resumes where it stopped with: {command}")

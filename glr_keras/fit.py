@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import shlex
 import sys
 import time
 from pathlib import Path
@@ -19,7 +18,7 @@ from glr_keras.config import (
 )
 from glr_keras.data.manifest import fingerprint, is_demo, read_manifest
 from glr_keras.runs.run_dir import RunDir
-from tfrecords.common.console import UserError, run_command, start_tensorflow
+from tfrecords.common.console import UserError, command_line, run_command, start_tensorflow
 
 DEMO_DATA = Path("data/demo")
 
@@ -169,5 +168,5 @@ def _show(value):
 
 
 if __name__ == "__main__":
-    command = shlex.join(["python", "-m", "glr_keras.fit", *sys.argv[1:]])
+    command = command_line("glr_keras.fit", *sys.argv[1:])
     run_command(main, after_interrupt=f"It resumes where it stopped with: {command}")

@@ -104,10 +104,9 @@ def _open_records(run, data_dir):
             f"No photos are shown, because the run's records can't be read: {error} If "
             "they were moved, name their folder with --data-dir."
         ]
-    if run.environment.exists():
-        environment = json.loads(run.environment.read_text(encoding="utf-8"))
-        if environment.get("records") != records.fingerprint:
-            return None, [f"No photos are shown: {data_dir} holds other records than the run's."]
+    environment = run.read_environment()
+    if environment and environment.get("records") != records.fingerprint:
+        return None, [f"No photos are shown: {data_dir} holds other records than the run's."]
     return records, []
 
 

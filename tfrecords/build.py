@@ -4,7 +4,7 @@ import shlex
 import shutil
 from collections import Counter
 
-from tfrecords.common.console import UserError, run_command
+from tfrecords.common.console import UserError, command_line, run_command
 from tfrecords.common.files import rename_durably
 from tfrecords.common.types import Skipped
 from tfrecords.download.options import FetchOptions
@@ -32,7 +32,7 @@ from tfrecords.splitting.assignment import assign_photos
 def main() -> None:
     options = parse_options()
     build(options)
-    print(f"Next: python -m glr_keras.fit --data-dir {shlex.quote(str(options.out))}")
+    print(f"Next: {command_line('glr_keras.fit', '--data-dir', options.out)}")
 
 
 def build(options: BuildOptions) -> None:

@@ -1,8 +1,6 @@
 """How sure a result is: the best trained again with other seeds; the alpha-beta grid's answer."""
 
-import csv
 import dataclasses
-import io
 import json
 import math
 from collections.abc import Sequence
@@ -15,7 +13,7 @@ from glr_keras import config as config_file
 from glr_keras.runs.intervals import CONFIDENCE
 from glr_keras.training.divergence import DivergedError
 from glr_keras.training.train import train
-from tfrecords.common.files import rename_durably, write_atomically
+from tfrecords.common.files import rename_durably, write_csv
 from tuning.plan import SearchPlan
 from tuning.store import SearchDir, TrialDir
 from tuning.trial import StoredPhotos, build_trial_model, train_head
@@ -136,20 +134,13 @@ def _train_again(search, plan, photos, trial, seed):
 
 
 def _write_table(search, plan, found, seeds):
-    out = io.StringIO()
-    columns = ["trial", "mean", "standard_deviation", *(f"seed_{seed}" for seed in seeds)]
-    writer = csv.DictWriter(out, [*columns, *plan.names], lineterminator="\n", restval="")
-    writer.writeheader()
+    header = ["trial", "mean", "standard_deviation", *(f"seed_{seed}" for seed in seeds)]
+    rows = []
     for one in found:
-        row = {
-            "trial": one.trial.trial_id,
-            "mean": one.mean,
-            "standard_deviation": one.standard_deviation,
-        }
-        row |= {f"seed_{seed}": score for seed, score in zip(seeds, one.scores, strict=True)}
-        row |= {name: show_value(value) for name, value in one.trial.values.items()}
-        writer.writerow(row)
-    write_atomically(search.path / "confirm.csv", out.getvalue())
+        values = {name: show_value(value) for name, value in one.trial.values.items()}
+        shown = [values.get(name, "") for name in plan.names]
+        rows.append([one.trial.trial_id, one.mean, one.standard_deviation, *one.scores, *shown])
+    write_csv(search.path / "confirm.csv", [*header, *plan.names], rows)
 
 
 def _test_winner(search, trial):

@@ -16,6 +16,7 @@ from glr_keras.features.extraction import feature_views
 from glr_keras.models.backbones import hash_weights
 from glr_keras.models.precision import choose_precision
 from glr_keras.training.train import load_networks
+from tfrecords.common.console import command_line
 from tfrecords.common.files import write_atomically
 from tuning.analysis import GRID, alpha_effects, confirm_best, print_effects
 from tuning.chief import OracleServer, chief_expected, wait_for_chief
@@ -253,7 +254,7 @@ def print_result(search: SearchDir, plan: SearchPlan, trials: Sequence[Trial], b
         f"\nBest of {completed} trials: {best.trial_id}, {plan.objective} {best.score:.4f}. "
         f"A trial took {total / completed:.1f} s: {fractions}."
     )
-    fit = ["python", "-m", "glr_keras.fit", "--config", str(search.best_config)]
+    config = ("--config", search.best_config, "--data-dir", plan.base.data_dir)
     print(f"All trials: {search.table}; figures: {search.path / 'figures'}")
-    print(f"Train it: {shlex.join([*fit, '--data-dir', plan.base.data_dir])}")
+    print(f"Train it: {command_line('glr_keras.fit', *config)}")
     print(f"Curves of all: {shlex.join(['tensorboard', '--logdir', str(search.logs)])}")

@@ -3,13 +3,12 @@
 import argparse
 import dataclasses
 import os
-import shlex
 import sys
 from pathlib import Path
 
 from glr_keras.config import OBJECTIVE, FitConfig, add_flags, from_flags, new_config, read_json
 from glr_keras.fit import DEMO_DATA, build_demo, names_demo
-from tfrecords.common.console import UserError, run_command, start_tensorflow
+from tfrecords.common.console import UserError, command_line, run_command, start_tensorflow
 from tuning.choice import choose_space
 from tuning.plan import SearchPlan, check_hyperband
 from tuning.space import DEFAULT, DIMENSIONS, UNTRAINED, alpha_beta_grid
@@ -155,11 +154,8 @@ def check_records(data_dir: Path) -> None:
         UserError: they are not.
     """
     if not (data_dir / "manifest.json").exists():
-        out = shlex.quote(str(data_dir))
-        raise UserError(
-            f"No landmark records in {data_dir}. Build them first with: "
-            f"python -m tfrecords.build --photos PHOTOS --out {out}"
-        )
+        build = command_line("tfrecords.build", "--photos", "PHOTOS", "--out", data_dir)
+        raise UserError(f"No landmark records in {data_dir}. Build them first with: {build}")
 
 
 def check_extra() -> None:
@@ -223,5 +219,5 @@ def _run():
 
 
 if __name__ == "__main__":
-    command = shlex.join(["python", "-m", "tuning.search", *sys.argv[1:]])
+    command = command_line("tuning.search", *sys.argv[1:])
     run_command(_run, after_interrupt=f"Resume it with: {command}")

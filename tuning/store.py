@@ -9,12 +9,18 @@ from pathlib import Path
 
 from glr_keras import config as config_file
 from glr_keras.config import FitConfig
-from glr_keras.runs.run_dir import RunDir, TrainingState
+from glr_keras.runs.run_dir import Below, RunDir, TrainingState
 from tfrecords.common.console import UserError
-from tfrecords.common.files import TEMPORARY, locked, write_atomically
+from tfrecords.common.files import (
+    LOCK,
+    locked,
+    unexpected_files,
+    writable,
+    write_atomically,
+    write_json,
+)
 from tuning.plan import SearchPlan
 
-LOCK = ".lock"
 MAX_STARTS = 3  # of one trial: a process that is killed so often in it has no memory for it
 
 
@@ -24,29 +30,12 @@ class SearchDir:
 
     path: Path
 
-    @property
-    def plan(self) -> Path:
-        return self.path / "search.json"
-
-    @property
-    def trials(self) -> Path:
-        return self.path / "trials"
-
-    @property
-    def table(self) -> Path:
-        return self.path / "trials.csv"
-
-    @property
-    def best_config(self) -> Path:
-        return self.path / "best_config.json"
-
-    @property
-    def logs(self) -> Path:
-        return self.path / "logs"
-
-    @property
-    def winner(self) -> Path:
-        return self.path / "winner"
+    plan = Below("search.json")
+    trials = Below("trials")
+    table = Below("trials.csv")
+    best_config = Below("best_config.json")
+    logs = Below("logs")
+    winner = Below("winner")
 
     def trial(self, trial_id: str, parent: Path | None = None) -> "TrialDir":
         """Names the directory of a trial, as KerasTuner does."""
@@ -89,7 +78,7 @@ class SearchDir:
                 )
         elif self.path.exists() and not self.path.is_dir():
             raise UserError(f"{self.path} is a file. Name another --out: a folder.")
-        elif self.path.exists() and (others := _unexpected_files(self.path)):
+        elif others := unexpected_files(self.path):
             raise UserError(
                 f"{self.path} is not empty and holds no search ({', '.join(others[:3])}...). "
                 "Name another --out."
@@ -107,13 +96,9 @@ class SearchDir:
             f"Another process is at work in {self.path}. Wait for it to end, or name another --out."
         )
         with ExitStack() as stack:
-            try:
+            with writable(self.path, "--out"):
                 self.path.mkdir(parents=True, exist_ok=True)
                 stack.enter_context(locked(self.path / LOCK, message))
-            except OSError as error:
-                raise UserError(
-                    f"Can't write to {self.path} ({error.strerror}). Name another --out."
-                ) from error
             self.check(plan)  # again: another process may have begun a search meanwhile
             yield
 
@@ -125,10 +110,7 @@ class SearchDir:
             inputs: "records" and "backbone_weights", hashes; "precision" of the backbone.
         """
         if not self.plan.exists():
-            self.write_json(self.plan, plan.to_json() | inputs)
-
-    def write_json(self, path: Path, values: dict) -> None:
-        write_atomically(path, json.dumps(values, indent=2) + "\n")
+            write_json(self.plan, plan.to_json() | inputs)
 
 
 @dataclass(frozen=True)
@@ -142,6 +124,8 @@ class TrialDir(RunDir):
     """
 
     parent: Path | None = None
+
+    result = Below("result.json")
 
     def load_state(self) -> TrainingState:
         if self.parent is None:
@@ -159,10 +143,6 @@ class TrialDir(RunDir):
     def save_state(self, state, variables):
         """Keeps nothing but the best weights: a trial that is killed is repeated."""
 
-    @property
-    def result(self) -> Path:
-        return self.path / "result.json"
-
     def read_result(self) -> dict | None:
         """Returns what `write_result` wrote, None where the trial has not ended."""
         if not self.result.exists():
@@ -170,10 +150,10 @@ class TrialDir(RunDir):
         return json.loads(self.result.read_text(encoding="utf-8"))
 
     def write_result(self, result: dict) -> None:
-        write_atomically(self.result, json.dumps(result, indent=2) + "\n")
+        write_json(self.result, result)
 
     def write_config(self, config: FitConfig) -> None:
-        write_atomically(self.path / "config.json", config_file.to_json(config))
+        write_atomically(self.config, config_file.to_json(config))
 
     def count_start(self) -> int:
         """Counts that the trial begins; returns how often it has, this time included.
@@ -226,9 +206,3 @@ def _show(dimension):
     if dimension["values"]:
         return str(dimension["values"])
     return f"{dimension['low']:g} to {dimension['high']:g} ({dimension['sampling']})"
-
-
-def _unexpected_files(path):
-    """Names files that a search does not make before its `search.json`."""
-    names = sorted(one.name for one in path.iterdir())
-    return [name for name in names if name != LOCK and not name.startswith(TEMPORARY)]

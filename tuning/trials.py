@@ -3,16 +3,14 @@
 import bisect
 import collections
 import csv
-import io
 import json
 import math
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from glr_keras.config import FitConfig
 from tfrecords.common.console import UserError
-from tfrecords.common.files import write_atomically
+from tfrecords.common.files import write_csv
 from tuning.plan import SearchPlan
 from tuning.space import config_of, decode
 from tuning.store import SearchDir, TrialDir
@@ -116,10 +114,9 @@ class TrialTable:
             self.best is None or rank(trial, direction) < rank(self.best, direction)
         ):
             self.best = trial
-        row = _row(trial, self._plan)
-        if is_new and set(row) <= set(self._columns):
+        if is_new and set(_row(trial, self._plan)) <= set(self._columns):
             with open(self._search.table, "a", encoding="utf-8", newline="") as file:
-                file.write(self._to_csv([row]))
+                csv.writer(file, lineterminator="\n").writerow(self._cells(trial))
         else:
             self.write()
         return trial
@@ -127,13 +124,11 @@ class TrialTable:
     def write(self) -> None:
         """Writes the whole table, in the order of the starts."""
         self._columns = _columns(self.trials, self._plan)
-        rows = [_row(trial, self._plan) for trial in self.trials]
-        write_atomically(self._search.table, ",".join(self._columns) + "\n" + self._to_csv(rows))
+        write_csv(self._search.table, self._columns, map(self._cells, self.trials))
 
-    def _to_csv(self, rows):
-        out = io.StringIO()
-        csv.DictWriter(out, self._columns, lineterminator="\n", restval="").writerows(rows)
-        return out.getvalue()
+    def _cells(self, trial):
+        row = _row(trial, self._plan)
+        return [row.get(name, "") for name in self._columns]
 
 
 class CheckpointKeeper:
@@ -185,16 +180,9 @@ def _read_trial(directory: TrialDir, plan: SearchPlan) -> Trial:
         values={name: decode(name, values[name]) for name in plan.names if name in values},
         config=config,
         score=result.get("score") if status == "completed" else None,
-        history=_read_history(directory.path / "history.csv"),
+        history=directory.read_history() if directory.history.exists() else [],
         result=result,
     )
-
-
-def _read_history(path: Path):
-    if not path.exists():
-        return []
-    with open(path, newline="", encoding="utf-8") as file:
-        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
 
 
 def _columns(trials, plan):

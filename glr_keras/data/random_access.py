@@ -1,13 +1,12 @@
 """Reads any record of a split by its number, so that live training can shuffle its photos."""
 
 import itertools
-import shlex
 
 import numpy as np
 import tensorflow as tf
 
 from glr_keras.data.records import Records
-from tfrecords.common.console import UserError
+from tfrecords.common.console import UserError, command_line
 from tfrecords.records.tfrecord_io import read_record, record_offsets
 
 
@@ -49,7 +48,7 @@ class RandomAccess:
         try:
             return read(path, *arguments)
         except (ValueError, OSError) as error:
-            command = shlex.join(["python", "-m", "tfrecords.check", str(self._data_dir)])
+            command = command_line("tfrecords.check", self._data_dir)
             raise UserError(f"{error}. See what is wrong with: {command}") from error
 
 

@@ -1,7 +1,6 @@
 """Records on disk -> batches of photos: train views (augmented) and eval views, in record order."""
 
 import dataclasses
-import shlex
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +12,7 @@ import tensorflow_datasets as tfds
 from glr_keras.config import FitConfig
 from glr_keras.data.manifest import fingerprint, hash_bytes, is_demo, load_manifest
 from glr_keras.data.views import make_view
-from tfrecords.common.console import UserError
+from tfrecords.common.console import UserError, command_line
 from tfrecords.common.parallel import available_cores
 
 SPLITS = ("train", "validation", "test")
@@ -62,7 +61,7 @@ def open_records(data_dir: Path) -> Records:
         UserError: no records there, or a shard is missing, of another size or has other counts.
     """
     out = "DATA" if data_dir.exists() else data_dir  # the builder takes no folder that is in use
-    build = shlex.join(["python", "-m", "tfrecords.build", "--photos", "PHOTOS", "--out", str(out)])
+    build = command_line("tfrecords.build", "--photos", "PHOTOS", "--out", out)
     try:
         manifest = load_manifest(data_dir)
         shards = [(data_dir / shard["file"], shard["bytes"]) for shard in manifest["shards"]]
@@ -219,5 +218,5 @@ def _check_counts(manifest, info, data_dir):
         raise UserError(
             f"{data_dir} contradicts itself: manifest.json counts {counted} photos and {in_shards} "
             f"in its shards, dataset_info.json {in_info}. See what is wrong with: "
-            + shlex.join(["python", "-m", "tfrecords.check", str(data_dir)])
+            + command_line("tfrecords.check", data_dir)
         )

@@ -1,7 +1,6 @@
 """Whether maps agree between runs, and whether they depend on what a model has learned."""
 
 import argparse
-import json
 
 import keras
 import numpy as np
@@ -20,7 +19,7 @@ from glr_keras.models.landmark_maps import (
 from glr_keras.models.recognizer import Recognizer
 from glr_keras.saliency.stability import randomization_check, rank_correlations, stability
 from tfrecords.common.console import UserError
-from tfrecords.common.files import write_atomically
+from tfrecords.common.files import write_json
 
 STABILITY_COUNT = 200  # photos, if no number is asked for
 SANITY_COUNT = 16
@@ -140,5 +139,5 @@ def _features(recognizer, views):
 
 def _save(args, name, found):
     if args.out is not None:
-        write_atomically(args.out / name, json.dumps(found, indent=2) + "\n")
+        write_json(args.out / name, found)
         print(f"Numbers: {args.out / name}")

@@ -23,7 +23,7 @@ from glr_keras.runs.run_dir import RunDir
 from glr_keras.saliency.localization import box_in_view
 from glr_keras.saliency.result import Faithfulness
 from tfrecords.common.console import UserError
-from tfrecords.common.files import write_atomically
+from tfrecords.common.files import write_json
 from tfrecords.common.types import REASONS, one_line
 
 MAX_PHOTOS = 1000  # of a split, if no number is asked for; rarely are so many in time
@@ -135,6 +135,6 @@ def save(result: Faithfulness, run: RunDir, out: Path | None, split: str | None)
         figure, numbers = run.figure("faithfulness"), run.metrics
     else:
         figure, numbers = out / "faithfulness.png", out / "faithfulness.json"
-        write_atomically(numbers, json.dumps(result.as_dict(), indent=2) + "\n")
+        write_json(numbers, result.as_dict())
     draw_faithfulness(result, figure)
     print(f"Numbers: {numbers}; curves: {figure}")

@@ -1,6 +1,5 @@
 """A recogniser as LiteRT files (TensorFlow Lite), and their runtime."""
 
-import shlex
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable
@@ -11,7 +10,7 @@ import tensorflow as tf
 
 from glr_keras.exporting.portable import INPUT
 from glr_keras.models.recognizer import Recognizer
-from tfrecords.common.console import UserError, stderr_held_back
+from tfrecords.common.console import UserError, command_line, stderr_held_back
 from tfrecords.common.parallel import available_cores
 
 PRECISIONS = ("float32", "float16", "int8")
@@ -79,7 +78,7 @@ def _convert(saved_model, precision, calibration):
         if "TF Select" not in str(error) and "flex" not in str(error).lower():
             raise
         reason = str(error).strip().splitlines()[0]
-        command = shlex.join(["python", "-m", "glr_keras.export", "RUN", "--out", "DIR"])
+        command = command_line("glr_keras.export", "RUN", "--out", "DIR")
         raise UserError(
             f"LiteRT does not have all operations of this model ({reason}), and phones do not have "
             f"TensorFlow's. Export a SavedModel: {command}"

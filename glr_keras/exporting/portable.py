@@ -4,7 +4,6 @@ Neither LiteRT nor ONNX can decode or scale photos as the records are, so these 
 the program around them makes them, by the rule in the description.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from glr_keras.calibration.rejector import Rejector
 from glr_keras.data.views import CENTER_FRACTION
 from glr_keras.models.answer import answer_log_probabilities
 from glr_keras.models.recognizer import Recognizer
+from tfrecords.common.files import sha256_of
 
 FORMAT = 1  # of the description
 INPUT = "photos"
@@ -118,9 +118,3 @@ def describe_portable(
         "rejection": dict(rejection),
         "sha256": {path.name: sha256_of(path) for path in files},
     }
-
-
-def sha256_of(path: Path) -> str:
-    """Returns the SHA-256 of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -15,9 +15,8 @@ from pathlib import Path
 
 from glr_keras.inference.model_dir import is_our_export, version_number
 from tfrecords.common.console import UserError
-from tfrecords.common.files import locked, rename_durably
+from tfrecords.common.files import LOCK, locked, rename_durably, writable
 
-LOCK = ".lock"
 UNFINISHED = re.compile(r"\.export-[0-9a-f]{16}")  # not a version yet, or no longer
 
 
@@ -57,7 +56,7 @@ def unfinished_version(out: Path) -> Iterator[Path]:
     created = [folder for folder in (out, *out.parents) if not folder.exists()]
     busy = f"Another export to {out} is running. Wait for it to end, or name another --out."
     with ExitStack() as cleanup:
-        try:
+        with writable(out, "--out"):
             out.mkdir(parents=True, exist_ok=True)
             cleanup.enter_context(locked(out / LOCK, busy))
             cleanup.callback(_delete_if_unused, created)
@@ -66,10 +65,6 @@ def unfinished_version(out: Path) -> Iterator[Path]:
             cleanup.callback(_delete_unfinished, out)
             folder = _unfinished_name(out)
             folder.mkdir()
-        except OSError as error:
-            raise UserError(
-                f"Can't write to {out} ({error.strerror}). Name another --out."
-            ) from error
         yield folder
 
 

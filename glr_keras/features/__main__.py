@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import shlex
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 
 from glr_keras.features.store import lock_of
 from glr_keras.features.view_files import BLOCK
-from tfrecords.common.console import UserError, run_command
+from tfrecords.common.console import UserError, command_line, run_command
 from tfrecords.common.files import bytes_below, locked, show_bytes
 
 
@@ -40,7 +39,7 @@ def list_features(folder: Path, data: Path) -> None:
         print(f"{show_bytes(size):>10}  {views:>5}  {photos:>9}  {path.name}")
         print(f"{'':30}{_describe(path)}")
     print(f"{show_bytes(total):>10}  in {folder}")
-    print(f"Delete some with: {_command('delete', data)} NAME ...")
+    print(f"Delete some with: {command_line('glr_keras.features', 'delete', data)} NAME ...")
 
 
 def delete_features(folder: Path, data: Path, names: Sequence[str], everything: bool) -> None:
@@ -56,9 +55,8 @@ def delete_features(folder: Path, data: Path, names: Sequence[str], everything: 
     """
     stored = {path.name: path for path in _stored(folder)}
     if bool(names) == everything:
-        raise UserError(
-            f"Expected names of stored features or --all. See them with: {_command('list', data)}"
-        )
+        see = command_line("glr_keras.features", "list", data)
+        raise UserError(f"Expected names of stored features or --all. See them with: {see}")
     if unknown := [name for name in names if name not in stored]:
         raise UserError(
             f"{folder} holds no {', '.join(unknown)}; it holds: {', '.join(stored) or 'nothing'}."
@@ -90,15 +88,11 @@ def _find_features(data):
         return data / "features"
     if data.is_dir() and any(data.glob("*/*.crc32c")):
         return data
-    command = shlex.join(["python", "-m", "glr_keras.fit", "--data-dir", str(data)])
+    command = command_line("glr_keras.fit", "--data-dir", data)
     raise UserError(
         f"No stored features in {data}. Expected a folder of records that a run has used, or the "
         f"--features-dir of one; make some with: {command}"
     )
-
-
-def _command(action, data):
-    return shlex.join(["python", "-m", "glr_keras.features", action, str(data)])
 
 
 def _stored(folder):

@@ -1,6 +1,5 @@
 """Computes missing views: the frozen backbone over photos, while others are decoded and written."""
 
-import shlex
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +13,7 @@ from glr_keras.config import FitConfig
 from glr_keras.data.records import Records, view_batches
 from glr_keras.features.missing import Missing
 from glr_keras.features.view_files import BLOCK, DTYPE
-from tfrecords.common.console import UserError
+from tfrecords.common.console import UserError, command_line
 
 MAX_PENDING = 4  # blocks that wait to be written: bounds the memory
 VIEWS_AT_ONCE = 4  # that are made of a photo once it is decoded; their batches are in memory
@@ -81,7 +80,7 @@ def _batches(records, split, views, rows, config):
         found += len(batch[0])
         yield batch
     if found < len(rows):
-        command = shlex.join(["python", "-m", "tfrecords.check", str(records.data_dir)])
+        command = command_line("tfrecords.check", records.data_dir)
         raise UserError(
             f"{split}: the records end before photo {rows[-1] + 1}. See what is wrong with: "
             f"{command}"

@@ -1,6 +1,5 @@
 """Computes features: the frozen backbone over every photo and view, once."""
 
-import shlex
 import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -15,7 +14,7 @@ from glr_keras.features.computing import compute_missing
 from glr_keras.features.missing import find_missing
 from glr_keras.features.reuse import StoredElsewhere
 from glr_keras.features.store import FeatureFolder, FeatureViews
-from tfrecords.common.console import UserError
+from tfrecords.common.console import UserError, command_line
 from tfrecords.common.files import READ_ONLY, show_bytes
 
 FORMAT = 4  # of features on disk; another number is another folder
@@ -149,7 +148,7 @@ def _check_space(missing, folder):
     )
     if needed + SPARE_BYTES > free:
         data = folder.parent if (folder.parent / "manifest.json").exists() else folder
-        command = shlex.join(["python", "-m", "glr_keras.features", "list", str(data)])
+        command = command_line("glr_keras.features", "list", data)
         raise UserError(
             f"No room for the features: {account} Free some space, see what is stored with "
             f"{command}, keep fewer --views, or train with --live, which stores none."

@@ -1,7 +1,5 @@
 """The recogniser of a complete run, as it answers: in float32, on photos of the right size."""
 
-import json
-import shlex
 import sys
 from pathlib import Path
 
@@ -17,7 +15,7 @@ from glr_keras.models.backbones import hash_weights
 from glr_keras.models.recognizer import Recognizer
 from glr_keras.models.saving import read_recognizer
 from glr_keras.runs.run_dir import RunDir
-from tfrecords.common.console import UserError
+from tfrecords.common.console import UserError, command_line
 
 SHORT_SIDE = 256  # pixels; what `tfrecords.build` scales photos to by default
 
@@ -42,11 +40,11 @@ def load_recognizer(run_dir: Path) -> Recognizer:
     recognizer = read_recognizer(run.model, in_float32=True)
     expected = run.read_metrics().get("weights_sha256")  # earlier versions had none
     if expected is not None and hash_weights(recognizer) != expected:
-        command = ["python", "-m", "glr_keras.fit", "--config", str(run_dir / "config.json")]
+        train = command_line("glr_keras.fit", "--config", run_dir / "config.json")
         raise UserError(
             f"{run.model} has other weights than this run ended with (their SHA-256 is not that of "
             f"{run.metrics.name}). Copy the file of this run again, or train in another directory: "
-            f"{shlex.join(command)} --run-dir RUN"
+            f"{train} --run-dir RUN"
         )
     return recognizer
 
@@ -59,8 +57,7 @@ def short_side_of(run_dir: Path, data_dir: Path | None = None) -> int:
         data_dir: Where its records are now. Only old runs, which did not store the short side, need
             them; records that are others are not believed.
     """
-    path = run_dir / "environment.json"
-    environment = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    environment = RunDir(run_dir).read_environment()
     if "short_side" in environment:
         return environment["short_side"]
     data_dir = data_dir or Path(read_json(run_dir / "config.json").data_dir)
@@ -99,11 +96,7 @@ def stored_views(
     run_dir: Path, recognizer: Recognizer, records: Records, split: str
 ) -> FeatureViews | None:
     """Returns the features of a split that a run has stored; None if there are not all."""
-    environment = run_dir / "environment.json"
-    if not environment.exists():
-        return None
-    config = read_json(run_dir / "config.json")
-    facts = json.loads(environment.read_text(encoding="utf-8"))
+    config, facts = read_json(run_dir / "config.json"), RunDir(run_dir).read_environment()
     if config.is_live or "backbone_weights" not in facts:
         return None
     shape = recognizer.backbone.output_shape[1:]

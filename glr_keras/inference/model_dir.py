@@ -1,10 +1,9 @@
 """Recognises complete runs and exports by their files. No TensorFlow here."""
 
-import shlex
 from pathlib import Path
 
 from glr_keras.runs.run_dir import RunDir
-from tfrecords.common.console import UserError
+from tfrecords.common.console import UserError, command_line
 
 EXTRA = "assets.extra"  # a SavedModel's place for what its graph does not read
 NO_TTA, FLIP_AND_CROPS = "none", "flip+crops"
@@ -45,8 +44,8 @@ def check_run(path: Path) -> None:
         UserError: there is none; the message says how to finish an incomplete one.
     """
     if not path.is_dir():
-        command = shlex.join(["python", "-m", "glr_keras.fit", "--run-dir", str(path)])
-        raise UserError(f"No folder {path}. Train with: {command}")
+        train = command_line("glr_keras.fit", "--run-dir", path)
+        raise UserError(f"No folder {path}. Train with: {train}")
     config = path / "config.json"
     if not config.exists():
         raise UserError(
@@ -55,10 +54,9 @@ def check_run(path: Path) -> None:
     run = RunDir(path)
     if not (run.is_complete and run.model.exists()):
         missing = run.model.name if run.is_complete else run.metrics.name
-        finish = ["python", "-m", "glr_keras.fit", "--config", str(config), "--run-dir", str(path)]
+        finish = command_line("glr_keras.fit", "--config", config, "--run-dir", path)
         raise UserError(
-            f"The run {path} is not complete: it has no {missing}. Finish it with: "
-            f"{shlex.join(finish)}"
+            f"The run {path} is not complete: it has no {missing}. Finish it with: {finish}"
         )
 
 

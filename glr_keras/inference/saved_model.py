@@ -1,9 +1,7 @@
 """The folder of an export: a SavedModel as TensorFlow Serving wants it, and what describes it."""
 
-import hashlib
 import json
 import os
-import shlex
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -24,7 +22,8 @@ from glr_keras.inference.model_dir import (
     find_saved_model,
 )
 from glr_keras.models.recognizer import Recognizer
-from tfrecords.common.console import UserError
+from tfrecords.common.console import UserError, command_line
+from tfrecords.common.files import sha256_of
 
 FORMAT = 4  # of the description
 READABLE_FORMATS = (2, 3, FORMAT)  # 2 has no hashes, 3 no rejection
@@ -143,12 +142,8 @@ def half_precision(recognizer: Recognizer, precision: str) -> tuple[Callable, li
 
 def hash_files(folder: Path) -> dict[str, str]:
     """Returns the SHA-256 of the graph and the weights: of all that an answer depends on."""
-    hashes = {}
-    for path in sorted([folder / "saved_model.pb", *(folder / "variables").iterdir()]):
-        with open(path, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        hashes[path.relative_to(folder).as_posix()] = digest
-    return hashes
+    paths = sorted([folder / "saved_model.pb", *(folder / "variables").iterdir()])
+    return {path.relative_to(folder).as_posix(): sha256_of(path) for path in paths}
 
 
 def large_weights(recognizer: Recognizer) -> list[keras.Variable]:
@@ -188,7 +183,7 @@ def open_export(path: Path) -> Export:
     except (ValueError, TypeError, OSError, tf.errors.OpError, AttributeError) as error:
         reason = str(error).strip().splitlines()[0]
         out = path if path != folder else path.parent
-        command = shlex.join(["python", "-m", "glr_keras.export", "RUN", "--out", str(out)])
+        command = command_line("glr_keras.export", "RUN", "--out", out)
         raise UserError(
             f"{folder} can't be loaded: {reason}\nIt is damaged, or of another version of this "
             f"project. Export again with: {command}"

@@ -11,7 +11,7 @@ import numpy as np
 
 from glr_keras.config import FitConfig
 from glr_keras.models.backbones import build_backbone
-from tfrecords.common.files import READ_ONLY, locked, warn_corrupted, write_atomically
+from tfrecords.common.files import READ_ONLY, locked, warn_corrupted, write_json
 from tfrecords.common.processor import BFLOAT16, cpu_flags, cpu_name
 
 FILE, LOCK = "precision.json", ".precision.lock"
@@ -44,7 +44,7 @@ def choose_precision(config: FitConfig, features: Path | None = None) -> FitConf
         if case not in choices:
             choices[case] = _measure(config)
             if is_writable:
-                write_atomically(features / FILE, json.dumps(choices, indent=2) + "\n")
+                write_json(features / FILE, choices)
     return dataclasses.replace(config, precision=choices[case])
 
 

@@ -1,7 +1,6 @@
 """Reads a recogniser back from the file that a run has written."""
 
 import json
-import shlex
 import zipfile
 import zlib
 from pathlib import Path
@@ -10,7 +9,7 @@ import keras
 
 from glr_keras.models.keras_settings import standard_settings
 from glr_keras.models.recognizer import Recognizer
-from tfrecords.common.console import UserError
+from tfrecords.common.console import UserError, command_line
 
 UNLOADABLE = (
     ValueError,
@@ -43,11 +42,11 @@ def read_recognizer(path: Path, in_float32: bool = False) -> Recognizer:
             raise TypeError(f"a {type(model).__name__}, not a Recognizer")
     except UNLOADABLE as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
-        command = ["python", "-m", "glr_keras.fit", "--config", str(path.with_name("config.json"))]
+        train = command_line("glr_keras.fit", "--config", path.with_name("config.json"))
         raise UserError(
             f"{path} can't be loaded: {reason[0]}\nIt is damaged, or was changed after training. "
             "Copy the file again, or train again in another directory: "
-            f"{shlex.join(command)} --run-dir RUN"
+            f"{train} --run-dir RUN"
         ) from error
     return model
 

@@ -2,8 +2,6 @@
 
 import csv
 import dataclasses
-import json
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +11,7 @@ from glr_keras.data.manifest import fingerprint, read_manifest
 from glr_keras.runs.predictions import FILE, PhotoResult
 from glr_keras.runs.run_dir import RunDir
 from glr_keras.runs.suspects import Suspect, read_suspects
-from tfrecords.common.console import UserError
+from tfrecords.common.console import UserError, command_line
 
 MAX_SUSPECTS = 24  # photos that are shown
 SPLITS = ("train", "validation", "test")
@@ -65,11 +63,9 @@ def read_contents(
     """
     config = read_json(run.path / "config.json")
     try:
-        environment = {}
-        if run.environment.exists():  # versions before had none
-            environment = json.loads(run.environment.read_text(encoding="utf-8"))
+        environment = run.read_environment()
         labels = (run.path / "labels.txt").read_text(encoding="utf-8")
-        history = _read_history(run.path / "history.csv")
+        epochs = run.read_history()
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"A file of the run {run.path} can't be read: {error}.") from error
     landmarks = labels.removesuffix("\n").split("\n")
@@ -86,7 +82,7 @@ def read_contents(
         metrics=metrics,
         environment=environment,
         landmarks=landmarks,
-        history=history,
+        history={name: [row[name] for row in epochs] for name in (epochs[0] if epochs else ())},
         counts=_read_counts(data_dir, environment.get("records")),
         results=results,
         notes=[*warning, *notes],
@@ -96,7 +92,7 @@ def read_contents(
 
 def command_of(config: FitConfig) -> str:
     """Returns the command that trains with `config`: its data and what differs from the default."""
-    words = ["python", "-m", "glr_keras.fit"]
+    words: list[str] = []
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if value == field.default:
@@ -108,13 +104,7 @@ def command_of(config: FitConfig) -> str:
             words += [f"--{flag}", *map(str, value)]
         else:
             words += [f"--{flag}", str(value)]
-    return shlex.join(words)
-
-
-def _read_history(path):
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return {name: [float(row[name]) for row in rows] for name in (rows[0] if rows else ())}
+    return command_line("glr_keras.fit", *words)
 
 
 def _read_counts(data_dir, records):

@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import io
 import json
 import shlex
 import shutil
@@ -13,14 +12,21 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError
 
-from glr_keras import config as config_file
-from glr_keras.config import FitConfig
+from glr_keras.config import FitConfig, differences, read_json, to_json
 from glr_keras.runs.arrays import StoredArray, load_arrays, save_arrays
 from glr_keras.runs.environment import describe_environment
 from tfrecords.common.console import UserError
-from tfrecords.common.files import TEMPORARY, atomic_path, locked, write_atomically
-
-LOCK = ".lock"
+from tfrecords.common.files import (
+    LOCK,
+    TEMPORARY,
+    atomic_path,
+    locked,
+    unexpected_files,
+    writable,
+    write_atomically,
+    write_csv,
+    write_json,
+)
 
 
 @dataclasses.dataclass
@@ -43,27 +49,28 @@ class TrainingState:
     variables: list[StoredArray] = dataclasses.field(default_factory=list)
 
 
+class Below:
+    """A property: the path of this name in the folder `path` of an object."""
+
+    def __init__(self, name: str):
+        self._name = name
+
+    def __get__(self, folder, _) -> Path:
+        return folder.path / self._name
+
+
 @dataclasses.dataclass(frozen=True)
 class RunDir:
     """The directory of one run. `metrics.json` comes last: it is there when the run is complete."""
 
     path: Path
 
-    @property
-    def model(self) -> Path:
-        return self.path / "model.keras"
-
-    @property
-    def logs(self) -> Path:
-        return self.path / "logs"
-
-    @property
-    def metrics(self) -> Path:
-        return self.path / "metrics.json"
-
-    @property
-    def environment(self) -> Path:
-        return self.path / "environment.json"
+    config = Below("config.json")
+    model = Below("model.keras")
+    logs = Below("logs")
+    metrics = Below("metrics.json")
+    environment = Below("environment.json")
+    history = Below("history.csv")
 
     @property
     def is_complete(self) -> bool:
@@ -77,10 +84,9 @@ class RunDir:
 
     def resolve(self, config: FitConfig) -> FitConfig:
         """Returns `config` with the precision that a run here began with, where it says "auto"."""
-        path = self.path / "config.json"
-        if config.precision != "auto" or not path.exists():
+        if config.precision != "auto" or not self.config.exists():
             return config
-        return dataclasses.replace(config, precision=config_file.read_json(path).precision)
+        return dataclasses.replace(config, precision=read_json(self.config).precision)
 
     def check(self, config: FitConfig) -> None:
         """Finds whether a run of `config` can start or resume here; writes nothing.
@@ -88,10 +94,9 @@ class RunDir:
         Raises:
             UserError: the directory holds a run of another config, or other files.
         """
-        path = self.path / "config.json"
-        others = self._unexpected_files()  # first: another process may write config.json now
-        if path.exists():
-            if changed := config_file.differences(config_file.read_json(path), config):
+        others = unexpected_files(self.path)  # first: another process may write config.json now
+        if self.config.exists():
+            if changed := differences(read_json(self.config), config):
                 raise UserError(
                     f"{self.path} holds a run of another config: {'; '.join(changed)}. "
                     "Name another --run-dir, or delete this one."
@@ -111,17 +116,13 @@ class RunDir:
         """
         self.check(config)  # a folder with other files gets no lock file of ours
         with ExitStack() as held:
-            try:
+            with writable(self.path, "--run-dir"):
                 self.path.mkdir(parents=True, exist_ok=True)
                 held.enter_context(self.locked())
                 self.check(config)  # of a process that was faster
                 for left_over in self.path.glob(f"{TEMPORARY}*"):
                     left_over.unlink()
-                self.write_text("config.json", config_file.to_json(config))
-            except OSError as error:
-                raise UserError(
-                    f"Can't write to {self.path} ({error.strerror}). Name another --run-dir."
-                ) from error
+                write_atomically(self.config, to_json(config))
             yield
 
     @contextmanager
@@ -155,29 +156,25 @@ class RunDir:
         Raises:
             UserError: they are others.
         """
-        if not self.environment.exists():
-            return
-        before = json.loads(self.environment.read_text(encoding="utf-8"))
-        if changed := [name for name, value in inputs.items() if before.get(name) != value]:
+        before = self.read_environment()
+        changed = [name for name, value in inputs.items() if before.get(name) != value]
+        if before and changed:
             raise UserError(
                 f"{self.path} was started with other {', '.join(changed).replace('_', ' ')}, so "
                 "it can't be resumed exactly. Name another --run-dir, or delete this one."
             )
 
-    def _unexpected_files(self):
-        if not self.path.exists():
-            return []
-        return sorted(
-            path.name
-            for path in self.path.iterdir()
-            if path.name != LOCK and not path.name.startswith(TEMPORARY)
-        )
+    def read_environment(self) -> dict:
+        """Returns what `bind` wrote; nothing of a run of the first versions."""
+        if not self.environment.exists():
+            return {}
+        return json.loads(self.environment.read_text(encoding="utf-8"))
 
     def write_text(self, name: str, text: str) -> None:
         write_atomically(self.path / name, text)
 
     def write_json(self, name: str, values: dict) -> None:
-        self.write_text(name, json.dumps(values, indent=2) + "\n")
+        write_json(self.path / name, values)
 
     def read_metrics(self) -> dict:
         """Returns `metrics.json` of a complete run.
@@ -192,11 +189,16 @@ class RunDir:
         return metrics
 
     def write_history(self, rows: list[dict]) -> None:
-        out = io.StringIO()
-        writer = csv.DictWriter(out, rows[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        self.write_text("history.csv", out.getvalue())
+        write_csv(self.history, list(rows[0]), ([row[name] for name in rows[0]] for row in rows))
+
+    def read_history(self) -> list[dict[str, float]]:
+        """Returns what `write_history` wrote.
+
+        Raises:
+            FileNotFoundError: no epoch is done.
+        """
+        with open(self.history, newline="", encoding="utf-8") as file:
+            return [{name: float(row[name]) for name in row} for row in csv.DictReader(file)]
 
     def save_state(self, state: TrainingState, variables: Iterable[np.ndarray]) -> None:
         """Keeps `state` in place of the last one.

@@ -3,11 +3,13 @@
 import errno
 import io
 import os
+import shlex
 import sqlite3
 import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import contextmanager
+from pathlib import Path
 
 import wrapt
 
@@ -50,6 +52,11 @@ def exit_with(message: str, code: int) -> None:
     """Prints `message` on standard error and exits with `code`."""
     print(f"\n{message}", file=sys.stderr)
     sys.exit(code)
+
+
+def command_line(module: str, *arguments: str | Path) -> str:
+    """Returns what to type to run a module, quoted for a shell."""
+    return shlex.join(["python", "-m", module, *map(str, arguments)])
 
 
 def _is_full_disk(error):

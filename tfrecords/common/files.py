@@ -2,6 +2,8 @@
 
 import csv
 import errno
+import hashlib
+import json
 import os
 import secrets
 import shlex
@@ -16,6 +18,7 @@ import filelock
 
 from tfrecords.common.console import UserError
 
+LOCK = ".lock"  # in a folder that one process at a time works in
 READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)  # what the system says of a protected folder
 TEMPORARY = ".tmp-"  # how the name of a file begins that is still being written
 
@@ -49,6 +52,11 @@ def write_atomically(path: Path, data: str | bytes) -> None:
     """Writes a file as `atomic_path` does; text as UTF-8 with its line ends as they are."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+def write_json(path: Path, values: dict) -> None:
+    """Writes an object as `atomic_path` does, in lines that people can read."""
+    write_atomically(path, json.dumps(values, indent=2) + "\n")
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -121,6 +129,29 @@ def locked(path: Path, message: str, wait: bool = False) -> Iterator[None]:
         lock.release()
 
 
+@contextmanager
+def writable(folder: Path, flag: str) -> Iterator[None]:
+    """Turns an error of the system in the block into one of the flag that has named a folder.
+
+    Raises:
+        UserError: the folder can't be made or written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"Can't write to {folder} ({error.strerror}). Name another {flag}."
+        ) from error
+
+
+def unexpected_files(folder: Path) -> list[str]:
+    """Names the files in a folder but for its lock and what a killed process has left."""
+    if not folder.exists():
+        return []
+    names = sorted(path.name for path in folder.iterdir())
+    return [name for name in names if name != LOCK and not name.startswith(TEMPORARY)]
+
+
 def make_empty_folder(folder: Path, flag: str, mine: str = "") -> None:
     """Makes a folder for what is going to be written.
 
@@ -146,6 +177,12 @@ def make_empty_folder(folder: Path, flag: str, mine: str = "") -> None:
         raise UserError(
             f"The folder {folder} can't be made ({error.strerror}). Name another one: {flag} DIR"
         ) from error
+
+
+def sha256_of(path: Path) -> str:
+    """Returns the SHA-256 of a file, hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def bytes_below(folder: Path) -> int:

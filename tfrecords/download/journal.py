@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tfrecords.common.console import UserError
-from tfrecords.common.files import locked
+from tfrecords.common.files import locked, writable
 
 JOURNAL = "downloads.csv"
 LOCK = ".downloads.lock"
@@ -54,21 +54,12 @@ class OutcomeJournal:
     def __enter__(self):
         folder = self.path.parent
         with ExitStack() as stack:
-            try:
+            with writable(folder, "--photos"):
                 folder.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(
-                    locked(
-                        folder / LOCK,
-                        f"Another process is fetching photos into {folder}. Wait for it to end, or "
-                        "name another --photos.",
-                    )
-                )
+                busy = f"Another process is fetching photos into {folder}. Wait for it to end, or "
+                stack.enter_context(locked(folder / LOCK, f"{busy}name another --photos."))
                 # Line buffered: a line has left the process when `add` returns.
                 self._file = open(self.path, "a", 1, encoding="utf-8", newline="")
-            except OSError as error:
-                raise UserError(
-                    f"Can't write to {folder} ({error.strerror}). Name another --photos."
-                ) from error
             stack.callback(self._file.close)
             self._repair()
             self._open = stack.pop_all()

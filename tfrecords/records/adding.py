@@ -1,12 +1,11 @@
 """New photos for records that are there: both are built as if they had come together."""
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tfrecords.common.console import UserError
+from tfrecords.common.console import UserError, command_line
 from tfrecords.common.types import Photo, Skipped
 from tfrecords.images.photo_file import PhotoError
 from tfrecords.images.prepared import Prepared, PreparedPhotos, digest_of
@@ -58,11 +57,11 @@ class Addition:
         """
         manifest = self.earlier.manifest
         if manifest.split == PRE_SPLIT:
-            command = ["python", "-m", "tfrecords.build", "--reuse", str(self.data)]
+            build = command_line("tfrecords.build", "--reuse", self.data)
             raise UserError(
                 f"{self.data} was built from a folder that is split already, so you must say where "
                 "new photos go: put them into its train, validation and test, and build that: "
-                f"{shlex.join(command)} --photos PHOTOS --out OUT"
+                f"{build} --photos PHOTOS --out OUT"
             )
         return replace(
             options,

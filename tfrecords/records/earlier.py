@@ -4,14 +4,13 @@ A photo that was converted once need not be converted again.
 """
 
 import csv
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
-from tfrecords.common.console import UserError
+from tfrecords.common.console import UserError, command_line
 from tfrecords.common.types import Photo
 from tfrecords.images.fingerprints import fingerprint
 from tfrecords.images.photo_file import PhotoError
@@ -89,7 +88,7 @@ class EarlierRecords:
             yield frame.data
         if found == shard.records:
             return
-        command = shlex.join(["python", "-m", "tfrecords.check", str(self.data)])
+        command = command_line("tfrecords.check", self.data)
         raise UserError(f"{path} is damaged or missing. See what is wrong with: {command}")
 
     def take_over_unchanged(
@@ -139,7 +138,7 @@ def read_table(path: Path) -> list[dict[str, str]]:
         with open(path, encoding="utf-8", newline="") as file:
             return list(csv.DictReader(file))
     except (OSError, ValueError) as error:
-        command = shlex.join(["python", "-m", "tfrecords.check", str(path.parent)])
+        command = command_line("tfrecords.check", path.parent)
         raise UserError(
             f"{path} can't be read ({error}). See what is wrong with: {command}"
         ) from error

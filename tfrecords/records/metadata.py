@@ -1,7 +1,6 @@
 """What lies beside the shards: the manifest's schema, and how it and the tables are written."""
 
 import csv
-import hashlib
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tfrecords.common.console import UserError
-from tfrecords.common.files import write_atomically, write_csv
+from tfrecords.common.files import sha256_of, write_atomically, write_csv
 from tfrecords.common.types import SPLITS, Photo
 from tfrecords.images.convert import JPEG_QUALITY
 from tfrecords.images.prepared import Outcome, Prepared
@@ -206,11 +205,6 @@ def describe_shards(folder: Path) -> list[Shard]:
             sorted(folder.glob(f"*-{split}.tfrecord-*")), lengths[split], strict=True
         )
     ]
-
-
-def sha256_of(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def parse_landmarks(text: str) -> list[Landmark]:

@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tfrecords.common.console import UserError
-from tfrecords.common.files import TEMPORARY, bytes_below, show_bytes
+from tfrecords.common.files import TEMPORARY, bytes_below, show_bytes, writable
 
 PREPARED = "prepared.sqlite"
 RECORDS = "records"
@@ -24,7 +24,7 @@ def staging_folder(out: Path) -> Iterator[Path]:
         UserError: `out` exists, can't be made, or the folder has files of the user's.
     """
     staging = out.with_name(out.name + ".part")
-    try:
+    with writable(out, "--out"):
         if out.is_dir() and not any(out.iterdir()):
             out.rmdir()
         if out.exists():
@@ -34,8 +34,6 @@ def staging_folder(out: Path) -> Iterator[Path]:
             )
         staging.mkdir(parents=True, exist_ok=True)
         _check_staging(staging)
-    except OSError as error:
-        raise UserError(f"Can't write to {out} ({error.strerror}). Name another --out.") from error
     try:
         yield staging
     finally:

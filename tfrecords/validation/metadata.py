@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tfrecords.common.console import UserError
+from tfrecords.common.files import sha256_of
 from tfrecords.records.metadata import (
     LANDMARKS,
     MANIFEST,
     Landmark,
     Manifest,
     parse_landmarks,
-    sha256_of,
 )
 from tfrecords.validation.findings import Finding
 

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tfrecords.records.metadata import Shard, sha256_of
+from tfrecords.common.files import sha256_of
+from tfrecords.records.metadata import Shard
 from tfrecords.records.tfrecord_io import read_frames
 from tfrecords.validation.findings import Finding
 from tfrecords.validation.records import Record, check_record

@@ -16,9 +16,10 @@ from glr_keras.exporting import comparing, files
 from glr_keras.exporting.comparing import Comparison
 from glr_keras.exporting.files import export_files, keep_accurate
 from glr_keras.exporting.folders import new_folder
-from glr_keras.exporting.portable import portable_function, sha256_of
+from glr_keras.exporting.portable import portable_function
 from glr_keras.inference.loading import load_recognizer
 from tfrecords.common.console import UserError
+from tfrecords.common.files import sha256_of
 
 KERAS = Comparison("Keras", 0, 0.0, {1: 1.0, 32: 1.0}, 0.0, 0.0, 10, 0.9)
 

@@ -80,15 +80,12 @@ class ABN(AnswerMetrics, keras.Model):
         super().__init__(**kwargs)
         self.num_landmarks = num_landmarks
         self.answer = answer
-        branch = {
+        self.settings = {
             "num_landmarks": num_landmarks,
             "head_units": list(head_units),
             "dropout": dropout,
             "pooling": pooling,
             "seed": seed,
-        }
-        self.settings = {
-            **branch,
             "normalize": normalize,
             "attention_channels": attention_channels,
             "attention_kernel": attention_kernel,
@@ -122,7 +119,7 @@ class ABN(AnswerMetrics, keras.Model):
         self.trunk = as_trunk(trunk)
         if self.trunk is not None:
             self.trunk_normalization = feature_normalization(normalize)
-        self.branch = classifier(**branch)
+        self.branch = classifier(num_landmarks, head_units, dropout, pooling, seed)
 
     def call(self, features, training=None):
         outputs = self.explain(features, training=training)

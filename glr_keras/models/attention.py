@@ -57,17 +57,20 @@ def probabilities_of(head, outputs):
     return tf.exp(answer_log_probabilities(outputs, head.answer))
 
 
-def grad_cam(head: keras.Model, features: tf.Tensor) -> tuple[dict, tf.Tensor]:
-    """Computes Grad-CAM of the predicted landmark, scaled so that each map's maximum is 1.
+def grad_cam(
+    head: keras.Model, features: tf.Tensor, labels: tf.Tensor | None = None
+) -> tuple[dict, tf.Tensor]:
+    """Computes Grad-CAM of a landmark, scaled so that each map's maximum is 1.
 
     Args:
         head: Model from features to a dict with "perception" logits.
         features: Tensor `(batch, height, width, channels)`.
+        labels: Int Tensor `(batch,)`, of the landmarks; None for the predicted ones.
 
     Returns:
         outputs: What `head` returns.
-        maps: Tensor `(batch, height, width)` in [0, 1]; all 0 where nothing speaks for the
-            prediction.
+        maps: float32 Tensor `(batch, height, width)` in [0, 1]; all 0 where nothing speaks for the
+            landmark.
 
     Reference:
     - [Selvaraju et al., 2017](https://arxiv.org/abs/1610.02391), equations 1 and 2
@@ -75,7 +78,16 @@ def grad_cam(head: keras.Model, features: tf.Tensor) -> tuple[dict, tf.Tensor]:
     with tf.GradientTape() as tape:
         tape.watch(features)
         outputs = head(features, training=False)
-        score = tf.reduce_max(outputs["perception"], axis=1)
+        logits = outputs["perception"]
+        if labels is None:
+            score = tf.reduce_max(logits, axis=1)
+        else:
+            score = tf.gather(logits, labels, axis=1, batch_dims=1)
     importance = tf.reduce_mean(tape.gradient(score, features), axis=(1, 2), keepdims=True)
-    maps = tf.nn.relu(tf.reduce_sum(importance * features, axis=-1))
-    return outputs, tf.math.divide_no_nan(maps, tf.reduce_max(maps, axis=(1, 2), keepdims=True))
+    return outputs, divide_by_maximum(tf.reduce_sum(importance * features, axis=-1))
+
+
+def divide_by_maximum(maps: tf.Tensor) -> tf.Tensor:
+    """Cuts maps off at 0 and divides each by its maximum: float32 `(batch, height, width)`."""
+    maps = tf.nn.relu(tf.cast(maps, tf.float32))
+    return tf.math.divide_no_nan(maps, tf.reduce_max(maps, axis=(1, 2), keepdims=True))

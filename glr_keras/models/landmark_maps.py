@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from glr_keras.models.attention import answer_with_map
+from glr_keras.models.attention import answer_with_map, divide_by_maximum, grad_cam
 from glr_keras.models.heads import ABN
 from glr_keras.models.recognizer import Recognizer
 from glr_keras.saliency.grids import blur_maps
@@ -52,8 +52,13 @@ def landmark_maps(
         labels = in_batches(head.probabilities, features).argmax(1)
     if name == BLURRED:
         return blur_maps(landmark_maps(head, features, GRAD_CAM, labels)).astype(np.float32)
-    compute = class_activations if name == CLASS else grad_cam
-    return in_batches(lambda *part: compute(head, *part), features, np.asarray(labels))
+
+    def compute(part, labels):
+        if name == CLASS:
+            return class_activations(head, part, labels)
+        return grad_cam(head, part, labels)[1]
+
+    return in_batches(compute, features, np.asarray(labels))
 
 
 def map_of_landmark(recognizer: Recognizer, views: np.ndarray, labels: Sequence[int]) -> np.ndarray:
@@ -79,26 +84,7 @@ def name_of_landmark_maps(head: keras.Model) -> str:
 def class_activations(head: ABN, features: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     """Class activation maps of the attention branch, `(batch, rows, columns)` in [0, 1]."""
     maps = tf.gather(head.class_maps(features), labels, axis=3, batch_dims=1)
-    return _scale(maps)
-
-
-def grad_cam(head: keras.Model, features: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """Grad-CAM of the perception branch's logit of `labels`, `(batch, rows, columns)` in [0, 1].
-
-    Reference:
-    - [Selvaraju et al., 2017](https://arxiv.org/abs/1610.02391), equations 1 and 2
-    """
-    with tf.GradientTape() as tape:
-        tape.watch(features)
-        logits = head(features, training=False)["perception"]
-        score = tf.gather(logits, labels, axis=1, batch_dims=1)
-    importance = tf.reduce_mean(tape.gradient(score, features), axis=(1, 2), keepdims=True)
-    return _scale(tf.reduce_sum(importance * features, axis=-1))
-
-
-def _scale(maps):
-    maps = tf.nn.relu(tf.cast(maps, tf.float32))
-    return tf.math.divide_no_nan(maps, tf.reduce_max(maps, axis=(1, 2), keepdims=True))
+    return divide_by_maximum(maps)
 
 
 def in_batches(compute: Callable, *arrays: np.ndarray) -> np.ndarray:

@@ -49,17 +49,17 @@ class DropoutHead(AnswerMetrics, keras.Model):
     ):
         super().__init__(**kwargs)
         self.num_landmarks = num_landmarks
-        branch = {
+        self.settings = {
             "num_landmarks": num_landmarks,
             "head_units": list(head_units),
             "dropout": dropout,
             "pooling": pooling,
             "seed": seed,
+            "normalize": normalize,
         }
-        self.settings = {**branch, "normalize": normalize}
         self.trunk = as_trunk(trunk)
         self.normalization = feature_normalization(normalize)
-        self.branch = classifier(**branch)
+        self.branch = classifier(num_landmarks, head_units, dropout, pooling, seed)
 
     def call(self, features, training=None):
         if self.trunk is not None:

@@ -20,7 +20,7 @@ from glr_keras.config import (
     read_json,
     to_json,
 )
-from glr_keras.config.fit_config import RANGES
+from glr_keras.config.rules import RANGES
 from glr_keras.fit import parse_config
 from tfrecords.common.console import UserError
 

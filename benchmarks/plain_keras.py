@@ -69,7 +69,8 @@ def train_plainly(data, alpha):
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
-    from glr_keras.data.records import open_records, show_record
+    from glr_keras.data.records import decode_photo, open_records
+    from glr_keras.data.views import make_view
     from glr_keras.models.backbones import build_backbone
     from glr_keras.models.heads import build_head
     from glr_keras.models.objective import compile_model
@@ -93,8 +94,8 @@ def train_plainly(data, alpha):
             dataset = dataset.shuffle(1000)
 
         def show_labelled(record):
-            shown = show_record(record, view, config)
-            return shown["photo"], dict.fromkeys(model.branches, shown["label"])
+            photo = make_view(decode_photo(record), record["photo_id"], view, config)
+            return photo, dict.fromkeys(model.branches, record["label"])
 
         dataset = dataset.map(show_labelled, num_parallel_calls=tf.data.AUTOTUNE)
         return dataset.batch(config.batch_size).prefetch(tf.data.AUTOTUNE)

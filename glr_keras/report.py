@@ -87,7 +87,7 @@ def _read_run(run, data_dir, num_runs):
     results = read_predictions(run.path)
     if results is None and records is not None:
         print(f"{run.path} has stored no answers: recognising its test photos.", flush=True)
-        results = recognize_test_photos(run, records, recognizer)
+        results = recognize_test_photos(records, recognizer)
     return report_run(
         run, metrics, results or [], data_dir, records, recognizer, notes, num_runs=num_runs
     )

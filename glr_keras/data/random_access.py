@@ -53,7 +53,7 @@ class RandomAccess:
 
 
 def parse_record(data: tf.Tensor) -> dict:
-    """Reads what `data.show_record` needs from the bytes of a record."""
+    """Reads a photo and what is known of it from the bytes of a record."""
     scalar = {"image": tf.string, "label": tf.int64, "photo_id": tf.string}
     features = {name: tf.io.FixedLenFeature([], dtype) for name, dtype in scalar.items()}
     features["box"] = tf.io.FixedLenFeature([4], tf.float32)

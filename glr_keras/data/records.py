@@ -11,7 +11,7 @@ import tensorflow_datasets as tfds
 
 from glr_keras.config import FitConfig
 from glr_keras.data.manifest import fingerprint, hash_bytes, is_demo, load_manifest
-from glr_keras.data.views import make_view
+from glr_keras.data.views import eval_view, make_view
 from tfrecords.common.console import UserError, command_line
 from tfrecords.common.parallel import available_cores
 
@@ -83,34 +83,28 @@ def open_records(data_dir: Path) -> Records:
 
 
 def photo_batches(
-    records: Records,
-    split: str,
-    view: int | None,
-    config: FitConfig,
-    batch_size: int,
-    skip: int = 0,
+    records: Records, split: str, image_size: int, framing: str, batch_size: int
 ) -> tf.data.Dataset:
-    """Yields every photo of a split once, in the order of the records.
+    """Yields the eval view of every photo of a split once, in the order of the records.
 
     Args:
         records: From `open_records`.
         split: "train", "validation" or "test".
-        view: Number of the training view; None for the eval view.
-        config: FitConfig; its image_size and augmentation settings.
+        image_size, framing: Of the view, see `views.eval_view`.
         batch_size: Int; the last batch may be smaller.
-        skip: Int, photos to leave out at the start.
 
     Returns:
         Dataset of dicts: "photo" float32 `(batch, image_size, image_size, 3)` in [0, 255], "label"
         int64 `(batch,)`, "photo_id" string `(batch,)`, "box" float32 `(batch, 4)` (ymin, xmin,
         ymax, xmax) in the whole photo.
     """
-    photos = raw_records(records, split).skip(skip)
-    photos = photos.map(
-        lambda record: show_record(record, view, config),
-        num_parallel_calls=available_cores(),
-        deterministic=True,
-    )
+
+    def show(record):
+        photo = eval_view(decode_photo(record), image_size, framing)
+        return {"photo": photo, **{name: record[name] for name in ("label", "photo_id", "box")}}
+
+    photos = raw_records(records, split)
+    photos = photos.map(show, num_parallel_calls=available_cores(), deterministic=True)
     return without_autotune(photos.batch(batch_size).prefetch(2))
 
 
@@ -125,16 +119,17 @@ def view_batches(
     """Yields several views of some photos, each of which is decoded once.
 
     Args:
-        records, split, config, batch_size: As in `photo_batches`.
+        records, split, batch_size: As in `photo_batches`.
         views: Numbers of augmented views, or None for the eval view.
         numbers: Ints, the places of the photos among the records; in ascending order.
+        config: FitConfig, as `views.make_view` takes it.
 
     Returns:
         Dataset of tuples: for each view, float32 `(batch, image_size, image_size, 3)` in [0, 255].
     """
 
     def show(record):
-        photo = _decode(record)
+        photo = decode_photo(record)
         return tuple(make_view(photo, record["photo_id"], view, config) for view in views)
 
     first, last = int(numbers[0]), int(numbers[-1])
@@ -149,21 +144,8 @@ def view_batches(
     return without_autotune(photos.batch(batch_size).prefetch(1))
 
 
-def show_record(record: dict, view: int | tf.Tensor | None, config: FitConfig) -> dict:
-    """Decodes the photo of a record and shows one view of it.
-
-    Args:
-        record: Dict of "image" (JPEG), "label", "photo_id" and "box", scalars but for the box.
-        view, config: As in `photo_batches`.
-
-    Returns:
-        Dict as `photo_batches` gives, without the batch.
-    """
-    photo = make_view(_decode(record), record["photo_id"], view, config)
-    return {"photo": photo, **{name: record[name] for name in ("label", "photo_id", "box")}}
-
-
-def _decode(record):
+def decode_photo(record: dict) -> tf.Tensor:
+    """Decodes the photo of a record from `raw_records`: uint8 `(height, width, 3)`, RGB."""
     # Exact inverse DCT: the fast one differs between builds of libjpeg.
     return tf.io.decode_jpeg(record["image"], channels=3, dct_method="INTEGER_ACCURATE")
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from glr_keras.config import FitConfig
 from glr_keras.data.records import Records, photo_batches
 from glr_keras.models.recognizer import Recognizer
 from tfrecords.common.files import show_bytes
@@ -49,8 +48,8 @@ def read_views(
     records: Records, split: str, count: int, recognizer: Recognizer
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns views and labels of the first photos of a split; their order is shuffled."""
-    config = FitConfig(image_size=recognizer.image_size, framing=recognizer.framing)
-    batches = photo_batches(records, split, None, config, BATCH).take(math.ceil(count / BATCH))
+    batches = photo_batches(records, split, recognizer.image_size, recognizer.framing, BATCH)
+    batches = batches.take(math.ceil(count / BATCH))
     parts = [(batch["photo"].numpy(), batch["label"].numpy()) for batch in batches]
     views, labels = (np.concatenate(part)[:count] for part in zip(*parts, strict=True))
     return views, labels

@@ -12,7 +12,6 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from glr_keras.config import FitConfig
 from glr_keras.data.records import Records, photo_batches, raw_records
 from glr_keras.inference.model_dir import NO_TTA
 from glr_keras.inference.saved_model import large_weights, open_export, round_weights
@@ -137,8 +136,7 @@ def predict_with_keras(
     recognizer: Recognizer, records: Records, count: int, tta: str = NO_TTA
 ) -> Answers:
     """Predicts with the model that was trained, on the views of its evaluation."""
-    config = FitConfig(image_size=recognizer.image_size, framing=recognizer.framing)
-    batches = photo_batches(records, "test", None, config, BATCH)
+    batches = photo_batches(records, "test", recognizer.image_size, recognizer.framing, BATCH)
     steps = math.ceil(count / BATCH)
     shown = tqdm(batches.take(steps), "Keras on test photos", steps, unit=" batches", leave=False)
     answers = []

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import keras
+from tqdm import tqdm
 
 from glr_keras.config import FitConfig
 from glr_keras.data.records import SPLITS, Records, photo_index
@@ -50,7 +51,7 @@ def feature_views(
     Raises:
         UserError: the folder can't be written, has no room, or a feature is too large for float16.
     """
-    parent = Path(config.features_dir or records.data_dir / "features")
+    parent = _parent(records, config)
     keys = [features_key(records, split, weights_hash, config) for split in splits]
     folders = [FeatureFolder(parent, key) for key in keys]
     with ExitStack() as locks:
@@ -67,6 +68,37 @@ def feature_views(
             _check_space(missing, parent)
             compute_missing(missing, records, backbone, config)
     return dict(zip(splits, views, strict=True))
+
+
+def find_views(
+    records: Records,
+    split: str,
+    weights_hash: str,
+    shape: tuple[int, int, int],
+    config: FitConfig,
+) -> FeatureViews | None:
+    """Opens the stored features of a split, if all of them are there and fit their checksums.
+
+    Nothing is computed, so that no backbone is needed.
+
+    Args:
+        records: From `data.open_records`.
+        split: "train", "validation" or "test".
+        weights_hash: Of the backbone, as `feature_views` takes it.
+        shape: `(height, width, channels)` of one photo's features.
+        config: FitConfig of the run; its precision is not "auto".
+
+    Returns:
+        FeatureViews, or None where some must be computed.
+    """
+    key = features_key(records, split, weights_hash, config)
+    folder = FeatureFolder(_parent(records, config), key)
+    if not folder.path.is_dir() or (index := folder.load_index()) is None:
+        return None
+    views = _views_in(folder, index, shape, config)
+    with tqdm(disable=True) as bar:
+        is_whole = not any(file.check(bar)[0] for file in views.files.values())
+    return views if is_whole else None
 
 
 def features_key(records: Records, split: str, weights_hash: str, config: FitConfig) -> dict:
@@ -86,6 +118,10 @@ def features_key(records: Records, split: str, weights_hash: str, config: FitCon
         **{name: getattr(config, name) for name in names},
         "cut_layer": config.branch_layer or config.cut_layer,  # where it was, among the names
     }
+
+
+def _parent(records, config):
+    return Path(config.features_dir or records.data_dir / "features")
 
 
 def _claim(folder, locks):
@@ -110,15 +146,20 @@ def _not_writable(folder, error):
 
 
 def _open_views(folder, records, backbone, config, is_writable):
-    split = folder.key["split"]
     index = folder.load_index()
     if index is None:
-        index = photo_index(records, split)
+        index = photo_index(records, folder.key["split"])
         if is_writable:
             folder.save_index(*index)
+    return _views_in(folder, index, backbone.output_shape[1:], config)
+
+
+def _views_in(folder, index, shape, config):
+    """Names the files of all views of a split, whether they are there or not."""
+    split = folder.key["split"]
     numbers = range(config.num_views) if split == "train" else [None]
-    shape = (len(index[0]), *backbone.output_shape[1:])
-    return FeatureViews(split, {view: folder.view(view, shape) for view in numbers}, *index)
+    files = {view: folder.view(view, (len(index[0]), *shape)) for view in numbers}
+    return FeatureViews(split, files, *index)
 
 
 def _find_stored(missing, folders, records):

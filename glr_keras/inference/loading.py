@@ -8,7 +8,7 @@ import keras
 from glr_keras.config import read_json
 from glr_keras.data.manifest import fingerprint, read_manifest
 from glr_keras.data.records import Records, open_records
-from glr_keras.features.reading import find_views
+from glr_keras.features.extraction import find_views
 from glr_keras.features.store import FeatureViews
 from glr_keras.inference.model_dir import check_run
 from glr_keras.models.backbones import hash_weights

@@ -66,7 +66,8 @@ def explain_test_photos(context: RunContext, count: int = GRID_PHOTOS) -> list[A
     limit = math.ceil(count / len(names))
     seen: Counter[int] = Counter()
     examples: list[AttentionExample] = []
-    for batch in photo_batches(context.records, "test", None, context.config, GRID_PHOTOS):
+    size, framing = context.config.image_size, context.config.framing
+    for batch in photo_batches(context.records, "test", size, framing, GRID_PHOTOS):
         photos, labels = batch["photo"].numpy(), batch["label"].numpy()
         keep = []
         for row, label in enumerate(labels):

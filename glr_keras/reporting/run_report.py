@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 
-from glr_keras.config import read_json
 from glr_keras.data.records import Records, photo_batches
 from glr_keras.models.attention import explain
 from glr_keras.models.recognizer import Recognizer
@@ -80,15 +79,15 @@ def report_run(
     return RunReport(contents, selection, images)
 
 
-def recognize_test_photos(run: RunDir, records: Records, recognizer: Recognizer):
+def recognize_test_photos(records: Records, recognizer: Recognizer):
     """Returns the answer for each test photo, of a run that has not stored them.
 
     Returns:
         List of `PhotoResult`.
     """
-    config = read_json(run.path / "config.json")
     results = []
-    for batch in photo_batches(records, "test", None, config, BATCH):
+    size, framing = recognizer.image_size, recognizer.framing
+    for batch in photo_batches(records, "test", size, framing, BATCH):
         probabilities, _ = explain(recognizer, batch["photo"].numpy())
         labels, guesses = batch["label"].numpy(), probabilities.argmax(1)
         losses = -log_softmax(np.log(np.maximum(probabilities, 1e-30)))

@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image
 
 from glr_keras.config import FitConfig
-from glr_keras.data.records import Records, raw_records, show_record
+from glr_keras.data.records import Records, decode_photo, raw_records
+from glr_keras.data.views import eval_view
 from glr_keras.models.attention import explain
 from glr_keras.models.recognizer import Recognizer
 from glr_keras.reporting.figures import overlay_heatmap
@@ -73,7 +74,9 @@ def read_images(
                 f"{results[number].photo_id}. Delete it: the photos are recognised again then."
             )
         if number in explained:
-            views[number] = show_record(record, None, config)["photo"].numpy()
+            views[number] = eval_view(
+                decode_photo(record), config.image_size, config.framing
+            ).numpy()
         images.thumbnails[number] = thumbnail(record["image"].numpy())
     _explain(recognizer, views, images)
     room = max_bytes

@@ -18,11 +18,12 @@ from glr_keras.config import FitConfig
 from glr_keras.data.random_access import RandomAccess, parse_record
 from glr_keras.data.records import (
     Records,
+    decode_photo,
     photo_batches,
     photo_index,
-    show_record,
     without_autotune,
 )
+from glr_keras.data.views import make_view
 from glr_keras.features.store import FeatureViews
 from tfrecords.common.console import UserError
 from tfrecords.common.parallel import available_cores
@@ -269,14 +270,17 @@ class LivePhotos(UserErrorRelay):
         def show(row, view):
             (data,) = tf.numpy_function(self._relay(reader.read), [row], [tf.string])
             data.set_shape([])
-            record = show_record(parse_record(data), view, config)
-            return record["photo"], *_targets(record["label"], self._outputs, weights)
+            record = parse_record(data)
+            photo = make_view(decode_photo(record), record["photo_id"], view, config)
+            return photo, *_targets(record["label"], self._outputs, weights)
 
         epochs = tf.data.Dataset.range(first_epoch, config.epochs)
         return without_autotune(epochs.flat_map(show_epoch).prefetch(2))
 
     def eval_batches(self, split):
-        batches = photo_batches(self._records, split, None, self._config, LIVE_EVAL_BATCH)
+        batches = photo_batches(
+            self._records, split, self._config.image_size, self._config.framing, LIVE_EVAL_BATCH
+        )
         return batches.map(
             lambda batch: (batch["photo"], *_targets(batch["label"], self._outputs, None))
         )

@@ -80,7 +80,7 @@ def test_the_answers_are_stored_and_are_those_of_the_metrics(small_run):
 
 def test_a_run_without_stored_answers_is_recognised_again(small_run, demo_data):
     records, recognizer = open_records(demo_data), load_recognizer(small_run)
-    again = recognize_test_photos(RunDir(small_run), records, recognizer)
+    again = recognize_test_photos(records, recognizer)
     for one, stored in zip(again, read_predictions(small_run), strict=True):
         assert (one.photo_id, one.landmark) == (stored.photo_id, stored.landmark)
         assert (one.score, one.loss) == pytest.approx((stored.score, stored.loss), abs=0.02)

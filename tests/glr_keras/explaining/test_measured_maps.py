@@ -22,7 +22,7 @@ def model_and_views(small_run, demo_data):
 
     records = open_records(demo_data)
     config = read_json(small_run / "config.json")
-    batch = next(iter(photo_batches(records, "test", None, config, 32)))
+    batch = next(iter(photo_batches(records, "test", config.image_size, config.framing, 32)))
     return (
         load_recognizer(small_run),
         batch["photo"].numpy(),

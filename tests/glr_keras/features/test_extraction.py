@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import pytest
 from plain_config import plain_config
+from train_views import batches_of_view
 
 from glr_keras.data.records import open_records, photo_batches
 from glr_keras.features.extraction import feature_views, features_key
@@ -104,7 +105,7 @@ def test_features_are_the_backbone_s_output_for_each_view(stored, backbone):
     assert (views.shape, len(views), list(views.files)) == ((2, 2, 5), 30, [0, 1])
     shown = {}
     for view, file in views.files.items():
-        batches = list(photo_batches(stored, "train", view, CONFIG, BLOCK))
+        batches = list(batches_of_view(stored, "train", view, CONFIG, BLOCK))
         expected = np.concatenate([backbone.predict_on_batch(b["photo"]) for b in batches])
         shown[view] = file.rows(range(30))
         np.testing.assert_array_equal(shown[view], expected.astype(np.float16))
@@ -120,7 +121,7 @@ def test_validation_and_test_photos_have_one_eval_view(records, backbone):
         ("validation", [None], 10),
         ("test", [None], 10),
     ]
-    (batch,) = photo_batches(records, "test", None, CONFIG, 10)
+    (batch,) = photo_batches(records, "test", CONFIG.image_size, CONFIG.framing, 10)
     expected = backbone.predict_on_batch(batch["photo"]).astype(np.float16)
     stored = views["test"].files[None].rows(range(10))
     np.testing.assert_allclose(stored, expected, rtol=2**-10, atol=1e-6)  # other batches

@@ -8,9 +8,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from train_views import batches_of_view
 
 from glr_keras.config import FitConfig
-from glr_keras.data.records import open_records, photo_batches, photo_index
+from glr_keras.data.records import open_records, photo_index
 from glr_keras.features.extraction import feature_views
 from glr_keras.features.store import FeatureViews
 from glr_keras.features.view_files import ViewFile
@@ -224,7 +225,7 @@ def test_live_photos_are_the_views_of_the_records(same_photos):
     order = np.random.default_rng([config.seed, 1]).permutation(30)
     inputs, targets, _ = next(iter(live.train_batches(5)))  # the first batch of the second epoch
     assert inputs.dtype == "float32"
-    views = np.concatenate([b["photo"] for b in photo_batches(records, "train", 1, config, 30)])
+    views = np.concatenate([b["photo"] for b in batches_of_view(records, "train", 1, config, 30)])
     np.testing.assert_array_equal(inputs, views[order[:7]])
     np.testing.assert_array_equal(targets["attention"], labels[order[:7]])
     assert len(set(photo_ids)) == 30

@@ -93,9 +93,8 @@ def test_the_saved_model_takes_photos_and_says_what_was_measured(abn_run, demo_d
     run_dir, metrics = abn_run
     model = keras.saving.load_model(run_dir / "model.keras")
     assert isinstance(model, glr_keras.Recognizer)
-    config = FitConfig(image_size=32)
     right = 0
-    for batch in photo_batches(open_records(demo_data), "test", None, config, 4):
+    for batch in photo_batches(open_records(demo_data), "test", 32, "whole", 4):
         logits = model(batch["photo"])["perception"].numpy()
         right += (logits.argmax(1) == batch["label"].numpy()).sum()
     assert right / 10 == pytest.approx(metrics["test"]["perception_accuracy"])

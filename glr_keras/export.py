@@ -10,13 +10,10 @@ from glr_keras.exporting.folders import DESCRIPTION, check_new_folder
 from glr_keras.exporting.versions import check_out, delete_version, publish, unfinished_version
 from glr_keras.inference.model_dir import NO_TTA, TTA, TTA_HELP, check_run, find_saved_model
 from tfrecords.common.console import UserError, run_command, start_tensorflow, stderr_held_back
-from tfrecords.common.files import show_bytes
 from tfrecords.common.flags import proper_fraction
 
 TEST_PHOTOS = 256  # enough to tell accuracies 3 points apart; VGG16 takes two minutes on two cores
 FILE_TEST_PHOTOS = 200  # one of them is half a point
-MAX_DIFFERENCE = 1e-4  # of a probability or a map cell from Keras': rounding stays below
-MAX_ACCURACY_LOSS = 0.005  # by half precision
 PRECISIONS = ("float32", "bfloat16", "float16")
 EXTRAS = {"litert": ("ai_edge_litert",), "onnx": ("tf2onnx", "onnxruntime")}
 FORMATS = ("savedmodel", *EXTRAS)
@@ -140,9 +137,10 @@ def export(
     """
     from glr_keras.calibration.rejector import load_rejector
     from glr_keras.exporting.model_card import write_model_card
-    from glr_keras.exporting.verification import verify_export
+    from glr_keras.exporting.saved_models import describe, write_export
+    from glr_keras.exporting.verification import check_tolerance, print_report, verify_export
     from glr_keras.inference.loading import load_recognizer, short_side_of
-    from glr_keras.inference.saved_model import describe, hash_files, write_export
+    from glr_keras.inference.saved_model import hash_files
 
     with unfinished_version(out) as folder:
         recognizer = load_recognizer(run)
@@ -202,49 +200,6 @@ def open_run_records(recognizer, run: Path, data_dir: Path):
             "it was trained on with --data-dir."
         )
     return records
-
-
-def print_report(report, description) -> str:
-    """Prints what an export costs and how its answers differ from Keras'; returns it as a table."""
-    one, many = sorted(report.milliseconds)
-    probabilities, maps = report.rounding
-    lines = {
-        "size on disk": f"{show_bytes(report.bytes_on_disk)}, {show_bytes(report.largest_bytes)} "
-        f"of it in {report.largest}",
-        "load": f"{report.load_seconds:.1f} s",
-        "one photo": f"{report.milliseconds[one]:.1f} ms",
-        f"batch of {many}": f"{report.milliseconds[many]:.1f} ms per photo",
-        "against Keras": f"on {report.photos} test photos: probabilities differ by at most "
-        f"{probabilities:.1e}, maps by {maps:.1e}; the same landmark first on {report.same_top1}",
-        "accuracy": f"{report.accuracy:.1%} of these, Keras {report.keras_accuracy:.1%}",
-    }
-    print(f"{description.backbone}, {description.head}, weights in {description.precision}")
-    for name, text in lines.items():
-        print(f"  {name:<13}  {text}")
-    rows = [f"| {name} | {text} |" for name, text in lines.items()]
-    return "\n".join(["| | |", "|---|---|", *rows])
-
-
-def check_tolerance(report, description) -> None:
-    """Refuses an export whose answers are not those of Keras.
-
-    Raises:
-        UserError: they differ by more than rounding, or half precision costs too much accuracy.
-    """
-    probabilities, maps = report.error
-    # Grad-CAM divides by its own maximum, which may be next to nothing: no measure.
-    error = max(probabilities, maps) if description.head == "ABN" else probabilities
-    if not error <= MAX_DIFFERENCE:
-        raise UserError(
-            f"The export differs from Keras by {error:.1e}, more than {MAX_DIFFERENCE:.0e}: it was "
-            "not kept. That is a fault of this program or of its TensorFlow; please report it."
-        )
-    loss = report.keras_accuracy - report.accuracy
-    if loss > MAX_ACCURACY_LOSS:
-        raise UserError(
-            f"--precision {description.precision} costs {loss:.1%} of accuracy, more than "
-            f"{MAX_ACCURACY_LOSS:.1%}: the export was not kept. Export in float32."
-        )
 
 
 if __name__ == "__main__":

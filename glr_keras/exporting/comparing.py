@@ -17,6 +17,10 @@ from tfrecords.common.files import show_bytes
 BATCH = 32
 REPEATS = {1: 15, BATCH: 3}  # batch size -> timed calls, of which the median counts
 KERAS = "Keras"
+MAX_DIFFERENCE = 1e-4  # of a probability or a map cell from Keras': rounding stays below
+MAX_ACCURACY_LOSS = 0.005  # by a smaller precision
+
+Answers = dict[str, np.ndarray]  # "probabilities" `(photos, landmarks)` and perhaps "attention_map"
 
 
 @dataclass(frozen=True)
@@ -76,16 +80,70 @@ def compare(
     def keras_answer(photos):
         return {name: value.numpy() for name, value in keras_function(photos).items()}
 
-    expected = _run(keras_answer, views, KERAS)
-    rows = [_measure(KERAS, 0, 0.0, keras_answer, expected, expected, views, labels)]
+    expected = answers_to(views, keras_answer, KERAS)
+    speeds = measure_speed(keras_answer, views)
+    rows = [compare_answers(expected, expected, labels, KERAS, 0, 0.0, speeds)]
     for path, open_file in files.items():
         started = time.perf_counter()
         answer = open_file(path)
-        seconds = time.perf_counter() - started
-        answers = _run(answer, views, path.name)
-        size = path.stat().st_size
-        rows.append(_measure(path.name, size, seconds, answer, answers, expected, views, labels))
+        seconds, size = time.perf_counter() - started, path.stat().st_size
+        answers = answers_to(views, answer, path.name)
+        speeds = measure_speed(answer, views)
+        rows.append(compare_answers(answers, expected, labels, path.name, size, seconds, speeds))
     return rows
+
+
+def answers_to(photos: np.ndarray, answer: Callable, name: str) -> Answers:
+    """Returns what a function answers to all photos, a batch at a time, under a progress bar."""
+    starts = tqdm(range(0, len(photos), BATCH), name, unit=" batches", leave=False)
+    answers = [answer(photos[start : start + BATCH]) for start in starts]
+    return {key: np.concatenate([one[key] for one in answers]) for key in answers[0]}
+
+
+def largest_differences(answers: Answers, expected: Answers) -> tuple[float, float]:
+    """Returns those of a probability, and of a cell of the map; 0 where there is no map."""
+    probability, cell = (
+        float(np.abs(answers[key] - expected[key]).max()) if key in expected else 0.0
+        for key in ("probabilities", "attention_map")
+    )
+    return probability, cell
+
+
+def compare_answers(
+    answers: Answers,
+    expected: Answers,
+    labels: np.ndarray,
+    name: str,
+    size: int,
+    load_seconds: float,
+    milliseconds: dict[int, float],
+) -> Comparison:
+    """Compares answers with Keras'; see `Comparison` for what else it is given."""
+    first, of_keras = (one["probabilities"].argmax(1) for one in (answers, expected))
+    return Comparison(
+        name,
+        size,
+        load_seconds,
+        milliseconds,
+        *largest_differences(answers, expected),
+        same_top1=int((first == of_keras).sum()),
+        accuracy=float((first == labels).mean()),
+    )
+
+
+def measure_speed(answer: Callable, photos: np.ndarray) -> dict[int, float]:
+    """Returns milliseconds per photo, by batch size."""
+    speeds = {}
+    for batch, repeats in REPEATS.items():
+        some = photos[np.arange(batch) % len(photos)]
+        answer(some)  # warms up
+        seconds = []
+        for _ in range(repeats):
+            started = time.perf_counter()
+            answer(some)
+            seconds.append(time.perf_counter() - started)
+        speeds[batch] = statistics.median(seconds) / batch * 1000
+    return speeds
 
 
 def table_of(rows: Sequence[Comparison], photos: int) -> str:
@@ -115,37 +173,3 @@ def table_of(rows: Sequence[Comparison], photos: int) -> str:
 def as_json(rows: Sequence[Comparison], photos: int) -> dict:
     """Returns the comparison for a JSON file."""
     return {"photos": photos, "files": [asdict(row) for row in rows]}
-
-
-def _run(answer, views, name):
-    starts = tqdm(range(0, len(views), BATCH), name, unit=" batches", leave=False)
-    answers = [answer(views[start : start + BATCH]) for start in starts]
-    return {key: np.concatenate([one[key] for one in answers]) for key in answers[0]}
-
-
-def _measure(name, size, seconds, answer, answers, expected, views, labels):
-    def difference(key):
-        return float(np.abs(answers[key] - expected[key]).max()) if key in expected else 0.0
-
-    first = answers["probabilities"].argmax(1)
-    return Comparison(
-        name=name,
-        bytes=size,
-        load_seconds=seconds,
-        milliseconds={size: _milliseconds(answer, views, size) for size in REPEATS},
-        difference=difference("probabilities"),
-        map_difference=difference("attention_map"),
-        same_top1=int((first == expected["probabilities"].argmax(1)).sum()),
-        accuracy=float((first == labels).mean()),
-    )
-
-
-def _milliseconds(answer, views, batch):
-    photos = views[np.arange(batch) % len(views)]
-    answer(photos)  # warms up
-    seconds = []
-    for _ in range(REPEATS[batch]):
-        started = time.perf_counter()
-        answer(photos)
-        seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds) / batch * 1000

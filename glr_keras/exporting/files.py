@@ -11,7 +11,7 @@ import tensorflow as tf
 from glr_keras.calibration.rejector import load_rejector
 from glr_keras.data.records import Records
 from glr_keras.exporting import comparing, litert, onnx
-from glr_keras.exporting.comparing import Comparison
+from glr_keras.exporting.comparing import MAX_ACCURACY_LOSS, MAX_DIFFERENCE, Comparison
 from glr_keras.exporting.folders import DESCRIPTION, new_folder
 from glr_keras.exporting.model_card import write_model_card
 from glr_keras.exporting.portable import (
@@ -24,8 +24,6 @@ from glr_keras.models.recognizer import Recognizer
 from tfrecords.common.console import UserError
 from tfrecords.common.files import write_atomically
 
-MAX_DIFFERENCE = 1e-4  # of a probability or a map cell from Keras': rounding stays below
-MAX_ACCURACY_LOSS = 0.005  # of the smaller precisions
 CALIBRATION_PHOTOS = 100  # train photos that int8 takes its ranges from
 
 

@@ -1,11 +1,8 @@
 """Verifies an export: its answers against Keras' on test photos; its size and speed."""
 
 import math
-import statistics
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
@@ -13,42 +10,25 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from glr_keras.data.records import Records, photo_batches, raw_records
+from glr_keras.exporting.comparing import (
+    BATCH,
+    MAX_ACCURACY_LOSS,
+    MAX_DIFFERENCE,
+    Answers,
+    Comparison,
+    answers_to,
+    compare_answers,
+    largest_differences,
+    measure_speed,
+)
+from glr_keras.exporting.saved_models import large_weights, round_weights
 from glr_keras.inference.model_dir import NO_TTA
-from glr_keras.inference.saved_model import large_weights, open_export, round_weights
+from glr_keras.inference.saved_model import Description, open_export
 from glr_keras.inference.tta import outputs_of_views
 from glr_keras.models.attention import probabilities_of
 from glr_keras.models.recognizer import Recognizer
-from tfrecords.common.files import bytes_below
-
-BATCH = 32
-REPEATS = {1: 15, BATCH: 3}  # batch size -> timed calls, of which the median counts
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What a model answers for test photos.
-
-    Attributes:
-        probabilities: float array `(photos, landmarks)`.
-        attention_maps: float32 array `(photos, rows, columns)`.
-    """
-
-    probabilities: np.ndarray
-    attention_maps: np.ndarray
-
-    def difference(self, other: "Answers") -> tuple[float, float]:
-        """Returns the largest difference between two probabilities, and between two map cells."""
-        return (
-            float(np.abs(self.probabilities - other.probabilities).max()),
-            float(np.abs(self.attention_maps - other.attention_maps).max()),
-        )
-
-    def same_top1(self, other: "Answers") -> int:
-        """Counts the photos for which both predict the same landmark."""
-        return int((self.probabilities.argmax(1) == other.probabilities.argmax(1)).sum())
-
-    def accuracy(self, labels: np.ndarray) -> float:
-        return float((self.probabilities.argmax(1) == labels).mean())
+from tfrecords.common.console import UserError
+from tfrecords.common.files import bytes_below, show_bytes
 
 
 @dataclass(frozen=True)
@@ -56,31 +36,21 @@ class VerificationReport:
     """What was measured of an export.
 
     Attributes:
-        bytes_on_disk: Int.
-        largest: Name of the largest weights.
-        largest_bytes: Int, size of these.
-        load_seconds: Float, to load it.
-        milliseconds: Dict from batch size to milliseconds per photo.
-        photos: Int, test photos that the rest was measured on.
+        comparison: With Keras that has the run's weights, which half precision rounds.
         error: Largest difference of a probability, and of a map cell, from Keras with the weights
             of the export.
-        rounding: The same from Keras with the run's weights, which half precision rounds.
-        same_top1: Photos for which it predicts the same landmark as Keras with the run's weights.
-        accuracy: Float in [0, 1], of the export.
         keras_accuracy: Float in [0, 1], of Keras with the run's weights.
+        photos: Int, test photos that all this was measured on.
+        largest: Name of the largest weights.
+        largest_bytes: Int, size of these.
     """
 
-    bytes_on_disk: int
+    comparison: Comparison
+    error: tuple[float, float]
+    keras_accuracy: float
+    photos: int
     largest: str
     largest_bytes: int
-    load_seconds: float
-    milliseconds: dict[int, float]
-    photos: int
-    error: tuple[float, float]
-    rounding: tuple[float, float]
-    same_top1: int
-    accuracy: float
-    keras_accuracy: float
 
 
 def verify_export(
@@ -98,38 +68,36 @@ def verify_export(
     started = time.perf_counter()
     export = open_export(folder)
     load_seconds = time.perf_counter() - started
-    serving_default = export.endpoints["serving_default"]
     photos, labels = read_test_photos(records, test_photos)
-    speeds = measure_speed(serving_default, photos)
-    answers = predict_with_export(serving_default, photos)
     tta = export.description.tta
+
+    def answer(files):
+        found = export.endpoints["serving_default"](image_bytes=tf.constant(files, tf.string))
+        return {name: found[name].numpy() for name in ("probabilities", "attention_map")}
+
+    speeds = measure_speed(answer, photos)
+    answers = answers_to(photos, answer, "The export")
     expected = of_run = predict_with_keras(recognizer, records, len(photos), tta)
     if precision != "float32":
         round_weights(recognizer, precision)
         expected = predict_with_keras(recognizer, records, len(photos), tta)
-    largest = max(
-        large_weights(recognizer), key=lambda variable: variable.value.shape.num_elements()
-    )
-    width = tf.as_dtype(precision).size
+    size = bytes_below(folder)
+    largest = max(large_weights(recognizer), key=lambda one: one.value.shape.num_elements())
     return VerificationReport(
-        bytes_on_disk=bytes_below(folder),
-        largest=largest.path,
-        largest_bytes=width * largest.value.shape.num_elements(),
-        load_seconds=load_seconds,
-        milliseconds=speeds,
+        compare_answers(answers, of_run, labels, folder.name, size, load_seconds, speeds),
+        error=largest_differences(answers, expected),
+        keras_accuracy=float((of_run["probabilities"].argmax(1) == labels).mean()),
         photos=len(photos),
-        error=answers.difference(expected),
-        rounding=answers.difference(of_run),
-        same_top1=answers.same_top1(of_run),
-        accuracy=answers.accuracy(labels),
-        keras_accuracy=of_run.accuracy(labels),
+        largest=largest.path,
+        largest_bytes=tf.as_dtype(precision).size * largest.value.shape.num_elements(),
     )
 
 
-def read_test_photos(records: Records, count: int) -> tuple[list[bytes], np.ndarray]:
+def read_test_photos(records: Records, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns the JPEGs and labels of the first `count` test photos; their order is shuffled."""
     photos = list(raw_records(records, "test").take(count).as_numpy_iterator())
-    return [one["image"] for one in photos], np.array([one["label"] for one in photos])
+    jpegs = np.array([one["image"] for one in photos], object)
+    return jpegs, np.array([one["label"] for one in photos])
 
 
 def predict_with_keras(
@@ -143,27 +111,49 @@ def predict_with_keras(
     for batch in shown:
         outputs, maps, _ = outputs_of_views(recognizer, batch["photo"], tta)
         answers.append((probabilities_of(recognizer.head, outputs), maps))
-    return Answers(*(np.concatenate(parts)[:count] for parts in zip(*answers, strict=True)))
+    parts = zip(("probabilities", "attention_map"), zip(*answers, strict=True), strict=True)
+    return {name: np.concatenate(values)[:count] for name, values in parts}
 
 
-def predict_with_export(serving_default: Callable, photos: list[bytes]) -> Answers:
-    """Predicts files with an export."""
-    starts = tqdm(range(0, len(photos), BATCH), "The export", unit=" batches", leave=False)
-    answers = [serving_default(image_bytes=tf.constant(photos[s : s + BATCH])) for s in starts]
-    names = ("probabilities", "attention_map")
-    return Answers(*(np.concatenate([answer[name] for answer in answers]) for name in names))
+def print_report(report: VerificationReport, description: Description) -> str:
+    """Prints what an export costs and how its answers differ from Keras'; returns it as a table."""
+    measured = report.comparison
+    one, many = sorted(measured.milliseconds)
+    lines = {
+        "size on disk": f"{show_bytes(measured.bytes)}, {show_bytes(report.largest_bytes)} "
+        f"of it in {report.largest}",
+        "load": f"{measured.load_seconds:.1f} s",
+        "one photo": f"{measured.milliseconds[one]:.1f} ms",
+        f"batch of {many}": f"{measured.milliseconds[many]:.1f} ms per photo",
+        "against Keras": f"on {report.photos} test photos: probabilities differ by at most "
+        f"{measured.difference:.1e}, maps by {measured.map_difference:.1e}; the same landmark "
+        f"first on {measured.same_top1}",
+        "accuracy": f"{measured.accuracy:.1%} of these, Keras {report.keras_accuracy:.1%}",
+    }
+    print(f"{description.backbone}, {description.head}, weights in {description.precision}")
+    for name, text in lines.items():
+        print(f"  {name:<13}  {text}")
+    rows = [f"| {name} | {text} |" for name, text in lines.items()]
+    return "\n".join(["| | |", "|---|---|", *rows])
 
 
-def measure_speed(serving_default: Callable, photos: list[bytes]) -> dict[int, float]:
-    """Returns milliseconds per photo, by batch size."""
-    speeds = {}
-    files = cycle(photos)
-    for batch, repeats in REPEATS.items():
-        seconds = []
-        for _ in range(repeats + 1):
-            image_bytes = tf.constant(list(islice(files, batch)))
-            started = time.perf_counter()
-            serving_default(image_bytes=image_bytes)["scores"].numpy()
-            seconds.append(time.perf_counter() - started)
-        speeds[batch] = statistics.median(seconds[1:]) / batch * 1000  # the first one warms up
-    return speeds
+def check_tolerance(report: VerificationReport, description: Description) -> None:
+    """Refuses an export whose answers are not those of Keras.
+
+    Raises:
+        UserError: they differ by more than rounding, or half precision costs too much accuracy.
+    """
+    probabilities, maps = report.error
+    # Grad-CAM divides by its own maximum, which may be next to nothing: no measure.
+    error = max(probabilities, maps) if description.head == "ABN" else probabilities
+    if not error <= MAX_DIFFERENCE:
+        raise UserError(
+            f"The export differs from Keras by {error:.1e}, more than {MAX_DIFFERENCE:.0e}: it was "
+            "not kept. That is a fault of this program or of its TensorFlow; please report it."
+        )
+    loss = report.keras_accuracy - report.comparison.accuracy
+    if loss > MAX_ACCURACY_LOSS:
+        raise UserError(
+            f"--precision {description.precision} costs {loss:.1%} of accuracy, more than "
+            f"{MAX_ACCURACY_LOSS:.1%}: the export was not kept. Export in float32."
+        )

@@ -1,18 +1,15 @@
-"""The folder of an export: a SavedModel as TensorFlow Serving wants it, and what describes it."""
+"""Opens the folder of an export: a SavedModel and what describes it."""
 
 import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import keras
 import tensorflow as tf
 
-from glr_keras.calibration.rejector import Rejector
-from glr_keras.inference.endpoints import build_endpoints
 from glr_keras.inference.model_dir import (
     DESCRIPTION,
     EXTRA,
@@ -21,7 +18,6 @@ from glr_keras.inference.model_dir import (
     check_model,
     find_saved_model,
 )
-from glr_keras.models.recognizer import Recognizer
 from tfrecords.common.console import UserError, command_line
 from tfrecords.common.files import sha256_of
 
@@ -76,85 +72,10 @@ class Export:
     saved_model: tf.Module
 
 
-def describe(
-    recognizer: Recognizer,
-    short_side: int,
-    precision: str,
-    rejector: Rejector | None = None,
-    tta: str = NO_TTA,
-) -> Description:
-    """Describes an export of `recognizer`."""
-    return Description(
-        image_size=recognizer.image_size,
-        short_side=short_side,
-        precision=precision,
-        backbone=recognizer.backbone.name,
-        head=type(recognizer.head).__name__,
-        framing=recognizer.framing,
-        rejection=rejector.settings if rejector else {},
-        tta=tta,
-    )
-
-
-def write_export(
-    recognizer: Recognizer,
-    description: Description,
-    folder: Path,
-    rejector: Rejector | None = None,
-) -> None:
-    """Writes one version of an export into `folder`.
-
-    In half precision, kernels are stored so on disk and in memory, and turned to float32 for each
-    call: it computes in float32 all the same, on any processor.
-    """
-    module = tf.Module()
-    if rejector is not None:  # in variables: a graph can't hold 2 GB of constants
-        arrays = {name: tf.Variable(values) for name, values in rejector.arrays.items()}
-        rejector, module.rejection = replace(rejector, arrays=arrays), list(arrays.values())
-    scope: Callable = nullcontext
-    module.tracked = [variable.value for variable in recognizer.weights]
-    if description.precision != "float32":
-        scope, module.tracked = half_precision(recognizer, description.precision)
-    endpoints = build_endpoints(
-        recognizer, description.short_side, scope, rejector, description.tta
-    )
-    tf.saved_model.save(module, folder, signatures=endpoints)
-    description = replace(description, sha256=hash_files(folder))
-    extra = folder / EXTRA
-    extra.mkdir()
-    labels = "\n".join(recognizer.landmarks) + "\n"
-    (extra / LABELS).write_text(labels, encoding="utf-8")
-    text = json.dumps(asdict(description), indent=2) + "\n"
-    (extra / DESCRIPTION).write_text(text, encoding="utf-8")
-
-
-def half_precision(recognizer: Recognizer, precision: str) -> tuple[Callable, list[tf.Variable]]:
-    """Returns a scope for `build_endpoints` with half-precision kernels, and all its variables."""
-    large = large_weights(recognizer)
-    halves = [tf.Variable(tf.cast(variable.value, precision)) for variable in large]
-
-    def weights_scope():
-        pairs = zip(large, halves, strict=True)
-        return keras.StatelessScope([(v, tf.cast(half, v.dtype)) for v, half in pairs])
-
-    return weights_scope, halves + [v.value for v in recognizer.weights if len(v.shape) <= 1]
-
-
 def hash_files(folder: Path) -> dict[str, str]:
     """Returns the SHA-256 of the graph and the weights: of all that an answer depends on."""
     paths = sorted([folder / "saved_model.pb", *(folder / "variables").iterdir()])
     return {path.relative_to(folder).as_posix(): sha256_of(path) for path in paths}
-
-
-def large_weights(recognizer: Recognizer) -> list[keras.Variable]:
-    """Returns the kernels. Biases and the averages of batch norm are few, and need their digits."""
-    return [variable for variable in recognizer.weights if len(variable.shape) > 1]
-
-
-def round_weights(recognizer: Recognizer, precision: str) -> None:
-    """Gives the kernels the values that an export in `precision` has of them."""
-    for variable in large_weights(recognizer):
-        variable.assign(tf.cast(tf.cast(variable.value, precision), variable.dtype))
 
 
 def open_export(path: Path) -> Export:

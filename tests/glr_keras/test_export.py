@@ -109,7 +109,7 @@ def test_a_refused_export_leaves_what_was_there(
     def refuse(*_):
         raise UserError("refused")
 
-    monkeypatch.setattr("glr_keras.export.check_tolerance", refuse)
+    monkeypatch.setattr("glr_keras.exporting.verification.check_tolerance", refuse)
     shutil.copytree(small_export, tmp_path / "out")
     for out in ("out", "new"):
         with pytest.raises(UserError, match="refused"):
@@ -161,15 +161,14 @@ KILLED = """
 import os, signal, sys
 import tensorflow as tf
 from glr_keras import export
-from glr_keras.exporting import verification
-from glr_keras.inference import saved_model
+from glr_keras.exporting import saved_models, verification
 
 def kill(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 
 moment = {
     "before the graph": (tf.saved_model, "save"),
-    "before the description": (saved_model, "hash_files"),
+    "before the description": (saved_models, "hash_files"),
     "before the verification": (verification, "verify_export"),
     "before it has its number": (export, "publish"),
     "before the old one goes": (export, "delete_version"),

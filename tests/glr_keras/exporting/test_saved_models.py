@@ -11,8 +11,9 @@ import pytest
 import tensorflow as tf
 
 import glr_keras
+from glr_keras.exporting.saved_models import describe, write_export
 from glr_keras.inference.loading import load_recognizer
-from glr_keras.inference.saved_model import describe, open_export, write_export
+from glr_keras.inference.saved_model import open_export
 from tfrecords.common.console import UserError
 
 

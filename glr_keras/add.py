@@ -74,21 +74,18 @@ def parse_args() -> argparse.Namespace:
         "of the new ones, and trains a new run of the same config. The run itself stays as it is. "
         "Interrupted, the same command resumes.",
     )
-    parser.add_argument("run", type=Path, help="run directory")
-    parser.add_argument(
+    add = parser.add_argument
+    add("run", type=Path, help="run directory")
+    add(
         "--photos",
         type=Path,
         required=True,
         metavar="DIR",
         help="one sub-folder per landmark, known or new",
     )
-    parser.add_argument(
-        "--out", type=Path, metavar="DATA", help="records to make (default: beside the run's)"
-    )
-    parser.add_argument(
-        "--run-dir", type=Path, metavar="DIR", help="run to make (default: beside RUN)"
-    )
-    parser.add_argument(
+    add("--out", type=Path, metavar="DATA", help="records to make (default: beside the run's)")
+    add("--run-dir", type=Path, metavar="DIR", help="run to make (default: beside RUN)")
+    add(
         "--data-dir",
         type=Path,
         metavar="DATA",

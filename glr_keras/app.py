@@ -26,30 +26,25 @@ def parse_arguments(argv=None) -> argparse.Namespace:
         description="Serves a page to try a model on in a browser, and a JSON API beside it "
         "(POST /predict, described by /openapi.json). Nothing is written; Ctrl-C stops it.",
     )
-    parser.add_argument("model", type=Path, help="a run directory or an export")
-    parser.add_argument(
+    add = parser.add_argument
+    add("model", type=Path, help="a run directory or an export")
+    add(
         "--host",
         default="127.0.0.1",
         help="address to listen on; 0.0.0.0 for all (default: %(default)s)",
     )
-    parser.add_argument(
-        "--port", type=int, default=8000, help="0 for any that is free (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--data-dir", type=Path, metavar="DATA", help="where the run's records are, if they moved"
-    )
-    parser.add_argument("--no-photos", action="store_true", help="show no photos of the records")
-    parser.add_argument(
-        "--max-mb", type=float, default=32, metavar="MB", help="of a photo (default: %(default)s)"
-    )
-    parser.add_argument(
+    add("--port", type=int, default=8000, help="0 for any that is free (default: %(default)s)")
+    add("--data-dir", type=Path, metavar="DATA", help="where the run's records are, if they moved")
+    add("--no-photos", action="store_true", help="show no photos of the records")
+    add("--max-mb", type=float, default=32, metavar="MB", help="of a photo (default: %(default)s)")
+    add(
         "--allow-host",
         action="append",
         default=[],
         metavar="NAME",
         help="a name under which the server is asked, such as the one of a proxy; repeatable",
     )
-    parser.add_argument(
+    add(
         "--allow-origin",
         action="append",
         default=[],

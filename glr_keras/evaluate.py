@@ -96,9 +96,10 @@ def evaluate_all(args: argparse.Namespace) -> list:
     models = [Evaluated(path, args.tta) for path in args.models]
     if len(models) == 2:
         check_same_landmarks(*models)
+    others = (args.other, args.follow_links)
     if args.photos:
-        return [evaluate_folder(model, args.photos, records, args.other) for model in models]
-    return [evaluate_split(model, records, args.split, args.other) for model in models]
+        return [evaluate_folder(model, args.photos, records, *others) for model in models]
+    return [evaluate_split(model, records, args.split, *others) for model in models]
 
 
 def _own_records(args):

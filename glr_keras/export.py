@@ -59,38 +59,31 @@ def parse_arguments(argv=None) -> argparse.Namespace:
         "MODEL_CARD.md beside it. Where a SavedModel is there already, the new one becomes its "
         "next version.",
     )
-    parser.add_argument("run", type=Path, help="run directory of glr_keras.fit")
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="folder of the versions, or files"
-    )
-    parser.add_argument(
-        "--format", choices=FORMATS, default="savedmodel", help="(default: savedmodel)"
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add("run", type=Path, help="run directory of glr_keras.fit")
+    add("--out", type=Path, required=True, metavar="DIR", help="folder of the versions, or files")
+    add("--format", choices=FORMATS, default="savedmodel", help="(default: savedmodel)")
+    add(
         "--overwrite",
         action="store_true",
         help="then delete the version that was the latest, or the files that were there",
     )
-    parser.add_argument(
+    add(
         "--precision",
         choices=PRECISIONS,
         default="float32",
         help="of the weights of a SavedModel; LiteRT gets float32, float16 and int8",
     )
-    parser.add_argument(
-        "--tta", choices=TTA, default=NO_TTA, help=f"{TTA_HELP}; written into the graph"
-    )
-    parser.add_argument(
-        "--data-dir", type=Path, metavar="DATA", help="the run's records, if they were moved"
-    )
-    parser.add_argument(
+    add("--tta", choices=TTA, default=NO_TTA, help=f"{TTA_HELP}; written into the graph")
+    add("--data-dir", type=Path, metavar="DATA", help="the run's records, if they were moved")
+    add(
         "--test-photos",
         type=int,
         metavar="N",
         help=f"on how many test photos it is compared with Keras (default: {TEST_PHOTOS}, files "
         f"{FILE_TEST_PHOTOS})",
     )
-    parser.add_argument(
+    add(
         "--accept",
         type=proper_fraction,
         metavar="X",

@@ -62,58 +62,46 @@ def parse_arguments(argv=None) -> argparse.Namespace:
         description="Names the landmarks of photos: one row per photo on standard output, in the "
         "order given. Exit code 1 where some could not be read.",
     )
-    parser.add_argument("model", type=Path, help="a run directory or an export")
-    parser.add_argument(
+    add = parser.add_argument
+    add("model", type=Path, help="a run directory or an export")
+    add(
         "photos",
         nargs="*",
         help="photos, videos, folders of them, lists of paths (*.txt), or - for a list on standard "
         "input",
     )
-    parser.add_argument(
-        "--follow-links", action="store_true", help="follow links that lead out of a folder"
-    )
-    parser.add_argument(
-        "--watch",
-        type=Path,
-        metavar="DIR",
-        help="then wait for new photos in DIR, until Ctrl-C",
-    )
-    parser.add_argument(
-        "--top", type=int, default=5, metavar="N", help="landmarks per photo (default: 5)"
-    )
-    parser.add_argument("--tta", choices=TTA, default=NO_TTA, help=TTA_HELP)
-    parser.add_argument(
+    add("--follow-links", action="store_true", help="follow links that lead out of a folder")
+    add("--watch", type=Path, metavar="DIR", help="then wait for new photos in DIR, until Ctrl-C")
+    add("--top", type=int, default=5, metavar="N", help="landmarks per photo (default: 5)")
+    add("--tta", choices=TTA, default=NO_TTA, help=TTA_HELP)
+    add(
         "--accept",
         type=proper_fraction,
         metavar="X",
         help="fraction of photos of known landmarks to accept as such (default: the model's, "
         "mostly 0.95); other photos show none of these places",
     )
-    parser.add_argument(
+    add(
         "--multi-crop",
         action="store_true",
         help="search a photo for landmarks that fill a part of it; takes about 15 times as long",
     )
-    parser.add_argument(
+    add(
         "--every",
         type=float,
         default=1.0,
         metavar="SECONDS",
         help="between two frames of a video (default: 1)",
     )
-    parser.add_argument(
-        "--format", choices=FORMATS, default="table", help="of the rows (default: table)"
-    )
-    parser.add_argument(
-        "--maps", type=Path, metavar="DIR", help="draw where the model looked, one PNG per photo"
-    )
-    parser.add_argument(
+    add("--format", choices=FORMATS, default="table", help="of the rows (default: table)")
+    add("--maps", type=Path, metavar="DIR", help="draw where the model looked, one PNG per photo")
+    add(
         "--sidecar",
         choices=STYLES,
         help="write a file beside each photo, too: PHOTO.json or PHOTO.xmp; those of other "
         "programs stay as they are",
     )
-    parser.add_argument(
+    add(
         "--landmarks",
         type=Path,
         metavar="CSV",

@@ -80,38 +80,33 @@ def parse_flags(argv=None) -> tuple[argparse.Namespace, dict]:
         "same command resumes an interrupted search; so does one with more --max-trials.",
         epilog="What is not searched is set by the flags of glr_keras.fit, which follow here.",
     )
-    parser.add_argument(
-        "--out", type=Path, help="folder of this search (default: searches/ and the data's name)"
-    )
-    parser.add_argument("--max-trials", type=int, metavar="N", help=f"default: {MAX_TRIALS}")
-    parser.add_argument("--tuner", choices=TUNERS, default="random", help="default: random")
-    parser.add_argument(
+    add = parser.add_argument
+    add("--out", type=Path, help="folder of this search (default: searches/ and the data's name)")
+    add("--max-trials", type=int, metavar="N", help=f"default: {MAX_TRIALS}")
+    add("--tuner", choices=TUNERS, default="random", help="default: random")
+    add(
         "--space", metavar="NAMES", help=f"with commas, of {', '.join(DIMENSIONS)} (default: "
         f"{','.join(DEFAULT)}, without those set by a flag)"
     )  # fmt: skip
-    parser.add_argument(
-        "--space-file", type=Path, metavar="FILE", help="TOML or JSON with other values or ranges"
-    )
-    parser.add_argument(
+    add("--space-file", type=Path, metavar="FILE", help="TOML or JSON with other values or ranges")
+    add(
         "--alpha-beta-grid",
         action="store_true",
         help="try exactly alpha in {0, .1, .25, .5, 1} with beta in {.5, 1, 2}, --seeds times",
     )
-    parser.add_argument("--seeds", type=int, metavar="N", help=f"of the grid ({GRID_SEEDS})")
-    parser.add_argument(
+    add("--seeds", type=int, metavar="N", help=f"of the grid ({GRID_SEEDS})")
+    add(
         "--objective",
         default=OBJECTIVE,
         help=f"what is to be best, as Keras names it (default: {OBJECTIVE})",
     )
-    parser.add_argument(
+    add(
         "--confirm", type=int, default=0, metavar="N",
-        help="train the best trials again with N seeds, and test the winner",
+        help="train the best trials again with N seeds, and test the winner"
     )  # fmt: skip
-    parser.add_argument(
-        "--workers", type=int, default=0, metavar="N", help="processes that run trials at once"
-    )
-    parser.add_argument("--with-launcher", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--config", type=Path, help="config.json of a run; flags go over it")
+    add("--workers", type=int, default=0, metavar="N", help="processes that run trials at once")
+    add("--with-launcher", action="store_true", help=argparse.SUPPRESS)
+    add("--config", type=Path, help="config.json of a run; flags go over it")
     add_flags(parser, leave_out=NOT_TRIALS)
     args = parser.parse_args(argv)
     fields = {field.name for field in dataclasses.fields(FitConfig)}

@@ -110,7 +110,11 @@ class Evaluation:
 
 
 def evaluate_split(
-    evaluated: Evaluated, records: Records, split: str, other: Path | None = None
+    evaluated: Evaluated,
+    records: Records,
+    split: str,
+    other: Path | None = None,
+    follow_links: bool = False,
 ) -> Evaluation:
     """Measures a model on a split of records.
 
@@ -119,6 +123,7 @@ def evaluate_split(
         records: Records of the same landmarks.
         split: Name of the split.
         other: Folder of photos that show none of the landmarks.
+        follow_links: Whether links that lead out of that folder are followed.
 
     Raises:
         UserError: the records are of other landmarks, or the split has no photos.
@@ -133,12 +138,16 @@ def evaluate_split(
     from_features = evaluated.reads_features(records, split)
     answers = collect(evaluated, evaluated.split_batches(records, split), temperatures)
     baselines = measure_baselines(evaluated, records, split) if not evaluated.failed else {}
-    others = _answer_others(evaluated, other, temperatures)
+    others = _answer_others(evaluated, other, temperatures, follow_links)
     return Evaluation(evaluated, split, answers, from_features, baselines, others)
 
 
 def evaluate_folder(
-    evaluated: Evaluated, folder: Path, records: Records | None, other: Path | None = None
+    evaluated: Evaluated,
+    folder: Path,
+    records: Records | None,
+    other: Path | None = None,
+    follow_links: bool = False,
 ) -> Evaluation:
     """Measures a model on photos in a folder, see `photo_folder.labelled_photos`.
 
@@ -147,23 +156,25 @@ def evaluate_folder(
         folder: Of photos.
         records: Whose stored validation features give temperatures; None for none.
         other: As for `evaluate_split`.
+        follow_links: Whether links that lead out of the folders are followed.
 
     Raises:
         UserError: no folder has the name of a landmark, or no photo could be read.
     """
-    photos = labelled_photos(folder, evaluated.landmarks)
+    photos = labelled_photos(folder, evaluated.landmarks, follow_links)
     temperatures: dict[str, float] = {}
     if records is not None and evaluated.reads_features(records, "validation"):
         temperatures = calibrate(evaluated, records)
     answers = _answer_photos(evaluated, photos, temperatures)
-    others = _answer_others(evaluated, other, temperatures)
+    others = _answer_others(evaluated, other, temperatures, follow_links)
     return Evaluation(evaluated, None, answers, False, {}, others)
 
 
-def _answer_others(evaluated, folder, temperatures):
+def _answer_others(evaluated, folder, temperatures, follow_links):
     if folder is None:
         return None
-    photos = [LabelledPhoto(path, path, NO_LANDMARK) for path in photo_paths([str(folder)])]
+    paths = photo_paths([str(folder)], follow_links)
+    photos = [LabelledPhoto(path, path, NO_LANDMARK) for path in paths]
     return _answer_photos(evaluated, photos, temperatures)[ANSWER]
 
 

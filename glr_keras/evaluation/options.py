@@ -29,7 +29,8 @@ DESCRIPTION = (
 
 def parse_arguments(argv=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m glr_keras.evaluate", description=DESCRIPTION)
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "models",
         nargs="+",
         type=Path,
@@ -46,40 +47,39 @@ def parse_arguments(argv=None) -> argparse.Namespace:
         metavar="DIR",
         help="a folder per landmark, named as the model names it; photos beside them have no label",
     )
-    parser.add_argument(
+    add(
         "--other",
         type=Path,
         metavar="DIR",
         help="photos of none of the landmarks: how many of them scores can reject",
     )
+    add("--follow-links", action="store_true", help="follow links that lead out of such a folder")
     photos.add_argument(
         "--suspects",
         action="store_true",
         help="instead, list photos of all splits whose label may be wrong, from stored features",
     )
-    parser.add_argument(
+    add(
         "--tta",
         choices=TTA,
         default=NO_TTA,
         help=f"{TTA_HELP}; of a run, from photos rather than stored features",
     )
-    parser.add_argument(
+    add(
         "--accept",
         type=proper_fraction,
         metavar="X",
         help="fraction of photos of known landmarks to accept (default: the model's, or 0.95)",
     )
-    parser.add_argument(
-        "--data-dir", type=Path, metavar="DATA", help="records (default: those of the first run)"
-    )
-    parser.add_argument(
+    add("--data-dir", type=Path, metavar="DATA", help="records (default: those of the first run)")
+    add(
         "--out",
         type=Path,
         metavar="DIR",
         help="folder for what is written (default: RUN/evaluation/SPLIT, or evaluation for an "
         "export, two models or --photos)",
     )
-    parser.add_argument(
+    add(
         "--fail-under",
         nargs="+",
         type=_threshold,

@@ -16,12 +16,15 @@ from tfrecords.common.types import one_line
 SHOWN = 10  # names in a message
 
 
-def labelled_photos(folder: Path, landmarks: Sequence[str]) -> list[LabelledPhoto]:
+def labelled_photos(
+    folder: Path, landmarks: Sequence[str], follow_links: bool = False
+) -> list[LabelledPhoto]:
     """Lists the photos below a folder, with the labels that their folders give them.
 
     Args:
         folder: Holds a folder per landmark, photos, or both.
         landmarks: Names in label order.
+        follow_links: Whether links that lead out of the folder are followed.
 
     Returns:
         LabelledPhotos: those directly in `folder` are `UNLABELLED`; those in a folder whose name
@@ -33,7 +36,7 @@ def labelled_photos(folder: Path, landmarks: Sequence[str]) -> list[LabelledPhot
     label_of = {name: label for label, name in enumerate(landmarks)}
     photos, known = [], 0
     unknown: Counter[str] = Counter()
-    for path in photo_paths([str(folder)]):
+    for path in photo_paths([str(folder)], follow_links):
         parts = Path(path).relative_to(folder).parts
         if len(parts) == 1:
             photos.append(LabelledPhoto(path, path, UNLABELLED))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
 import tensorflow as tf
 
@@ -51,49 +52,27 @@ def build_endpoints(
     """
     image_size, framing = recognizer.image_size, recognizer.framing
 
-    def answer(outputs, embedding):
-        log_probabilities = answer_log_probabilities(outputs, recognizer.answer)
-        probabilities = tf.exp(log_probabilities)
-        scores, best = tf.math.top_k(probabilities, min(TOP, len(recognizer.landmarks)))
-        named = {
-            "probabilities": probabilities,
-            "landmarks": tf.gather(tf.constant(recognizer.landmarks), best),
-            "scores": scores,
-        }
-        if rejector is None:
-            return named
-        return named | rejector.judge(Evidence(log_probabilities, outputs, embedding))
-
-    @_even_if_empty
-    def predict(views):
+    def predict(views, with_map=False):
         with weights_scope():
-            outputs, _, embedding = outputs_of_views(recognizer, views, tta, with_map=False)
-            return answer(outputs, embedding)
+            outputs, maps, embedding = outputs_of_views(recognizer, views, tta, with_map)
+        answer = _name_landmarks(recognizer, rejector, outputs, embedding)
+        return answer | ({"attention_map": maps} if with_map else {})
 
-    @_even_if_empty
-    def predict_with_map(views):
-        with weights_scope():
-            outputs, maps, embedding = outputs_of_views(recognizer, views, tta)
-        return answer(outputs, embedding) | {"attention_map": maps}
-
-    @_even_if_empty
     def embed(views):
         with weights_scope():
             features = recognizer.backbone(views, training=False)
-            return {"embedding": tf.reduce_mean(tf.cast(features, tf.float32), axis=(1, 2))}
+        return {"embedding": tf.reduce_mean(tf.cast(features, tf.float32), axis=(1, 2))}
 
-    files = tf.TensorSpec([None], tf.string, "image_bytes")
-    pixels_of_photos = tf.TensorSpec([None, None, None, 3], tf.float32, "photos")
+    def of_files(ask):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")])
+        def endpoint(image_bytes):
+            return ask(_decode_all(image_bytes, image_size, short_side, framing))
 
-    @tf.function(input_signature=[files])
-    def serving_default(image_bytes):
-        return predict_with_map(_decode_all(image_bytes, image_size, short_side, framing))
+        return endpoint
 
-    @tf.function(input_signature=[files])
-    def scores(image_bytes):
-        return predict(_decode_all(image_bytes, image_size, short_side, framing))
+    predict_with_map = _even_if_empty(partial(predict, with_map=True))
 
-    @tf.function(input_signature=[pixels_of_photos])
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32, "photos")])
     def pixels(photos):
         def view(photo):
             photo = tf.cast(tf.clip_by_value(tf.round(photo), 0, 255), tf.uint8)
@@ -102,16 +81,27 @@ def build_endpoints(
         views = tf.map_fn(view, photos, fn_output_signature=tf.float32)
         return predict_with_map(tf.ensure_shape(views, [None, image_size, image_size, 3]))
 
-    @tf.function(input_signature=[files])
-    def features(image_bytes):
-        return embed(_decode_all(image_bytes, image_size, short_side, framing))
-
     return {
-        "serving_default": serving_default,
-        "scores": scores,
+        "serving_default": of_files(predict_with_map),
+        "scores": of_files(_even_if_empty(predict)),
         "pixels": pixels,
-        "features": features,
+        "features": of_files(_even_if_empty(embed)),
     }
+
+
+def _name_landmarks(recognizer, rejector, outputs, embedding):
+    """Returns what an endpoint says of views, but for the map."""
+    log_probabilities = answer_log_probabilities(outputs, recognizer.answer)
+    probabilities = tf.exp(log_probabilities)
+    scores, best = tf.math.top_k(probabilities, min(TOP, len(recognizer.landmarks)))
+    named = {
+        "probabilities": probabilities,
+        "landmarks": tf.gather(tf.constant(recognizer.landmarks), best),
+        "scores": scores,
+    }
+    if rejector is None:
+        return named
+    return named | rejector.judge(Evidence(log_probabilities, outputs, embedding))
 
 
 def _even_if_empty(ask):

@@ -231,7 +231,7 @@ def load(path, accept: float | None = None, tta: str = NO_TTA) -> LandmarkModel:
     Args:
         path: Run directory of `glr_keras.fit`, or folder of `glr_keras.export`.
         accept: Float in (0, 1), fraction of photos of known landmarks that are to be accepted as
-            such; None: what the run or export says, .95 unless it was told otherwise.
+            such; None: what the run or export says, .95 by default.
         tta: Views that each answer is averaged over: "flip" (the photo and its mirror image) or
             "flip+crops" (these, and five crops with theirs). An export has its own.
 
@@ -245,26 +245,8 @@ def load(path, accept: float | None = None, tta: str = NO_TTA) -> LandmarkModel:
         raise UserError(f"tta must be one of {', '.join(TTA)}, got {tta!r}.")
     check_model(path)
     if find_saved_model(path):
-        export = open_export(path)
-        description = export.description
-        if tta not in (NO_TTA, description.tta):
-            raise UserError(
-                f"{path} answers as it was exported, with tta {description.tta}. Load its run, or "
-                f"export it again with: --tta {tta}"
-            )
-        return LandmarkModel(
-            export.endpoints,
-            export.landmarks,
-            description.image_size,
-            description.short_side,
-            description.framing,
-            export.saved_model,
-            description.head,
-            _with_accept(description.rejection, accept, path),
-            tta=description.tta,
-        )
-    recognizer = load_recognizer(path)
-    short_side = short_side_of(path)
+        return _load_export(path, accept, tta)
+    recognizer, short_side = load_recognizer(path), short_side_of(path)
     rejector = load_rejector(path, accept)
     return LandmarkModel(
         build_endpoints(recognizer, short_side, rejector=rejector, tta=tta),
@@ -279,13 +261,27 @@ def load(path, accept: float | None = None, tta: str = NO_TTA) -> LandmarkModel:
     )
 
 
-def _with_accept(rejection, accept, path):
-    """Returns the settings of a rejector with another fraction to accept, if one is given."""
-    if accept is None:
-        return rejection
-    if not rejection:
+def _load_export(path, accept, tta):
+    export = open_export(path)
+    about = export.description
+    if tta not in (NO_TTA, about.tta):
+        raise UserError(
+            f"{path} answers as it was exported, with tta {about.tta}. Load its run, or export it "
+            f"again with: --tta {tta}"
+        )
+    if accept is not None and not about.rejection:
         raise no_rejector(path)
-    return {**rejection, "accept": accept}
+    return LandmarkModel(
+        export.endpoints,
+        export.landmarks,
+        about.image_size,
+        about.short_side,
+        about.framing,
+        export.saved_model,
+        about.head,
+        about.rejection | ({} if accept is None else {"accept": accept}),
+        tta=about.tta,
+    )
 
 
 def _check_top(top):

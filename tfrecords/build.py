@@ -161,7 +161,7 @@ def _mark_unusable(photos, outcomes, options):
     """Lets --retry-failed fetch again what came and is no photo."""
     if not options.download:
         return
-    from tfrecords.download.downloader import mark_unusable
+    from tfrecords.download.plan import mark_unusable
 
     reasons = {
         photo.photo_id: outcome.reason

@@ -4,8 +4,6 @@ import hashlib
 import json
 from pathlib import Path
 
-HASH_BYTES = 16
-
 
 def read_manifest(data_dir: Path) -> dict | None:
     """Returns the manifest of the records in `data_dir`; None where none can be read."""
@@ -36,7 +34,3 @@ def fingerprint(manifest: dict) -> str:
     """Changes when any record does: a hash of the shards' hashes."""
     shards = json.dumps(manifest["shards"], sort_keys=True)
     return hashlib.sha256(shards.encode()).hexdigest()
-
-
-def hash_bytes(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=HASH_BYTES).digest()

@@ -10,10 +10,11 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from glr_keras.config import FitConfig
-from glr_keras.data.manifest import fingerprint, hash_bytes, is_demo, load_manifest
+from glr_keras.data.manifest import fingerprint, is_demo, load_manifest
 from glr_keras.data.views import eval_view, make_view
 from tfrecords.common.console import UserError, command_line
 from tfrecords.common.parallel import available_cores
+from tfrecords.images.prepared import digest_of
 
 SPLITS = ("train", "validation", "test")
 
@@ -173,7 +174,7 @@ def photo_index(records: Records, split: str) -> tuple[np.ndarray, list[str]]:
 def photo_hashes(records: Records, split: str) -> list[bytes]:
     """Returns a hash of id and bytes of each photo: all that its views depend on, but settings."""
     return [
-        hash_bytes(record["photo_id"] + b"\0" + record["image"])
+        digest_of(record["photo_id"] + b"\0" + record["image"])
         for record in raw_records(records, split).as_numpy_iterator()
     ]
 

@@ -22,6 +22,7 @@ from glr_keras.explaining.pictures import (
     overlay,
 )
 from glr_keras.inference.landmark_model import Explanation, LandmarkModel
+from glr_keras.inference.photo_inputs import picture_path
 from glr_keras.models.heads import ABN
 from glr_keras.models.landmark_maps import (
     ATTENTION,
@@ -172,8 +173,7 @@ def _explain_one(photo, models, of_models, style, folder, number, gallery):
         gallery.failed += 1
         print(f"{one_line(photo.name):<40} - {reason}: {REASONS[reason]}", flush=True)
         return
-    stem = one_line(Path(photo.name).stem)[:100].replace("/", "_")
-    target = folder / f"{number:06d}-{stem}.png"
+    target = picture_path(folder, number, photo.name)
     panels = [
         panel
         for name, one in of_models.items()

@@ -12,6 +12,7 @@ from glr_keras.data.views import eval_window
 from glr_keras.explaining.photos import NamedPhoto, named_photos, upright_pixels, window_in_pixels
 from glr_keras.explaining.pictures import Panel, draw_explanation
 from glr_keras.inference.landmark_model import LandmarkModel, load
+from glr_keras.inference.photo_inputs import picture_path
 from glr_keras.models.attention import probabilities_of
 from glr_keras.models.heads import ABN
 from glr_keras.models.landmark_maps import ATTENTION, landmark_maps
@@ -20,9 +21,9 @@ from glr_keras.saliency.localization import box_in_view
 from tfrecords.common.console import UserError
 from tfrecords.common.fonts import shorten
 from tfrecords.common.types import REASONS, one_line
+from tfrecords.images.orientation import orientation_of
 
 TOP = 3  # landmarks named
-ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)  # of EXIF: the tag, and its values that swap the sides
 
 
 def intervene(args: argparse.Namespace) -> int:
@@ -50,7 +51,7 @@ def intervene(args: argparse.Namespace) -> int:
             continue
         features = np.asarray(model.recognizer.backbone(view[None], training=False))
         given = make_map(pixels.shape[:2], features.shape[1:3])
-        target = args.out / f"{number:06d}-{one_line(Path(photo.name).stem)[:100]}.png"
+        target = picture_path(args.out, number, photo.name)
         _compare(model, photo, pixels, features, given, target, args)
     return failed
 
@@ -154,8 +155,8 @@ def upright_size(path: Path) -> tuple[int, int] | None:
     """Returns (width, height) of a photo turned by its EXIF; None where it can't be read."""
     try:
         with Image.open(path) as image:
-            is_turned = image.getexif().get(ORIENTATION) in TURNED
-            return image.size[::-1] if is_turned else image.size
+            sides_are_swapped = orientation_of(image) >= 5
+            return image.size[::-1] if sides_are_swapped else image.size
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
 

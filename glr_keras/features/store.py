@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from glr_keras.data.manifest import HASH_BYTES, hash_bytes
 from glr_keras.features.view_files import ViewFile
 from tfrecords.common.files import locked, warn_corrupted, write_atomically
+from tfrecords.images.prepared import DIGEST_BYTES, digest_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,13 +114,13 @@ class FeatureFolder:
             data = (self.path / "photos.blake2b").read_bytes()
         except OSError:
             return None
-        if len(data) % HASH_BYTES or data[:HASH_BYTES] != hash_bytes(data[HASH_BYTES:]):
+        if len(data) % DIGEST_BYTES or data[:DIGEST_BYTES] != digest_of(data[DIGEST_BYTES:]):
             return None
-        return [data[at : at + HASH_BYTES] for at in range(HASH_BYTES, len(data), HASH_BYTES)]
+        return [data[at : at + DIGEST_BYTES] for at in range(DIGEST_BYTES, len(data), DIGEST_BYTES)]
 
     def save_photo_hashes(self, hashes: list[bytes]) -> None:
         data = b"".join(hashes)
-        write_atomically(self.path / "photos.blake2b", hash_bytes(data) + data)
+        write_atomically(self.path / "photos.blake2b", digest_of(data) + data)
 
 
 def lock_of(folder: Path) -> Path:

@@ -91,17 +91,29 @@ def build_endpoints(
 
 def _name_landmarks(recognizer, rejector, outputs, embedding):
     """Returns what an endpoint says of views, but for the map."""
-    log_probabilities = answer_log_probabilities(outputs, recognizer.answer)
-    probabilities = tf.exp(log_probabilities)
-    scores, best = tf.math.top_k(probabilities, min(TOP, len(recognizer.landmarks)))
-    named = {
-        "probabilities": probabilities,
+    answer = judged_answer(recognizer, rejector, outputs, embedding)
+    scores, best = tf.math.top_k(answer["probabilities"], min(TOP, len(recognizer.landmarks)))
+    return answer | {
         "landmarks": tf.gather(tf.constant(recognizer.landmarks), best),
         "scores": scores,
     }
+
+
+def judged_answer(
+    recognizer: Recognizer, rejector: Rejector | None, outputs: dict, embedding: tf.Tensor
+) -> dict[str, tf.Tensor]:
+    """Returns the "probabilities" of an answer and, with a rejector, what that says of it.
+
+    Args:
+        recognizer, rejector: As for `build_endpoints`.
+        outputs: Dict from branch to logits `(batch, landmarks)`.
+        embedding: `(batch, channels)`, features averaged over space.
+    """
+    log_probabilities = answer_log_probabilities(outputs, recognizer.answer)
+    answer = {"probabilities": tf.exp(log_probabilities)}
     if rejector is None:
-        return named
-    return named | rejector.judge(Evidence(log_probabilities, outputs, embedding))
+        return answer
+    return answer | rejector.judge(Evidence(log_probabilities, outputs, embedding))
 
 
 def _even_if_empty(ask):

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from tfrecords.common.console import UserError
-from tfrecords.common.types import REASONS
+from tfrecords.common.types import REASONS, one_line
 from tfrecords.images.decode import PhotoError, convert_photo, decode_photo
 from tfrecords.images.photo_file import read_photo_file
 from tfrecords.sources.walk import HIDDEN, Report, files_below
@@ -71,6 +71,19 @@ def photos_below(
     for path in files_below(folder, follow_links, report):
         if path.suffix.lower() not in SIDECARS:
             yield path
+
+
+def picture_path(folder: Path, number: int, photo: str) -> Path:
+    """Names the picture that is drawn of a photo: `000001-NAME.png`, whatever the photo is called.
+
+    Args:
+        folder: Of the pictures.
+        number: Int from 1, which photo.
+        photo: Its path or id.
+    """
+    stem = one_line(Path(photo).stem).replace("/", "_").encode()
+    # A name takes 255 bytes, whatever its script.
+    return folder / f"{number:06d}-{stem[:200].decode(errors='ignore')}.png"
 
 
 def read_photo(photo: Any, short_side: int) -> bytes:

@@ -3,15 +3,14 @@
 import argparse
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 from PIL import Image
 
+from glr_keras.inference.photo_inputs import picture_path
 from glr_keras.predicting.locations import Location
 from glr_keras.predicting.rows import start_rows
 from glr_keras.predicting.sidecars import write_sidecar
 from glr_keras.predicting.videos import BestFrames, Frame
-from tfrecords.common.types import one_line
 
 
 class AnswerWriter:
@@ -78,9 +77,7 @@ def _draw_map(explanation, path, number, folder):
     from glr_keras.reporting.figures import overlay_heatmap  # matplotlib takes a second to import
 
     picture = overlay_heatmap(explanation.view, explanation.attention_map)
-    # A name takes 255 bytes, whatever its script.
-    stem = one_line(Path(path).stem).replace("/", "_").encode()[:200].decode(errors="ignore")
-    target = folder / f"{number:06d}-{stem}.png"
+    target = picture_path(folder, number, path)
     temporary = target.with_suffix(".tmp")
     Image.fromarray(picture.round().astype("uint8")).save(temporary, "PNG")
     temporary.replace(target)

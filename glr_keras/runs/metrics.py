@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy import special
 
 TOP = 5  # of the highest logits, for the second accuracy
 MAX_CONFUSED_PAIRS = 20  # listed in metrics.json and drawn
@@ -190,6 +191,4 @@ def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, num_landmarks: i
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
     """Log of the softmax over the last axis, in float64."""
-    logits = logits.astype(np.float64)
-    logits = logits - logits.max(-1, keepdims=True)
-    return logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    return special.log_softmax(logits.astype(np.float64), axis=-1)

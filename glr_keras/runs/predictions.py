@@ -1,6 +1,5 @@
 """test_predictions.csv: what a run answers for each test photo, in the order of the records."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,11 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from glr_keras.runs.metrics import SplitMetrics
-from tfrecords.common.console import UserError
-from tfrecords.common.files import write_csv
+from glr_keras.runs.tables import read_rows, write_rows
 
 FILE = "test_predictions.csv"
-HEADER = ("photo_id", "landmark", "predicted", "score", "loss")
 
 
 @dataclass(frozen=True)
@@ -59,8 +56,7 @@ def photo_results(
 
 def write_predictions(run_dir: Path, results: Sequence[PhotoResult]) -> None:
     """Writes a row per photo."""
-    rows = ([getattr(one, name) for name in HEADER] for one in results)
-    write_csv(run_dir / FILE, HEADER, rows)
+    write_rows(run_dir / FILE, PhotoResult, results)
 
 
 def read_predictions(run_dir: Path) -> list[PhotoResult] | None:
@@ -69,23 +65,5 @@ def read_predictions(run_dir: Path) -> list[PhotoResult] | None:
     Raises:
         UserError: it is no such table.
     """
-    path = run_dir / FILE
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            return [
-                PhotoResult(
-                    row["photo_id"],
-                    row["landmark"],
-                    row["predicted"],
-                    float(row["score"]),
-                    float(row["loss"]),
-                )
-                for row in csv.DictReader(file)
-            ]
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-        raise UserError(
-            f"{path} can't be read as a table of {', '.join(HEADER)} ({error}). Delete it: the "
-            "photos are recognised again then."
-        ) from error
+    remedy = "Delete it: the photos are recognised again then."
+    return read_rows(run_dir / FILE, PhotoResult, remedy)

@@ -1,13 +1,10 @@
 """suspects.csv: photos of a run whose label may be wrong, the most suspect first."""
 
-import csv
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from itertools import islice
+from dataclasses import dataclass
 from pathlib import Path
 
-from tfrecords.common.console import UserError
-from tfrecords.common.files import write_csv
+from glr_keras.runs.tables import read_rows, write_rows
 
 FOLDER, FILE = Path("evaluation", "suspects"), "suspects.csv"
 
@@ -35,8 +32,7 @@ class Suspect:
 
 def write_suspects(suspects: Sequence[Suspect], path: Path) -> None:
     """Writes a row per suspect, the most suspect first."""
-    names = [field.name for field in fields(Suspect)]
-    write_csv(path, names, ([getattr(one, name) for name in names] for one in suspects))
+    write_rows(path, Suspect, suspects)
 
 
 def read_suspects(run_dir: Path, count: int) -> list[Suspect] | None:
@@ -45,23 +41,5 @@ def read_suspects(run_dir: Path, count: int) -> list[Suspect] | None:
     Raises:
         UserError: it is no such table.
     """
-    path = run_dir / FOLDER / FILE
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            return [
-                Suspect(
-                    row["split"],
-                    int(row["number"]),
-                    row["photo"],
-                    row["label"],
-                    row["likelier"],
-                    float(row["score"]),
-                )
-                for row in islice(csv.DictReader(file), count)
-            ]
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-        raise UserError(
-            f"{path} can't be read ({error}). Delete it, or list them again."
-        ) from error
+    remedy = "Delete it, or list them again."
+    return read_rows(run_dir / FOLDER / FILE, Suspect, remedy, count)

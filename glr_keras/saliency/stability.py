@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from scipy.stats import rankdata
 
 from glr_keras.saliency.grids import removal_order, to_grid
 from glr_keras.saliency.measures import correlation
@@ -21,12 +22,8 @@ def rank_correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
         float64 `(photos,)` in [-1, 1]; 0 where a map has one value only.
     """
     pairs = zip(first, second, strict=True)
-    return np.array([correlation(_ranks(one), _ranks(other)) for one, other in pairs])
-
-
-def _ranks(saliency):
-    _, inverse, counts = np.unique(saliency, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[inverse.ravel()]
+    ranks = [(rankdata(one), rankdata(other)) for one, other in pairs]
+    return np.array([correlation(*pair) for pair in ranks])
 
 
 def top_overlaps(first: np.ndarray, second: np.ndarray) -> np.ndarray:

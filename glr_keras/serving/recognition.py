@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from glr_keras.calibration.evidence import Evidence
+from glr_keras.inference.endpoints import judged_answer
 from glr_keras.inference.landmark_model import LandmarkModel, Prediction
 from glr_keras.inference.model_dir import find_saved_model
 from glr_keras.inference.photo_inputs import read_photo
-from glr_keras.models.answer import answer_log_probabilities
 from glr_keras.models.attention import outputs_with_map
 from glr_keras.models.landmark_maps import (
     ATTENTION,
@@ -67,7 +66,7 @@ class Recognition:
         if self.is_run:
             side = model.image_size
             signature = [tf.TensorSpec([None, side, side, 3], tf.float32)]
-            self._look = tf.function(self._forward, input_signature=signature)
+            self._compute = tf.function(self._forward, input_signature=signature)
 
     def warm_up(self) -> None:
         """Traces all functions, so that the first request is not slower than the others."""
@@ -80,10 +79,12 @@ class Recognition:
         photos = [question.photo for question in questions]
         if not self.is_run:
             found = self.model.try_explain(photos, len(self.model.landmarks))
-            told = [one for one in found if not isinstance(one, str)]  # all: they are decoded
-            return [Answer(one, one.attention_map, self.kind, None) for one in told]
-        looked = self._look(np.stack(self.model.try_views(photos)))
-        features, maps, embeddings, answer = tf.nest.map_structure(lambda one: one.numpy(), looked)
+            answers = [one for one in found if not isinstance(one, str)]  # all: they are decoded
+            return [Answer(one, one.attention_map, self.kind, None) for one in answers]
+        computed = self._compute(np.stack(self.model.try_views(photos)))
+        features, maps, embeddings, answer = tf.nest.map_structure(
+            lambda one: one.numpy(), computed
+        )
         kinds = [self.kind] * len(photos)
         self._add_landmark_maps(questions, features, maps, kinds)
         predictions = self.model.predictions(answer, len(self.model.landmarks))
@@ -94,10 +95,7 @@ class Recognition:
         features = recognizer.backbone(views, training=False)
         outputs, maps = outputs_with_map(recognizer.head, features)
         embeddings = tf.reduce_mean(tf.cast(features, tf.float32), axis=(1, 2))
-        log_probabilities = answer_log_probabilities(outputs, recognizer.answer)
-        answer = {"probabilities": tf.exp(log_probabilities)}
-        if self.model.rejector is not None:
-            answer |= self.model.rejector.judge(Evidence(log_probabilities, outputs, embeddings))
+        answer = judged_answer(recognizer, self.model.rejector, outputs, embeddings)
         return features, maps, embeddings, answer
 
     def _add_landmark_maps(self, questions, features, maps, kinds):

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +27,6 @@ STARTED_PER_SLOT = 2  # photos of a server, per request at once, that run or wai
 THROTTLED_TRIES = 20  # of one photo while the same server serves others
 THROTTLED_SECONDS = 600  # for the last photos of a server: nobody knows then whose fault it is
 OUTAGE = Answer("no answer", "no server could be reached")
-NOT_PHOTOS = ("not a photo", "damaged")  # of a file: the server may send a better one some day
 
 
 def fetch_photos(
@@ -75,26 +74,6 @@ def _run(coroutine_function):
         return asyncio.run(coroutine_function())
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(lambda: asyncio.run(coroutine_function())).result()
-
-
-def mark_unusable(photos: Sequence[Photo], folder: Path, reasons: Mapping[str, str]) -> None:
-    """Writes to the journal which fetched files are no photos: `retry_failed` has them anew.
-
-    Args:
-        photos: Those that were to be fetched.
-        folder: Where they lie.
-        reasons: photo_id -> why the build can't use the file.
-    """
-    urls = {p.photo_id: url_of(p) for p in photos if reasons.get(p.photo_id) in NOT_PHOTOS}
-    if not urls:
-        return
-    with OutcomeJournal(folder) as journal:
-        latest = {o.photo_id: o for o in journal.read() if o.url == urls.get(o.photo_id)}
-        for photo_id, outcome in latest.items():
-            path = photo_path(folder, photo_id)
-            size = path.stat().st_size if path.exists() else 0
-            if outcome.outcome == FETCHED and outcome.bytes == size:  # else the user's own
-                journal.add(outcome._replace(outcome=reasons[photo_id]))
 
 
 @dataclass(slots=True)

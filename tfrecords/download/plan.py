@@ -3,7 +3,7 @@
 import os
 import sys
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +13,15 @@ from tfrecords.download.addresses import ALLOW_PRIVATE, PRIVATE, BadAddressError
 from tfrecords.download.answers import TEMPORARY
 from tfrecords.download.journal import FETCHED, OutcomeJournal
 from tfrecords.download.options import FetchOptions
-from tfrecords.sources.photo_paths import PHOTO_SUFFIXES, is_safe_name, locate, relative_path
+from tfrecords.sources.photo_paths import (
+    PHOTO_SUFFIXES,
+    is_safe_name,
+    locate,
+    photo_path,
+    relative_path,
+)
+
+NOT_PHOTOS = ("not a photo", "damaged")  # of a file: the server may send a better one some day
 
 
 @dataclass
@@ -81,6 +89,26 @@ def plan_fetch(
 def url_of(photo: Photo) -> str:
     """The URL of a photo as it is asked for and kept in the journal."""
     return photo.location.strip()
+
+
+def mark_unusable(photos: Sequence[Photo], folder: Path, reasons: Mapping[str, str]) -> None:
+    """Writes to the journal which fetched files are no photos: `retry_failed` has them anew.
+
+    Args:
+        photos: Those that were to be fetched.
+        folder: Where they lie.
+        reasons: photo_id -> why the build can't use the file.
+    """
+    urls = {p.photo_id: url_of(p) for p in photos if reasons.get(p.photo_id) in NOT_PHOTOS}
+    if not urls:
+        return
+    with OutcomeJournal(folder) as journal:
+        latest = {o.photo_id: o for o in journal.read() if o.url == urls.get(o.photo_id)}
+        for photo_id, outcome in latest.items():
+            path = photo_path(folder, photo_id)
+            size = path.stat().st_size if path.exists() else 0
+            if outcome.outcome == FETCHED and outcome.bytes == size:  # else the user's own
+                journal.add(outcome._replace(outcome=reasons[photo_id]))
 
 
 def _read_journal(photos, options, journal):

@@ -18,6 +18,7 @@ from tfrecords.common.types import Photo
 from tfrecords.images.convert import JPEG_QUALITY, PhotoError, prepare_photo
 from tfrecords.images.fingerprints import fingerprint
 
+DIGEST_BYTES = 16
 CHUNK_PHOTOS = 16  # photos a worker is handed at once: a message per photo would slow small ones
 MIN_PARALLEL_PHOTOS = 64  # photos below which starting processes costs more than it saves
 COMMIT_SECONDS = 1.0  # what a kill can cost
@@ -95,7 +96,7 @@ def prepare(
 
 def digest_of(data: bytes) -> bytes:
     """Returns the hash that exact copies, of a file or of a JPEG, have in common."""
-    return hashlib.blake2b(data, digest_size=16).digest()
+    return hashlib.blake2b(data, digest_size=DIGEST_BYTES).digest()
 
 
 class PreparedPhotos:

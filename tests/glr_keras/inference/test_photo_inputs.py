@@ -3,13 +3,19 @@
 import io
 import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from photo_files import encode
 from PIL import Image
 
-from glr_keras.inference.photo_inputs import check_sources, photo_paths, read_photo
+from glr_keras.inference.photo_inputs import (
+    check_sources,
+    photo_paths,
+    picture_path,
+    read_photo,
+)
 from tfrecords.common.console import UserError
 from tfrecords.images.decode import PhotoError, decode_photo
 
@@ -165,3 +171,15 @@ def test_missing_sources_are_named(album, source, message):
     (album / "gone.txt").write_text("c.jpg\n0\n1\n2\n3\n4\n")
     with pytest.raises(UserError, match=message):
         check_sources(["c.jpg", source])
+
+
+@pytest.mark.parametrize(
+    ("photo", "name"),
+    [
+        ("folder/a.jpg", "000007-a.png"),
+        ("塔" * 83 + ".jpg", "000007-" + "塔" * 66 + ".png"),  # 200 bytes; a name takes 255
+        ("a\nb.jpg", "000007-a\\nb.png"),
+    ],
+)
+def test_the_picture_of_a_photo_of_any_name_has_one_that_file_systems_take(photo, name):
+    assert picture_path(Path("maps"), 7, photo) == Path("maps", name)

@@ -11,9 +11,9 @@ from tfrecords.common.types import REASONS, Photo, Skipped
 from tfrecords.download import addresses
 from tfrecords.download.downloader import (
     fetch_photos,
-    mark_unusable,
 )
 from tfrecords.download.missing import MissingPhotosError
+from tfrecords.download.plan import mark_unusable
 from tfrecords.sources.photo_paths import photo_path
 
 NO_URL = "not an http:// or https:// URL"

@@ -26,7 +26,7 @@ EARLIER_VALUES = {
 
 
 def to_json(config: FitConfig) -> str:
-    """Writes every field, so that the file tells the run even after defaults change."""
+    """Writes every field, so that the file describes the run even after defaults change."""
     return json.dumps(dataclasses.asdict(config), indent=2) + "\n"
 
 

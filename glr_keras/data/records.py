@@ -154,7 +154,7 @@ def decode_photo(record: dict) -> tf.Tensor:
 def without_autotune(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """Returns `dataset` with the parallelism it was given.
 
-    TensorFlow's tuner thread sleeps for up to a minute between two looks, and dropping an iterator
+    TensorFlow's tuner thread sleeps for up to a minute between two checks, and dropping an iterator
     waits for it: with tuning on, each view of 300 photos took 19 s longer (TensorFlow 2.21).
     """
     options = tf.data.Options()

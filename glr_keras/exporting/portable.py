@@ -42,7 +42,7 @@ def portable_function(recognizer: Recognizer, rejector: Rejector | None = None) 
     Its `photos` are views, float32 `(batch, image_size, image_size, 3)`, RGB in [0, 255]; it
     returns a dict of `OUTPUTS`. The map is an ABN's own: Grad-CAM, that of the other heads, needs a
     gradient, which these runtimes do not have, so there is none. With the rejector of the run, it
-    returns the score by which photos of other places are told.
+    returns the score that photos of other places are rejected by.
     """
     head = recognizer.head
     image_size = recognizer.image_size

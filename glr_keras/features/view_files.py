@@ -103,17 +103,17 @@ class ViewFile:
             raise ValueError(
                 f"{self.path}: block {block} takes {expected} bytes, not {data.nbytes}"
             )
-        with _open_to_write(self.checksums) as notes, _open_to_write(self.path) as file:
-            notes.seek(4 * block)
-            notes.write(bytes(4))  # a block that is being written again is not done meanwhile
-            notes.flush()
+        with _open_to_write(self.checksums) as checksums, _open_to_write(self.path) as file:
+            checksums.seek(4 * block)
+            checksums.write(bytes(4))  # a block that is being written again is not done meanwhile
+            checksums.flush()
             if block == 0 or self._has_wrong_header():
                 file.write(self._header)
             file.seek(len(self._header) + block * BLOCK * self._row_bytes)
             file.write(data.data)
             file.flush()
-            notes.seek(4 * block)
-            notes.write(self._checksum(block, data.data).to_bytes(4, "little"))
+            checksums.seek(4 * block)
+            checksums.write(self._checksum(block, data.data).to_bytes(4, "little"))
 
     def rows(self, numbers: Sequence[int]) -> np.ndarray:
         """Reads the features of some photos.

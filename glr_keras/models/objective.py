@@ -87,7 +87,7 @@ class InPlaceSGD(keras.optimizers.SGD):
 class TrunkRate:
     """Gives the trunk's variables a learning rate of their own. Goes before a Keras optimizer.
 
-    Its moments count from the first step, so they are settled when the trunk begins to move.
+    Its moments count from the first step, so they have warmed up when the trunk begins to move.
     """
 
     _var_key: Callable  # of a Keras optimizer: names a variable, on any device

@@ -13,9 +13,9 @@ def randomize(network: keras.Model, seed: int) -> None:
     In a dense random layer each filter mixes all channels, and sums of many random terms look
     alike; a dozen such layers lose much of the photo. Sparse filters keep it. After the first
     layer, half of the filters pass one channel on and half are a random contrast (zero mean) on one
-    channel, so the depth makes a cascade of ever wider contrasts. Each filter is scaled to unit
-    deviation on seeded noise. The demo on random weights reached 96.9 % of its test photos with
-    them, and 78.1 % with Keras' own (Glorot uniform).
+    channel, so the depth makes a cascade of ever wider contrasts. Each filter is scaled to a
+    standard deviation of 1 on seeded noise. The demo on random weights reached 96.9 % of its test
+    photos with them, and 78.1 % with Keras' own (Glorot uniform).
 
     Networks with branches or batch norm (MobileNetV2) keep Keras' own, equally seeded, values.
 

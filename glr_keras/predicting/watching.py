@@ -1,4 +1,4 @@
-"""Finds files that come into a folder, by looking again and again. No TensorFlow here."""
+"""Finds files that come into a folder, by scanning it again and again. No TensorFlow here."""
 
 import os
 import time
@@ -8,13 +8,13 @@ from pathlib import Path
 from glr_keras.inference.photo_inputs import photos_below
 from tfrecords.common.console import UserError
 
-SECONDS = 1.0  # between two looks; a file that does not change for that long is complete
-SCANS = 10  # a look at very many files takes at most 1/10 of the time
+SECONDS = 1.0  # between two scans; a file that does not change for that long is complete
+SCANS = 10  # scanning very many files takes at most 1/10 of the time
 UNFINISHED = (".part", ".partial", ".crdownload", ".download", ".tmp")  # renamed once complete
 
 
 def pause(seconds: float) -> None:
-    """Waits between two looks."""
+    """Waits between two scans."""
     time.sleep(seconds)
 
 
@@ -30,7 +30,7 @@ def new_files(
     Args:
         folder: The folder.
         follow_links: Whether links that lead out of it are followed.
-        wait: Called with seconds between two looks; `pause` by default.
+        wait: Called with seconds between two scans; `pause` by default.
 
     Raises:
         UserError: the folder is not there, or is gone later.

@@ -144,7 +144,7 @@ class RunDir:
 
         Args:
             inputs: "records" (fingerprint), "backbone_weights" (hash) and "precision".
-            facts: What else `environment.json` tells of the run.
+            facts: What else `environment.json` says of the run.
         """
         if not self.environment.exists():
             self.write_json("environment.json", inputs | facts | describe_environment())

@@ -46,9 +46,9 @@ def paint_sky(rng, size, horizon, light):
     width, height = size
     image = new_image(size, light.horizon)
     rows = min(max(int(horizon) + 2, 8), height)
-    share = np.linspace(0, 1, rows, dtype=np.float32)[:, None, None] ** rng.uniform(1.0, 1.8)
+    fraction = np.linspace(0, 1, rows, dtype=np.float32)[:, None, None] ** rng.uniform(1.0, 1.8)
     zenith, low = np.float32(light.zenith), np.float32(light.horizon)
-    image[:rows] = zenith + (low - zenith) * share
+    image[:rows] = zenith + (low - zenith) * fraction
     amount = rng.uniform(0.3, 0.6)  # of clouds
     noise = smooth_noise(rng, (width, rows), (rng.uniform(2, 4), rng.uniform(3, 6)), 5)
     density = np.clip((noise - (1 - amount)) * 5, 0, 1) * rng.uniform(0.75, 0.95)
@@ -188,7 +188,7 @@ def draw_tree(rng, draw, foot, height, dark, bright):
         draw.ellipse(ellipse, (*fill, 255))
 
 
-def _blob(conifer, share, chance, other, tone):
+def _blob(conifer, fraction, chance, other, tone):
     """Turns four random numbers into one blob of a tree of height 1.
 
     Returns:
@@ -196,11 +196,11 @@ def _blob(conifer, share, chance, other, tone):
         brightness: Float in [0, 1].
     """
     if conifer:
-        share = share**0.6 if share < 0.97 else 1.0
-        across, up = (2 * chance - 1) * 0.2 * (1 - share), 0.12 + 0.88 * share
-        radius = 0.05 * (1.15 - share)
+        fraction = fraction**0.6 if fraction < 0.97 else 1.0
+        across, up = (2 * chance - 1) * 0.2 * (1 - fraction), 0.12 + 0.88 * fraction
+        radius = 0.05 * (1.15 - fraction)
     else:
-        angle, spread = 2 * math.pi * share, math.sqrt(chance)
+        angle, spread = 2 * math.pi * fraction, math.sqrt(chance)
         across, up = 0.28 * spread * math.cos(angle), 0.66 + 0.27 * spread * math.sin(angle)
         radius = 0.045 + 0.04 * other
     brightness = 0.15 + 0.8 * (up - 0.4) + 0.5 * (tone - 0.5) + 0.5 * across

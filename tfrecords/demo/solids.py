@@ -96,10 +96,10 @@ class Solids:
             self.panel(wall, 0, -1.2 * over, width, 1.2 * over, below, 0.62)
         return self.box((x0 - over, x1 + over), y, (z0 - over, z1 + over), material)
 
-    def windows(self, wall, columns, bottom, height, share=0.5, arch=1.0, material="dark"):
+    def windows(self, wall, columns, bottom, height, fraction=0.5, arch=1.0, material="dark"):
         """Adds a row of openings; `arch` is rise over half width (0 flat, 1 round, 2 pointed)."""
         pitch = wall.width / columns
-        outline = arch_outline(0.5 * share * pitch, height, arch)
+        outline = arch_outline(0.5 * fraction * pitch, height, arch)
         for column in range(columns):
             middle = (column + 0.5) * pitch
             corners = [wall.point(middle + across, bottom + up) for across, up in outline]
@@ -129,9 +129,9 @@ class Solids:
                 ]
                 self.face(corners, materials[level], tints[side % len(tints)])
 
-    def ring_windows(self, radius, bottom, height, count, share=0.5):
+    def ring_windows(self, radius, bottom, height, count, fraction=0.5):
         """Adds `count` round-arched openings around the lathe added last, a little outside."""
-        outline = arch_outline(share * math.pi * radius / count, height, 1.0)
+        outline = arch_outline(fraction * math.pi * radius / count, height, 1.0)
         for angle in (np.arange(count) + 0.5) * 2 * math.pi / count:
             sine, cosine = math.sin(angle), math.cos(angle)
             x, z = 1.01 * radius * sine, 1.01 * radius * cosine

@@ -209,21 +209,21 @@ class _Download:
         attempt.served = attempt.host.served
         return None
 
-    def _record(self, attempt, home, answer):
-        """Keeps what came of a photo; `home` is the host in whose queue it was."""
+    def _record(self, attempt, queue_host, answer):
+        """Keeps what came of a photo; `queue_host` is the host in whose queue it was."""
         number = attempt.number
         self._under_way.discard(number)
-        home.finished(answer)
+        queue_host.finished(answer)
         if answer.reason == "refused" and answer is not attempt.host.problem:
-            home.refused.append((number, answer))
+            queue_host.refused.append((number, answer))
         elif answer.temporary or answer is attempt.host.problem:
             self._miss(number, answer)
         else:
-            self._finish_refused(home)
+            self._finish_refused(queue_host)
             if not answer.reason:
                 # The latest last: they are asked first whether the network is up.
-                self._plan.answered.pop(home.name, None)
-                self._plan.answered[home.name] = attempt.location
+                self._plan.answered.pop(queue_host.name, None)
+                self._plan.answered[queue_host.name] = attempt.location
             self._finish(number, answer)
         self._show(1)
 

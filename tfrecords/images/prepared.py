@@ -116,7 +116,7 @@ class PreparedPhotos:
         self._database = sqlite3.connect(self._path, timeout=0, isolation_level=None)
         try:
             # A killed process loses nothing that was handed to the system; only a power failure
-            # would, and syncing the disk every second is too dear for that.
+            # would, and syncing the disk every second takes too long for that.
             self._database.executescript(
                 "PRAGMA locking_mode = EXCLUSIVE; PRAGMA synchronous = OFF; BEGIN IMMEDIATE;"
                 + TABLES

@@ -17,7 +17,7 @@ from tfrecords.splitting.assignment import Assignment
 RESOLVED_AGAIN = ("duplicate", "two landmarks")  # reasons that a build finds among good photos
 IN_RECORDS = "records"  # in place of the stamp of a photo's file
 EXAMPLES = 5  # names shown in a message
-Options = TypeVar("Options", bound=Any)  # tfrecords.options is above this room
+Options = TypeVar("Options", bound=Any)  # tfrecords.options is above this part
 
 
 class AddingReader(FileReader):

@@ -85,7 +85,7 @@ def fit_without(views, known, config):
     source = StoredFeatures(kept, head.branches, len(known), config)
     train_head(head, source, config)
     train = TrainFeatures(len(known), len(kept["train"]))
-    for features, labels in source.train_views():
+    for features, labels in source.in_order("train"):
         train.update(_average(features), labels)
     evidence, labels = _evidence(head, kept, ("validation",))
     rejectors = {

@@ -7,9 +7,8 @@ views from either source: so training can resume at any step, and both give the 
 import functools
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -30,33 +29,6 @@ from tfrecords.common.parallel import available_cores
 
 EVAL_BATCH = 256  # photos' features; only speed and memory depend on it
 LIVE_EVAL_BATCH = 32  # photos through the backbone
-
-
-class Source(Protocol):
-    """Where a model's inputs come from."""
-
-    def index(self, split: str) -> tuple[np.ndarray, Sequence[str]]:
-        """Returns labels, int64 `(photos,)`, and photo ids of a split, in the order of records."""
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Number of batches of an epoch of training."""
-
-    def train_batches(self, first_step: int) -> tf.data.Dataset:
-        """Yields the batches of all epochs from step `first_step` on.
-
-        Each epoch has its own shuffled order; epoch e shows view e modulo the number of views.
-
-        Returns:
-            Dataset of (inputs, dict of labels `(batch,)`[, dict of weights `(batch,)`]); the last
-            batch of an epoch may be smaller.
-        """
-
-    def eval_batches(self, split: str) -> tf.data.Dataset:
-        """Yields (inputs, dict of labels) of every photo of a split once, in order."""
-
-    def reraise_user_errors(self) -> AbstractContextManager[None]:
-        """Ends a block that reads batches with the `UserError` that made TensorFlow fail."""
 
 
 def steps_per_epoch(photos: int, batch_size: int) -> int:
@@ -101,18 +73,61 @@ class EpochShuffler:
         return order[: self._shown]
 
 
-class UserErrorRelay:
-    """Brings a `UserError` of a function that tf.data calls out of TensorFlow, which hides it.
+class Source:
+    """Where a model's inputs come from: `StoredFeatures` or `LivePhotos`.
 
-    So would `keras.utils.PyDataset`, which on TensorFlow is read by tf.data as well.
+    tf.data calls functions of a source. Where TensorFlow hides the `UserError` that one of them has
+    raised, `reraise_user_errors` brings it out; `keras.utils.PyDataset` is read by tf.data as well.
+
+    Args:
+        outputs: Names of the head's outputs; each gets the labels.
+        num_landmarks: Int.
+        config: FitConfig; its seed, batch_size, epochs and balance.
+        photos: Int, photos of the train split.
+        devices: Int that divides the batch size. An epoch then leaves out the photos, fewer than
+            that, which would make its last batch one that the devices can't split evenly.
     """
 
-    def __init__(self):
+    def __init__(
+        self,
+        outputs: Sequence[str],
+        num_landmarks: int,
+        config: FitConfig,
+        photos: int,
+        devices: int,
+    ):
+        self.num_landmarks = num_landmarks
+        self._outputs, self._config = outputs, config
+        self._order = EpochShuffler(photos, config, devices)
         self._error = None
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Number of batches of an epoch of training."""
+        return self._order.steps_per_epoch
+
+    def index(self, split: str) -> tuple[np.ndarray, Sequence[str]]:
+        """Returns labels, int64 `(photos,)`, and photo ids of a split, in the order of records."""
+        raise NotImplementedError
+
+    def train_batches(self, first_step: int) -> tf.data.Dataset:
+        """Yields the batches of all epochs from step `first_step` on.
+
+        Each epoch has its own shuffled order; epoch e shows view e modulo the number of views.
+
+        Returns:
+            Dataset of (inputs, dict of labels `(batch,)`[, dict of weights `(batch,)`]); the last
+            batch of an epoch may be smaller.
+        """
+        raise NotImplementedError
+
+    def eval_batches(self, split: str) -> tf.data.Dataset:
+        """Yields (inputs, dict of labels) of every photo of a split once, in order."""
+        raise NotImplementedError
 
     @contextmanager
     def reraise_user_errors(self) -> Iterator[None]:
-        """Ends the block with that error, where TensorFlow fails because of it."""
+        """Ends a block that reads batches with the `UserError` that made TensorFlow fail."""
         try:
             yield
         except tf.errors.OpError as error:
@@ -128,17 +143,26 @@ class UserErrorRelay:
 
         return read_and_keep_error
 
+    @cached_property
+    def _weights(self):
+        balance = self._config.balance
+        labels = self.index("train")[0] if balance else None
+        return label_weights(labels, self.num_landmarks, balance) if balance else None
 
-class StoredFeatures(UserErrorRelay):
+    def _targets(self, labels, weights):
+        """Returns what Keras takes besides inputs: labels, and photos' weights if there are."""
+        targets = [dict.fromkeys(self._outputs, labels)]
+        if weights is not None:
+            targets.append(dict.fromkeys(self._outputs, tf.gather(weights, labels)))
+        return targets
+
+
+class StoredFeatures(Source):
     """Batches of features `(batch, height, width, channels)`, float16, read from disk.
 
     Args:
         views: Split -> its `FeatureViews`.
-        outputs: Names of the head's outputs; each gets the labels.
-        num_landmarks: Int.
-        config: FitConfig; its seed, batch_size, epochs and balance.
-        devices: Int that divides the batch size. An epoch then leaves out the photos, fewer than
-            that, which would make its last batch one that the devices can't split evenly.
+        outputs, num_landmarks, config, devices: See `Source`.
     """
 
     def __init__(
@@ -149,15 +173,8 @@ class StoredFeatures(UserErrorRelay):
         config: FitConfig,
         devices: int = 1,
     ):
-        super().__init__()
-        self._views, self._outputs, self._config = views, outputs, config
-        self.num_landmarks = num_landmarks
-        self._order = EpochShuffler(len(views["train"]), config, devices)
-        self._weights = _weights_of(views["train"].labels, num_landmarks, config)
-
-    @property
-    def steps_per_epoch(self):
-        return self._order.steps_per_epoch
+        super().__init__(outputs, num_landmarks, config, len(views["train"]), devices)
+        self._views = views
 
     def index(self, split):
         return self._views[split].labels, self._views[split].photo_ids
@@ -176,27 +193,20 @@ class StoredFeatures(UserErrorRelay):
     def eval_batches(self, split):
         views = self._views[split]
         (file,) = views.files.values()
+        blocks = list(_blocks(len(views)))
 
-        def read(step):
-            rows = np.arange(len(views))[int(step) * EVAL_BATCH : (int(step) + 1) * EVAL_BATCH]
+        def read(number):
+            rows = blocks[int(number)]
             return file.rows(rows), views.labels[rows]
 
-        numbers = tf.data.Dataset.range(steps_per_epoch(len(views), EVAL_BATCH))
+        numbers = tf.data.Dataset.range(len(blocks))
         return self._read_batches(numbers, read, views.shape, None)
 
-    def train_views(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yields features and labels of all training photos in the first view, then the next."""
-        yield from self._read_in_order("train")
-
-    def validation_views(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yields features and labels of all validation photos."""
-        yield from self._read_in_order("validation")
-
-    def _read_in_order(self, split):
+    def in_order(self, split: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yields features and labels of all photos of a split in the first view, then the next."""
         views = self._views[split]
         for file in views.files.values():
-            for start in range(0, len(views), EVAL_BATCH):
-                rows = np.arange(start, min(start + EVAL_BATCH, len(views)))
+            for rows in _blocks(len(views)):
                 yield file.rows(rows), views.labels[rows]
 
     def _read_batches(self, numbers, read, shape, weights):
@@ -204,18 +214,24 @@ class StoredFeatures(UserErrorRelay):
             features, labels = tf.numpy_function(self._relay(read), [step], [tf.float16, tf.int64])
             features.set_shape([None, *shape])
             labels.set_shape([None])
-            return features, *_targets(labels, self._outputs, weights)
+            return features, *self._targets(labels, weights)
 
         batches = numbers.map(load, num_parallel_calls=2, deterministic=True).prefetch(2)
         return without_autotune(batches)
 
 
-class LivePhotos(UserErrorRelay):
+def _blocks(photos):
+    """Yields the rows of `EVAL_BATCH` photos after the other."""
+    for start in range(0, photos, EVAL_BATCH):
+        yield np.arange(start, min(start + EVAL_BATCH, photos))
+
+
+class LivePhotos(Source):
     """Batches of photos `(batch, image_size, image_size, 3)`, float32, decoded as they are needed.
 
     Args:
         records: From `data.open_records`.
-        outputs, num_landmarks, devices: As for `StoredFeatures`.
+        outputs, num_landmarks, devices: See `Source`.
         config: The same, and the settings of the views.
     """
 
@@ -227,24 +243,14 @@ class LivePhotos(UserErrorRelay):
         config: FitConfig,
         devices: int = 1,
     ):
-        super().__init__()
-        self._records, self._outputs, self._config = records, outputs, config
-        self._num_landmarks = num_landmarks
-        self._order = EpochShuffler(records.num_photos("train"), config, devices)
+        super().__init__(outputs, num_landmarks, config, records.num_photos("train"), devices)
+        self._records = records
         self._indices: dict[str, tuple[np.ndarray, list[str]]] = {}
-
-    @property
-    def steps_per_epoch(self):
-        return self._order.steps_per_epoch
 
     def index(self, split):
         if split not in self._indices:
             self._indices[split] = photo_index(self._records, split)
         return self._indices[split]
-
-    @cached_property
-    def _weights(self):
-        return _weights_of(self.index("train")[0], self._num_landmarks, self._config)
 
     def train_batches(self, first_step):
         config = self._config
@@ -272,7 +278,7 @@ class LivePhotos(UserErrorRelay):
             data.set_shape([])
             record = parse_record(data)
             photo = make_view(decode_photo(record), record["photo_id"], view, config)
-            return photo, *_targets(record["label"], self._outputs, weights)
+            return photo, *self._targets(record["label"], weights)
 
         epochs = tf.data.Dataset.range(first_epoch, config.epochs)
         return without_autotune(epochs.flat_map(show_epoch).prefetch(2))
@@ -281,18 +287,4 @@ class LivePhotos(UserErrorRelay):
         batches = photo_batches(
             self._records, split, self._config.image_size, self._config.framing, LIVE_EVAL_BATCH
         )
-        return batches.map(
-            lambda batch: (batch["photo"], *_targets(batch["label"], self._outputs, None))
-        )
-
-
-def _weights_of(labels, num_landmarks, config):
-    return label_weights(labels, num_landmarks, config.balance) if config.balance else None
-
-
-def _targets(labels, outputs, weights):
-    """Returns what Keras takes besides inputs: labels, and weights of the photos if there are."""
-    targets = [dict.fromkeys(outputs, labels)]
-    if weights is not None:
-        targets.append(dict.fromkeys(outputs, tf.gather(weights, labels)))
-    return targets
+        return batches.map(lambda batch: (batch["photo"], *self._targets(batch["label"], None)))

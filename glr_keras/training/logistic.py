@@ -34,8 +34,8 @@ def fit_logistic(
         TrainingState; its best epoch is the penalty of the highest validation accuracy, of equals
         that of the lowest cross-entropy.
     """
-    train, labels = _pool_all(head, source.train_views())
-    validation, val_labels = _pool_all(head, source.validation_views())
+    train, labels = _pool_all(head, source.in_order("train"))
+    validation, val_labels = _pool_all(head, source.in_order("validation"))
     mean, deviation = train.mean(0), np.maximum(train.std(0), 1e-6)
     for features in (train, validation):
         features -= mean

@@ -173,7 +173,7 @@ def _train_features(source):
         return None
     labels, _ = source.index("train")
     train = TrainFeatures(source.num_landmarks, len(labels))
-    for features, labels in source.train_views():
+    for features, labels in source.in_order("train"):
         train.update(average(features), labels)
     return train
 

@@ -28,13 +28,10 @@ class Views:
         noise = random.normal(0, spread, (count, 2, 2, CHANNELS))
         return (means[labels][:, None, None] + noise).astype("float16"), labels
 
-    def train_views(self):
-        features, labels = self.train
+    def in_order(self, split):
+        features, labels = getattr(self, split)
         yield features[:50], labels[:50]
         yield features[50:], labels[50:]
-
-    def validation_views(self):
-        yield self.validation
 
 
 def fit(folder, **settings):

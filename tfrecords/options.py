@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from tfrecords.common.console import UserError
-from tfrecords.common.flags import REQUIRED, add_flags, option
+from tfrecords.common.flags import REQUIRED, add_flags, flag_of, option
 from tfrecords.download.options import FetchOptions
 from tfrecords.sources.archives import GOOGLE_LANDMARK_URL
 from tfrecords.splitting.stratified import PERCENTAGES, check_percentages
@@ -239,7 +239,7 @@ class BuildOptions:
             raise UserError("--archives-url needs --archives too, as in --archives 0-9.")
         if self.fetch is not None and not self.download:
             changed = asdict(self.fetch).items() - asdict(FetchOptions()).items()
-            flags = ", ".join(sorted("--" + name.replace("_", "-") for name, _ in changed))
+            flags = ", ".join(sorted(flag_of(name) for name, _ in changed))
             raise UserError(
                 f"Without --download the flags of a download ({flags or 'at their defaults'}) have "
                 "no effect: leave them out, or add --csv INDEX --download."
@@ -252,7 +252,7 @@ class BuildOptions:
         defaults = {one.name: one.default for one in fields(self)}
         changed = [name for name in decided if getattr(self, name) != defaults[name]]
         if changed:
-            flags = ", ".join("--" + name.replace("_", "-") for name in changed)
+            flags = ", ".join(map(flag_of, changed))
             raise UserError(
                 "--add-to takes --photos with a sub-folder per landmark, and keeps all else of "
                 f"{self.add_to}; got {flags}."

@@ -9,6 +9,7 @@ from pathlib import Path
 from glr_keras.config import OBJECTIVE, FitConfig, add_flags, from_flags, new_config, read_json
 from glr_keras.fit import DEMO_DATA, build_demo, names_demo
 from tfrecords.common.console import UserError, command_line, run_command, start_tensorflow
+from tfrecords.common.flags import flag_of
 from tuning.choice import choose_space
 from tuning.plan import SearchPlan, check_hyperband
 from tuning.space import DEFAULT, DIMENSIONS, UNTRAINED, alpha_beta_grid
@@ -174,8 +175,7 @@ def _check_numbers(args):
     for name, minimum in (("max_trials", 1), ("seeds", 1), ("confirm", 0), ("workers", 0)):
         value = getattr(args, name)
         if value is not None and value < minimum:
-            flag = "--" + name.replace("_", "-")
-            raise UserError(f"{flag} must be {minimum} or more, got {value}.")
+            raise UserError(f"{flag_of(name)} must be {minimum} or more, got {value}.")
 
 
 def _base_config(path, flags):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from glr_keras.config import LOCATIONS, FitConfig
 from tfrecords.common.console import UserError
+from tfrecords.common.flags import choices_of
 
 DIGITS = 6  # of searched numbers: readable, and the same after they went through float32
 UNTRAINED = "logistic"  # a head that trials can't train: L-BFGS fits it
@@ -103,7 +104,7 @@ def _find_dimensions() -> dict[str, Dimension]:
         dimension = curated.get(name, Dimension(name))
         if dimension.is_open:
             is_switch = isinstance(fields[name].default, bool)
-            values = (False, True) if is_switch else fields[name].metadata["choices"] or ()
+            values = (False, True) if is_switch else choices_of(fields[name])
             values = [value for value in values if value != UNTRAINED]
             dimension = Dimension(name, tuple(values))
         found[name] = dimension

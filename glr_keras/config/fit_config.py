@@ -1,10 +1,10 @@
 """FitConfig: every choice of a run, once, with its default, its unit and its reason."""
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
 from glr_keras.config.rules import check
+from tfrecords.common.flags import option
 
 # Names of the table in models/backbones.py, which needs Keras.
 BACKBONES = (
@@ -27,11 +27,6 @@ BACKBONES = (
     "convnext_small",
 )
 OBJECTIVE = "val_accuracy"  # the best epoch, and trial, is the one where this is highest
-
-
-def option(default, help, choices=None):
-    """A field of `FitConfig` whose flag has this default and this help text."""
-    return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
 
 
 @dataclass(frozen=True)

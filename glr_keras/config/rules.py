@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tfrecords.common.console import UserError
+from tfrecords.common.flags import choices_of, flag_of
 
 # Smallest and largest value of each number; the upper ends only catch slips of the keyboard.
 RANGES = (
@@ -121,7 +122,7 @@ def check(config) -> None:
         if not low <= getattr(config, name) <= high:
             raise _wrong(config, name, f"between {low} and {high}")
     for field in dataclasses.fields(config):
-        choices = field.metadata["choices"]
+        choices = choices_of(field)
         if choices and getattr(config, field.name) not in choices:
             raise _wrong(config, field.name, f"one of {', '.join(choices)}")
     for is_broken, message in RULES:
@@ -130,5 +131,4 @@ def check(config) -> None:
 
 
 def _wrong(config, name, wanted):
-    flag = f"--{name.replace('_', '-')}"
-    return UserError(f"{flag} must be {wanted}, got {getattr(config, name)}.")
+    return UserError(f"{flag_of(name)} must be {wanted}, got {getattr(config, name)}.")

@@ -12,6 +12,7 @@ from glr_keras.runs.predictions import FILE, PhotoResult
 from glr_keras.runs.run_dir import RunDir
 from glr_keras.runs.suspects import Suspect, read_suspects
 from tfrecords.common.console import UserError, command_line
+from tfrecords.common.flags import flag_of
 
 MAX_SUSPECTS = 24  # photos that are shown
 SPLITS = ("train", "validation", "test")
@@ -97,13 +98,11 @@ def command_of(config: FitConfig) -> str:
         value = getattr(config, field.name)
         if value == field.default:
             continue
-        flag = field.name.replace("_", "-")
+        flag = flag_of(field.name)
         if isinstance(value, bool):
-            words.append(f"--{flag}" if value else f"--no-{flag}")
-        elif isinstance(value, tuple):
-            words += [f"--{flag}", *map(str, value)]
+            words.append(flag if value else flag.replace("--", "--no-", 1))
         else:
-            words += [f"--{flag}", str(value)]
+            words += [flag, *map(str, value if isinstance(value, tuple) else [value])]
     return command_line("glr_keras.fit", *words)
 
 

@@ -23,6 +23,7 @@ from glr_keras.config import (
 from glr_keras.config.rules import RANGES
 from glr_keras.fit import parse_config
 from tfrecords.common.console import UserError
+from tfrecords.common.flags import choices_of
 
 FIELDS = dataclasses.fields(FitConfig)
 # What is typed after each flag, and the value it stands for; none is the default.
@@ -368,14 +369,14 @@ def test_settings_that_make_no_sense_together_are_refused(settings, message):
         FitConfig(**settings)
 
 
-@pytest.mark.parametrize("name", [field.name for field in FIELDS if field.metadata["choices"]])
+@pytest.mark.parametrize("name", [field.name for field in FIELDS if choices_of(field)])
 def test_an_unknown_choice_exits_2_and_names_the_choices(name, capsys):
     with pytest.raises(SystemExit) as exit_info:
         parse_config([flag_of(name), "none_such"])
     assert exit_info.value.code == 2
     said = capsys.readouterr().err
     assert f"argument {flag_of(name)}: invalid choice: 'none_such'" in said
-    choices = {field.name: field.metadata["choices"] for field in FIELDS}[name]
+    choices = {field.name: choices_of(field) for field in FIELDS}[name]
     assert all(choice in said.splitlines()[-1] for choice in choices)
 
 

@@ -4,7 +4,8 @@ import argparse
 import dataclasses
 import math
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 REQUIRED = dataclasses.MISSING
@@ -24,29 +25,45 @@ def option(default: Any, help: str, group: str = "", **settings: Any) -> Any:
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def add_flags(parser: argparse.ArgumentParser, options: type, titles: Mapping[str, str]) -> None:
+def flag_of(name: str) -> str:
+    """Returns the flag of a field: "--learning-rate" of "learning_rate"."""
+    return "--" + name.replace("_", "-")
+
+
+def choices_of(field: dataclasses.Field) -> Sequence[str]:
+    """Returns the values that a field may have; none where there are many."""
+    return field.metadata["settings"].get("choices", ())
+
+
+def add_flags(
+    parser: argparse.ArgumentParser,
+    options: Any,
+    titles: Mapping[str, str] = MappingProxyType({}),
+    leave_out: Collection[str] = (),
+    negatable: bool = False,
+) -> None:
     """Adds a flag for each field that `option` made; what is not given is not in the namespace.
 
     Args:
         options: A dataclass.
         titles: Group -> its title in the help.
+        leave_out: Fields without a flag.
+        negatable: Whether there is a `--no-live` beside `--live`, for one that a file has set.
     """
     types = typing.get_type_hints(options)
     groups = {}
     for field in dataclasses.fields(options):
-        if "settings" not in field.metadata:
+        if "settings" not in field.metadata or field.name in leave_out:
             continue
         name = field.metadata["group"]
         if name not in groups:
             groups[name] = parser.add_argument_group(titles[name]) if name else parser
-        flag = "--" + field.name.replace("_", "-")
-        settings = {"default": argparse.SUPPRESS, "help": _help(field)}
+        settings = {"default": argparse.SUPPRESS, "help": _help(field, negatable)}
         settings["required"] = field.default is REQUIRED
-        if field.default is False:
-            settings["action"] = "store_true"
-        else:
-            settings["type"] = _parser_of(types[field.name])
-        groups[name].add_argument(flag, **settings | field.metadata["settings"])
+        settings |= _settings_of(types[field.name], negatable) | field.metadata["settings"]
+        if settings.get("choices"):
+            settings.pop("metavar", None)
+        groups[name].add_argument(flag_of(field.name), **settings)
 
 
 def number(kind: Callable[[str], float], accepts: Callable[[float], bool], expected: str):
@@ -75,13 +92,20 @@ fraction = number(float, lambda value: 0 <= value <= 1, "a number in [0, 1]")
 proper_fraction = number(float, lambda value: 0 < value < 1, "a number between 0 and 1")
 
 
-def _help(field):
+def _help(field, negatable):
     text, default = field.metadata["help"], field.default
-    hidden = default is False or default in (None, "", REQUIRED) or "default" in text
-    return (text + (f" (default: {default})" if not hidden else "")).replace("%", "%%")
+    shown = " ".join(map(str, default)) or "none" if isinstance(default, tuple) else default
+    is_hidden = default is REQUIRED or default is None or shown == "" or "default" in text
+    is_hidden |= default is False and not negatable
+    return (text + (f" (default: {shown})" if not is_hidden else "")).replace("%", "%%")
 
 
-def _parser_of(annotation):
-    """Returns what makes a value of a text: the type itself, or that beside None."""
-    kinds = [kind for kind in typing.get_args(annotation) if kind is not type(None)]
-    return kinds[0] if kinds else annotation
+def _settings_of(annotation, negatable):
+    """Returns how values of a type, or of that beside None, are read."""
+    kinds = [kind for kind in typing.get_args(annotation) if kind not in (type(None), ...)]
+    kind = kinds[0] if kinds else annotation
+    if kind is bool:
+        return {"action": argparse.BooleanOptionalAction if negatable else "store_true"}
+    metavar = {int: "N", float: "X", str: "TEXT"}.get(kind)
+    settings = {"type": kind} | ({"metavar": metavar} if metavar else {})
+    return settings | ({"nargs": "*"} if typing.get_origin(annotation) is tuple else {})

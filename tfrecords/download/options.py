@@ -65,5 +65,4 @@ class FetchOptions:
 
 
 def _out_of_range(options, name, wanted):
-    flag = "--" + name.replace("_", "-")
-    return UserError(f"{flag} must be {wanted}, got {getattr(options, name)}.")
+    return UserError(f"{flags.flag_of(name)} must be {wanted}, got {getattr(options, name)}.")

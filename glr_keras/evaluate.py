@@ -3,11 +3,9 @@
 import argparse
 import sys
 import warnings
-from pathlib import Path
 
-from glr_keras.config import read_json
 from glr_keras.evaluation.options import FILES, RESULT, SUSPECTS, check_arguments, parse_arguments
-from glr_keras.inference.model_dir import find_saved_model
+from glr_keras.inference.model_dir import data_dir_of, find_saved_model
 from tfrecords.common.console import UserError, print_any_path, run_command, start_tensorflow
 
 SHOWN = 10  # suspects that are printed
@@ -109,7 +107,7 @@ def _own_records(args):
     if find_saved_model(args.models[0]) is not None:
         return None
     try:
-        return open_records(Path(read_json(args.models[0] / "config.json").data_dir))
+        return open_records(data_dir_of(args.models[0]))
     except UserError:
         return None
 

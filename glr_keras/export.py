@@ -5,10 +5,16 @@ import shlex
 from importlib.util import find_spec
 from pathlib import Path
 
-from glr_keras.config import read_json
 from glr_keras.exporting.folders import DESCRIPTION, check_new_folder
 from glr_keras.exporting.versions import check_out, delete_version, publish, unfinished_version
-from glr_keras.inference.model_dir import NO_TTA, TTA, TTA_HELP, check_run, find_saved_model
+from glr_keras.inference.model_dir import (
+    NO_TTA,
+    TTA,
+    TTA_HELP,
+    check_run,
+    data_dir_of,
+    find_saved_model,
+)
 from tfrecords.common.console import UserError, run_command, start_tensorflow, stderr_held_back
 from tfrecords.common.flags import proper_fraction
 
@@ -27,7 +33,7 @@ def main() -> None:
     else:
         check_extra(args.format)
         check_new_folder(args.out, args.overwrite)
-    data_dir = args.data_dir or Path(read_json(args.run / "config.json").data_dir)
+    data_dir = data_dir_of(args.run, args.data_dir)
     if not (data_dir / "manifest.json").is_file():
         raise UserError(
             f"No records in {data_dir}. An export is tested on its run's test photos: name the "

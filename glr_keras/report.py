@@ -5,8 +5,7 @@ import json
 import shlex
 from pathlib import Path
 
-from glr_keras.config import read_json
-from glr_keras.inference.model_dir import check_run
+from glr_keras.inference.model_dir import check_run, data_dir_of
 from glr_keras.runs.run_dir import RunDir
 from tfrecords.common.console import UserError, run_command, start_tensorflow
 from tfrecords.common.files import show_bytes, write_atomically
@@ -81,7 +80,7 @@ def _read_run(run, data_dir, num_runs):
         metrics = json.loads(run.metrics.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{run.metrics} can't be read as JSON: {error}.") from error
-    data_dir = data_dir or Path(read_json(run.path / "config.json").data_dir)
+    data_dir = data_dir_of(run.path, data_dir)
     records, notes = _open_records(run, data_dir)
     recognizer = load_recognizer(run.path) if records is not None else None
     results = read_predictions(run.path)

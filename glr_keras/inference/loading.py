@@ -10,7 +10,7 @@ from glr_keras.data.manifest import fingerprint, read_manifest
 from glr_keras.data.records import Records, open_records
 from glr_keras.features.extraction import find_views
 from glr_keras.features.store import FeatureViews
-from glr_keras.inference.model_dir import check_run
+from glr_keras.inference.model_dir import check_run, data_dir_of
 from glr_keras.models.backbones import hash_weights
 from glr_keras.models.recognizer import Recognizer
 from glr_keras.models.saving import read_recognizer
@@ -60,7 +60,7 @@ def short_side_of(run_dir: Path, data_dir: Path | None = None) -> int:
     environment = RunDir(run_dir).read_environment()
     if "short_side" in environment:
         return environment["short_side"]
-    data_dir = data_dir or Path(read_json(run_dir / "config.json").data_dir)
+    data_dir = data_dir_of(run_dir, data_dir)
     manifest = read_manifest(data_dir)
     if manifest is not None and fingerprint(manifest) == environment.get("records"):
         return manifest.get("short_side", SHORT_SIDE)
@@ -79,14 +79,13 @@ def records_of(run: Path, data_dir: Path | None = None) -> Records:
         UserError: an export without `data_dir`, or records that are gone.
     """
     if data_dir is None:
-        config = run / "config.json"
-        if not config.is_file():
+        if not (run / "config.json").is_file():
             raise UserError(
                 f"{run} is an export, which does not know the records of its run. Name photos, or "
                 "the records: --data-dir DATA"
             )
         try:
-            return open_records(Path(read_json(config).data_dir))
+            return open_records(data_dir_of(run))
         except UserError as error:
             raise UserError(f"{error} If they are elsewhere, name them: --data-dir DATA") from error
     return open_records(data_dir)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from glr_keras.config import read_json
 from glr_keras.runs.run_dir import RunDir
 from tfrecords.common.console import UserError, command_line
 
@@ -58,6 +59,11 @@ def check_run(path: Path) -> None:
         raise UserError(
             f"The run {path} is not complete: it has no {missing}. Finish it with: {finish}"
         )
+
+
+def data_dir_of(run: Path, moved_to: Path | None = None) -> Path:
+    """Returns where the records of a run are: where they were moved to, or else were."""
+    return moved_to or Path(read_json(run / "config.json").data_dir)
 
 
 def is_our_export(path: Path) -> bool:

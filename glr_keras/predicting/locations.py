@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
+from glr_keras.inference.model_dir import data_dir_of
 from tfrecords.common.console import UserError
 
 COLUMNS = ("name", "latitude", "longitude")
@@ -31,12 +32,9 @@ def locations_of(model: Path, table: Path | None = None) -> dict[str, Location]:
     """
     if table is not None:
         return _read(table)
-    config = model / "config.json"
-    if not config.is_file():
+    if not (model / "config.json").is_file():
         return {}
-    from glr_keras.config import read_json
-
-    found = Path(read_json(config).data_dir) / "landmarks.csv"
+    found = data_dir_of(model) / "landmarks.csv"
     return _read(found, is_required=False) if found.is_file() else {}
 
 

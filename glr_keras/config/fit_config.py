@@ -3,29 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from glr_keras.config.backbones import BACKBONES
 from glr_keras.config.rules import check
 from tfrecords.common.flags import option
 
-# Names of the table in models/backbones.py, which needs Keras.
-BACKBONES = (
-    "vgg16",
-    "vgg19",
-    "mobilenet_v2",
-    "mobilenet_v3_large",
-    "resnet50_v2",
-    "resnet101_v2",
-    "densenet121",
-    "xception",
-    "inception_v3",
-    "efficientnet_b0",
-    "efficientnet_v2_b0",
-    "efficientnet_v2_b1",
-    "efficientnet_v2_b2",
-    "efficientnet_v2_b3",
-    "efficientnet_v2_s",
-    "convnext_tiny",
-    "convnext_small",
-)
 OBJECTIVE = "val_accuracy"  # the best epoch, and trial, is the one where this is highest
 
 
@@ -42,7 +23,9 @@ class FitConfig:
     run_dir: str = option("", "folder of this run (default: runs/ and the data folder's name)")
     features_dir: str = option("", "folder of stored features (default: features/ in --data-dir)")
 
-    backbone: str = option("vgg16", "frozen network of keras.applications", choices=BACKBONES)
+    backbone: str = option(
+        "vgg16", "frozen network of keras.applications", choices=tuple(BACKBONES)
+    )
     weights: str = option(
         "imagenet", "of the backbone: imagenet (downloaded once), random, or FILE"
     )

@@ -17,7 +17,7 @@ from glr_keras.inference.endpoints import build_endpoints
 from glr_keras.inference.loading import load_recognizer, short_side_of
 from glr_keras.inference.model_dir import NO_TTA, TTA, check_model, find_saved_model
 from glr_keras.inference.photo_inputs import is_one_photo, read_photo
-from glr_keras.inference.predictions import Explanation, Prediction, ReadPhotos
+from glr_keras.inference.predictions import Explanation, Prediction
 from glr_keras.inference.saved_model import open_export
 from glr_keras.models.landmark_maps import map_of_landmark
 from glr_keras.models.recognizer import Recognizer
@@ -109,24 +109,20 @@ class LandmarkModel:
             float32 array `(channels,)`, or `(photos, channels)` for many.
         """
 
-        def embed_batch(photos):
-            batch = self._read(photos)
-            if not batch.files:
-                return batch.reasons
-            return batch.with_reasons(self._call("features", batch.files)["embedding"])
+        def embed(files):
+            return self._call("features", files)["embedding"]
 
-        embeddings = self._one_or_many(photos, embed_batch)
+        embeddings = self._one_or_many(photos, lambda batch: self._answer_read(batch, embed))
         if isinstance(embeddings, list) and not embeddings:
-            return self._call("features", [])["embedding"]
+            return embed([])
         return np.array(embeddings)
 
     def try_predict(self, photos: Sequence, top: int = 5) -> list[Prediction | str]:
         """Predicts one batch; a photo that can't be read gives a key of `types.REASONS`."""
         _check_top(top)
-        batch = self._read(photos)
-        if not batch.files:
-            return batch.reasons
-        return batch.with_reasons(self.predictions(self._call("scores", batch.files), top))
+        return self._answer_read(
+            photos, lambda files: self.predictions(self._call("scores", files), top)
+        )
 
     def try_explain(
         self, photos: Sequence, top: int = 5, landmark: str | None = None
@@ -135,24 +131,21 @@ class LandmarkModel:
         _check_top(top)
         if landmark is not None:
             label, recognizer = self.label_of(landmark), self.recognizer
-        batch = self._read(photos)
-        if not batch.files:
-            return batch.reasons
-        answer = self._call("serving_default", batch.files)
-        views, maps = self._views(batch.files), answer["attention_map"]
-        if landmark is not None:
-            maps = map_of_landmark(recognizer, views, [label] * len(views))
-        return batch.with_reasons(
-            Explanation(**vars(prediction), attention_map=attention_map, view=view)
-            for prediction, attention_map, view in zip(
-                self.predictions(answer, top), maps, views, strict=True
-            )
-        )
+
+        def explain(files):
+            answer = self._call("serving_default", files)
+            views, maps = self._views(files), answer["attention_map"]
+            if landmark is not None:
+                maps = map_of_landmark(recognizer, views, [label] * len(views))
+            of_photos = zip(self.predictions(answer, top), maps, views, strict=True)
+            for prediction, attention_map, view in of_photos:
+                yield Explanation(**vars(prediction), attention_map=attention_map, view=view)
+
+        return self._answer_read(photos, explain)
 
     def try_views(self, photos: Sequence) -> list[np.ndarray | str]:
         """Returns what the model sees of each photo, as in `Explanation.view`, or a reason."""
-        batch = self._read(photos)
-        return batch.with_reasons(self._views(batch.files))
+        return self._answer_read(photos, self._views)
 
     @property
     def recognizer(self) -> Recognizer:
@@ -193,15 +186,19 @@ class LandmarkModel:
                 results.append(result)
         return results[0] if one else results
 
-    def _read(self, photos):
+    def _answer_read(self, photos, answer):
+        """Answers for the photos of a batch that can be read; the others have their reason."""
+
         def read(photo):
             try:
-                return read_photo(photo, self.short_side), ""
+                return read_photo(photo, self.short_side)
             except PhotoError as error:
-                return b"", error.reason
+                return error.reason
 
-        pairs = list(self._readers.map(read, photos))
-        return ReadPhotos([file for file, _ in pairs if file], [reason for _, reason in pairs])
+        outcomes = list(self._readers.map(read, photos))
+        files = [one for one in outcomes if isinstance(one, bytes)]
+        answers = iter(answer(files) if files else ())
+        return [next(answers) if isinstance(one, bytes) else one for one in outcomes]
 
     def _call(self, endpoint, files):
         answer = self._endpoints[endpoint](image_bytes=tf.constant(files, tf.string))

@@ -1,7 +1,6 @@
-"""What a model says of a photo, and of a batch of which some could not be read."""
+"""What a model says of a photo."""
 
 import dataclasses
-from collections.abc import Iterable
 
 import numpy as np
 
@@ -43,21 +42,3 @@ class Explanation(Prediction):
 
     attention_map: np.ndarray
     view: np.ndarray
-
-
-@dataclasses.dataclass(frozen=True)
-class ReadPhotos:
-    """Photos that were read, and why the others were not.
-
-    Attributes:
-        files: Bytes of each photo that was read, as TensorFlow decodes them.
-        reasons: For each photo a key of `types.REASONS`, or "" where it was read.
-    """
-
-    files: list[bytes]
-    reasons: list[str]
-
-    def with_reasons(self, answers: Iterable) -> list:
-        """Returns an answer or a reason for each photo; `answers` has one per file."""
-        answers = iter(answers)
-        return [reason or next(answers) for reason in self.reasons]

@@ -10,7 +10,6 @@ import pytest
 
 import glr_keras
 from glr_keras.config import (
-    BACKBONES,
     DEMO,
     EARLIER_VALUES,
     FitConfig,
@@ -114,12 +113,6 @@ def written(folder, text):
     path = folder / "config.json"
     path.write_text(text, encoding="utf-8")
     return path
-
-
-def test_backbones_are_those_of_the_table():
-    from glr_keras.models import backbones
-
-    assert tuple(backbones.BACKBONES) == BACKBONES
 
 
 @pytest.mark.parametrize(

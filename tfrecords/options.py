@@ -190,7 +190,8 @@ class BuildOptions:
                     f"--{name} must be a {kind} of this machine, got a URL ({path}). Copy what is "
                     "there to a local disk, or mount the bucket as a folder."
                 )
-        if self.csv is None and self.photos and _is_inside(self.out, self.photos):
+        is_inside = self.photos and self.out.resolve().is_relative_to(self.photos.resolve())
+        if self.csv is None and is_inside:
             raise UserError(
                 f"--out {self.out} lies inside --photos {self.photos}, where the next build would "
                 "take it for a landmark. Name a folder outside of it."
@@ -283,7 +284,3 @@ def _parser():
     add_flags(parser, BuildOptions, TITLES)
     add_flags(parser, FetchOptions, TITLES)
     return parser
-
-
-def _is_inside(path, folder):
-    return Path(path).resolve().is_relative_to(Path(folder).resolve())

@@ -14,7 +14,6 @@ from threadpoolctl import threadpool_limits
 from tfrecords.common.files import write_atomically
 from tuning.plan import SearchPlan
 from tuning.space import declare, why_refused
-from tuning.store import SearchDir
 
 MAX_FAILURES = 3  # in a row, after which a search stops
 MAX_REDRAWS = 1000  # of combinations that are refused; then nearly all are
@@ -143,12 +142,11 @@ ORACLES = {
 }
 
 
-def make_oracle(plan: SearchPlan, search: SearchDir, limit: int | None) -> keras_tuner.Oracle:
-    """Makes the oracle of a search, as far as the search has come.
+def make_oracle(plan: SearchPlan, limit: int | None) -> keras_tuner.Oracle:
+    """Makes the oracle of a search; `SearchTuner` resumes what it has begun.
 
     Args:
         plan: SearchPlan.
-        search: SearchDir; where a search has begun there, it is resumed.
         limit: Largest number of trials.
     """
     space = keras_tuner.HyperParameters()

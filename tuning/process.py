@@ -70,7 +70,7 @@ def run_search(search: SearchDir, plan: SearchPlan, settings: Settings) -> int:
         photos, resolved = open_photos(search, plan, records)
         if reason := find_refused(plan.dimensions, plan.base):
             print(f"Combinations that can't be trained are left out, as here: {reason}")
-        oracle = make_oracle(resolved, search, settings.limit)
+        oracle = make_oracle(resolved, settings.limit)
         recorder = Recorder(search, resolved, oracle, settings.limit)
         write_search_log(search, resolved)
         hypermodel = HeadHyperModel(resolved.base, photos)
@@ -105,7 +105,7 @@ def run_worker(search: SearchDir, plan: SearchPlan, tuner_id: str, address: str)
         print(f"{tuner_id} waits for the chief, which computes the features.", flush=True)
     wait_for_chief(search, address)
     photos, resolved = open_photos(search, plan, records)
-    oracle = make_oracle(resolved, search, None)
+    oracle = make_oracle(resolved, None)
 
     def report(text):
         print(text, flush=True)

@@ -102,15 +102,13 @@ def split_inputs(inputs: list[str]) -> tuple[list[Path], list[str]]:
     models = [Path(inputs[0])]
     photos: list[str] = []
     for one in inputs[1:]:
-        if Path(one).is_dir() and not photos and _is_model(Path(one)):
-            models.append(Path(one))
+        path = Path(one)
+        is_run = (path / "config.json").is_file()
+        if not photos and path.is_dir() and (is_run or find_saved_model(path) is not None):
+            models.append(path)
         else:
             photos.append(one)
     return models, photos
-
-
-def _is_model(path):
-    return (path / "config.json").is_file() or find_saved_model(path) is not None
 
 
 def check_arguments(args: argparse.Namespace) -> None:

@@ -44,7 +44,9 @@ def fit_recognizer(
         return fit_logistic(recognizer.head, stored, config, run)
     model = recognizer if config.is_live else recognizer.head
     if strategy.num_replicas_in_sync > 1:
-        return _fit_mirrored(model, _input_shape(recognizer, config), source, strategy, config, run)
+        backbone = recognizer.backbone
+        shape = backbone.input_shape if config.is_live else backbone.output_shape
+        return _fit_mirrored(model, shape, source, strategy, config, run)
     checkpoint = _compile(model, source, config, run)
     validation = source.eval_batches("validation")
     _fit_epochs(model, source, config, checkpoint, [checkpoint, _tensorboard(run)], validation)
@@ -94,8 +96,3 @@ def _fit_epochs(model, source, config, checkpoint, callbacks, validation_data):
 
 def _tensorboard(run):
     return keras.callbacks.TensorBoard(run.logs)
-
-
-def _input_shape(recognizer, config):
-    backbone = recognizer.backbone
-    return backbone.input_shape if config.is_live else backbone.output_shape

@@ -35,7 +35,7 @@ def server(port):
 
 
 def oracle_of(folder):
-    oracle = make_oracle(PLAN, SearchDir(folder), limit=2)
+    oracle = make_oracle(PLAN, limit=2)
     oracle._set_project_dir(str(folder), "trials")
     return oracle
 

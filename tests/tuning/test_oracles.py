@@ -26,7 +26,7 @@ def plan_of(tuner="random", names=("optimizer", "alpha", "beta", "momentum"), se
 def open_oracle(folder, plan, limit=None):
     """The oracle of a search as `SearchTuner` opens it."""
     search = SearchDir(folder)
-    oracle = make_oracle(plan, search, limit)
+    oracle = make_oracle(plan, limit)
     oracle._set_project_dir(str(folder), search.trials.name)
     if (search.trials / "oracle.json").exists():
         oracle.reload()
@@ -195,7 +195,7 @@ def test_hyperband_gives_the_best_more_epochs(tmp_path):
 def test_the_objective_has_its_direction(tmp_path):
     for objective, direction in (("val_perception_top5", "max"), ("val_attention_loss", "min")):
         plan = dataclasses.replace(plan_of(), objective=objective)
-        oracle = make_oracle(plan, SearchDir(tmp_path), None)
+        oracle = make_oracle(plan, None)
         assert isinstance(oracle.objective, keras_tuner.Objective)
         assert (oracle.objective.name, oracle.objective.direction) == (objective, direction)
 

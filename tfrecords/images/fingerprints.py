@@ -12,7 +12,6 @@ import numpy as np
 from PIL import Image
 
 SIDE = 20  # pixels of the tiny picture
-FINGERPRINT_BYTES = SIDE * SIDE
 FREQUENCIES = 8  # of the hash, per axis: 63 bits without the mean
 MIN_CORRELATION = 0.92  # first pair of different photos among 12 million: 0.88
 GRID = 16  # pixels to correlate, per axis

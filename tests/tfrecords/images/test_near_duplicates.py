@@ -10,7 +10,7 @@ from PIL import Image, ImageEnhance, ImageOps
 from tfrecords.images import fingerprints as fingerprints_module
 from tfrecords.images import near_duplicates
 from tfrecords.images.convert import prepare_photo
-from tfrecords.images.fingerprints import FINGERPRINT_BYTES, SIDE, fingerprint
+from tfrecords.images.fingerprints import SIDE, fingerprint
 from tfrecords.images.near_duplicates import BUCKET_PHOTOS, find_near_duplicates
 
 SHORT_SIDE = 256
@@ -148,7 +148,7 @@ def test_too_few_photos_have_no_copies(count, originals):
 def test_a_fingerprint_is_a_function_of_the_picture():
     data = prepare_photo(encode(picture(3)), SHORT_SIDE)
     assert fingerprint(data) == fingerprint(data)
-    assert len(fingerprint(data)) == FINGERPRINT_BYTES
+    assert len(fingerprint(data)) == SIDE * SIDE
     # Grey ramp: each of the 20 columns is the mean of its share of the width.
     ramp = np.tile(np.arange(240, dtype=np.uint8), (240, 1))
     data = prepare_photo(encode(Image.fromarray(ramp).convert("RGB"), quality=100), SHORT_SIDE)

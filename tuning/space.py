@@ -105,8 +105,7 @@ def _find_dimensions() -> dict[str, Dimension]:
         if dimension.is_open:
             is_switch = isinstance(fields[name].default, bool)
             values = (False, True) if is_switch else choices_of(fields[name])
-            values = [value for value in values if value != UNTRAINED]
-            dimension = Dimension(name, tuple(values))
+            dimension = Dimension(name, tuple(value for value in values if value != UNTRAINED))
         found[name] = dimension
     return found
 

@@ -33,7 +33,7 @@ def read_rows(
     Raises:
         UserError: it is no such table.
     """
-    types = {field.name: field.type for field in fields(row_class)}
+    types: dict[str, Any] = {field.name: field.type for field in fields(row_class)}
     try:
         with open(path, newline="", encoding="utf-8") as file:
             rows = islice(csv.DictReader(file), count)

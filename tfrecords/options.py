@@ -190,8 +190,9 @@ class BuildOptions:
                     f"--{name} must be a {kind} of this machine, got a URL ({path}). Copy what is "
                     "there to a local disk, or mount the bucket as a folder."
                 )
-        is_inside = self.photos and self.out.resolve().is_relative_to(self.photos.resolve())
-        if self.csv is None and is_inside:
+        if self.csv or not self.photos:
+            return
+        if Path(self.out).resolve().is_relative_to(Path(self.photos).resolve()):
             raise UserError(
                 f"--out {self.out} lies inside --photos {self.photos}, where the next build would "
                 "take it for a landmark. Name a folder outside of it."

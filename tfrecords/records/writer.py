@@ -41,25 +41,18 @@ def write_shards(
     shards, infos = [], []
     with tqdm(total=sum(map(len, splits.values())), desc="Writing records", unit=" photos") as bar:
 
-        def records(photos):
-            for photo in photos:
-                yield schema.record(photo, read_jpeg(photo), labels[photo.landmark_id])
-                bar.update()
+        def record(photo):
+            bar.update()
+            return schema.record(photo, read_jpeg(photo), labels[photo.landmark_id])
 
         for split, photos in splits.items():
             template = tfds.core.ShardedFileTemplate(
                 folder, dataset_name=DATASET, split=split, filetype_suffix="tfrecord"
             )
-            parts = shard_photos(photos, split)
-            paths = template.sharded_filepaths(num_shards=len(parts))
-            files = list(map(write_records, paths, map(records, parts)))
-            shards += [
-                Shard(path.name, split, file.records, file.file_bytes, file.sha256)
-                for path, file in zip(paths, files, strict=True)
-            ]
-            lengths = [file.records for file in files]
-            num_bytes = sum(file.data_bytes for file in files)
+            of_split, num_bytes = _write_split(template, photos, record)
+            lengths = [shard.records for shard in of_split]
             infos.append(tfds.core.SplitInfo(split, lengths, num_bytes, template))
+            shards += of_split
     tfds.folder_dataset.write_metadata(
         data_dir=folder,
         features=schema.features(names),
@@ -71,6 +64,18 @@ def write_shards(
         supervised_keys=schema.SUPERVISED_KEYS,
     )
     return shards
+
+
+def _write_split(template, photos, record):
+    """Returns the shards of a split, and the bytes of their records."""
+    shards, num_bytes = [], 0
+    parts = shard_photos(photos, template.split)
+    paths = template.sharded_filepaths(num_shards=len(parts))
+    for path, part in zip(paths, parts, strict=True):
+        file = write_records(path, map(record, part))
+        shards.append(Shard(path.name, template.split, file.records, file.file_bytes, file.sha256))
+        num_bytes += file.data_bytes
+    return shards, num_bytes
 
 
 def shard_photos(photos: Sequence[Photo], split: str) -> list[list[Photo]]:

@@ -59,6 +59,16 @@ def list_folder(folder: Path, follow_links: bool = False, min_landmarks: int = 2
             f"No folder {folder}. Expected a folder with one sub-folder of photos per landmark."
         )
     splits = _find_splits(folder)
+    photos, skipped, notes = _sort_files(folder, splits, follow_links)
+    _check_listing(folder, {photo.landmark_id for photo in photos}, skipped, min_landmarks)
+    photos.sort(key=lambda photo: photo.photo_id)
+    photos, about_boxes = add_boxes(photos, folder / BOXES_FILE)
+    parents = [folder / name for name in splits] or [folder]
+    return Listing(photos, skipped, _empty_folders(parents, photos), about_boxes + notes)
+
+
+def _sort_files(folder, splits, follow_links):
+    """Returns photos of landmarks, what lies there besides, and what to say of hidden files."""
     depth = 1 if splits else 0  # of the landmarks' folders
     photos, skipped, hidden = [], [], []
 
@@ -84,12 +94,7 @@ def list_folder(folder: Path, follow_links: bool = False, min_landmarks: int = 2
         Skipped(f"{name}/", "beside the splits", f"{files:,} files")
         for name, files in others.items()
     ]
-    _check_listing(folder, {photo.landmark_id for photo in photos}, skipped, min_landmarks)
-    photos.sort(key=lambda photo: photo.photo_id)
-    photos, notes = add_boxes(photos, folder / BOXES_FILE)
-    parents = [folder / name for name in splits] or [folder]
-    notes += _describe_hidden(hidden)
-    return Listing(photos, skipped, _empty_folders(parents, photos), notes)
+    return photos, skipped, _describe_hidden(hidden)
 
 
 def _find_splits(folder):

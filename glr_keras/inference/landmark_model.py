@@ -234,8 +234,8 @@ def load(path, accept: float | None = None, tta: str = NO_TTA) -> LandmarkModel:
 
     Raises:
         UserError: it is neither, is not complete, or was written by something else; `tta` is none
-            of these, or not what the export was made with; or `accept`
-            is given and it can't reject photos, since an earlier version wrote it.
+            of these, or not what the export was made with; or `accept` is given and it can't reject
+            photos, since an earlier version wrote it.
     """
     path = Path(path)
     if tta not in TTA:

@@ -129,7 +129,9 @@ def _set_batch_norms(backbone, records, config):
     norms = [one for one in network.layers if isinstance(one, layers.BatchNormalization)]
     if not norms:
         return
-    batches = photo_batches(records, "train", None, config, PHOTOS_FOR_STATISTICS)
+    batches = photo_batches(
+        records, "train", config.image_size, config.framing, PHOTOS_FOR_STATISTICS
+    )
     photos = next(batches.as_numpy_iterator())["photo"]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:

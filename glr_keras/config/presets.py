@@ -42,9 +42,10 @@ PRESETS: Mapping[str, dict[str, Any]] = MappingProxyType(
 # What the built-in demo sets otherwise, so that it takes a minute on a laptop and works even on
 # random weights: small photos, small batches, one plain view of each (with a second, augmented one
 # it takes half as long again, and reaches 93 rather than 96 % on random weights; two seeds), and
-# gentle views where more are asked for, since the demo's cameras never tilt far. In the central crop landmarks stand farther from the middle, so that a map of the middle does
-# not pass for one of the landmark; so a head must average over space. Roots of random features'
-# averages tell landmarks apart less well (perception branch 73 rather than 85 %).
+# gentle views where more are asked for, since the demo's cameras never tilt far. In the central
+# crop landmarks stand farther from the middle, so that a map of the middle does not pass for one of
+# the landmark; so a head must average over space. Roots of random features' averages tell landmarks
+# apart less well (perception branch 73 rather than 85 %).
 DEMO = {
     "image_size": 128,
     "framing": "center",

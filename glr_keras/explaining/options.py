@@ -22,42 +22,31 @@ DESCRIPTION = (
 def parse_arguments(argv=None) -> argparse.Namespace:
     """Parses the command line; what is named is sorted into `models` and `photos`."""
     parser = argparse.ArgumentParser(prog="python -m glr_keras.explain", description=DESCRIPTION)
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "inputs",
         nargs="+",
         metavar="MODEL_OR_PHOTO",
         help="a run directory or an export, or several of them to see side by side; then photos, "
         "folders of photos, lists of paths (*.txt) or - (default: photos of --split)",
     )
-    parser.add_argument(
+    add(
         "--out",
         type=Path,
         metavar="DIR",
         help="new or empty folder for what is written (default: explanations; --measure of a "
         "split: the run)",
     )
-    parser.add_argument(
-        "--follow-links", action="store_true", help="follow links that lead out of a folder"
-    )
-    of_split = parser.add_argument_group("photos of a split")
-    of_split.add_argument("--split", choices=SPLITS, help="of the records (default: test)")
-    of_split.add_argument(
-        "--count", type=positive_int, metavar="N", help=f"its first photos (default: {COUNT})"
-    )
-    of_split.add_argument(
-        "--data-dir", type=Path, metavar="DATA", help="records (default: those of the first run)"
-    )
-    maps = parser.add_argument_group("maps and colours")
-    maps.add_argument("--landmark", metavar="NAME", help="what speaks for this one, not the answer")
-    maps.add_argument(
-        "--beside", choices=MAPS, action="append", default=[], help="a further map of each photo"
-    )
-    maps.add_argument(
-        "--opacity", type=fraction, default=0.55, metavar="X", help="of colours (default: 0.55)"
-    )
-    maps.add_argument(
-        "--stretched", action="store_true", help="colours span each map's own range, not 0 to 1"
-    )
+    add("--follow-links", action="store_true", help="follow links that lead out of a folder")
+    add = parser.add_argument_group("photos of a split").add_argument
+    add("--split", choices=SPLITS, help="of the records (default: test)")
+    add("--count", type=positive_int, metavar="N", help=f"its first photos (default: {COUNT})")
+    add("--data-dir", type=Path, metavar="DATA", help="records (default: those of the first run)")
+    add = parser.add_argument_group("maps and colours").add_argument
+    add("--landmark", metavar="NAME", help="what speaks for this one, not the answer")
+    add("--beside", choices=MAPS, action="append", default=[], help="a further map of each photo")
+    add("--opacity", type=fraction, default=0.55, metavar="X", help="of colours (default: 0.55)")
+    add("--stretched", action="store_true", help="colours span each map's own range, not 0 to 1")
     _add_modes(parser)
     args = parser.parse_args(argv)
     args.models, args.photos = split_inputs(args.inputs)
@@ -66,28 +55,18 @@ def parse_arguments(argv=None) -> argparse.Namespace:
 
 def _add_modes(parser):
     group = parser.add_argument_group("instead of pictures (at most one)")
-    modes = group.add_mutually_exclusive_group()
-    modes.add_argument(
-        "--measure", action="store_true", help="how faithful the maps are, with intervals"
-    )
-    modes.add_argument(
-        "--stability", action="store_true", help="how much the maps of several runs agree"
-    )
-    modes.add_argument(
-        "--sanity", action="store_true", help="whether maps change with layers made random"
-    )
-    modes.add_argument(
+    add = group.add_mutually_exclusive_group().add_argument
+    add("--measure", action="store_true", help="how faithful the maps are, with intervals")
+    add("--stability", action="store_true", help="how much the maps of several runs agree")
+    add("--sanity", action="store_true", help="whether maps change with layers made random")
+    add(
         "--keep-box",
         type=_box,
         metavar="Y0,X0,Y1,X1",
         help="put a map in place of the network's: 1 in this box, in [0, 1] of the photo, else 0",
     )
-    modes.add_argument(
-        "--mask", type=Path, help="the same: white parts of a PNG of the photo's size"
-    )
-    modes.add_argument(
-        "--map", type=Path, help="the same: a .npy of the map's own shape, in [0, 1]"
-    )
+    add("--mask", type=Path, help="the same: white parts of a PNG of the photo's size")
+    add("--map", type=Path, help="the same: a .npy of the map's own shape, in [0, 1]")
     group.add_argument(
         "--seconds",
         type=positive_int,

@@ -31,37 +31,21 @@ class Light:
 
 
 MORNING = Light(
-    elevation=(18, 35),
-    sun=(0.80, 0.63, 0.42),
-    ambient=(0.40, 0.43, 0.50),
-    zenith=(0.33, 0.54, 0.80),
-    horizon=(0.97, 0.89, 0.77),
-    shadow=0.45,
-)
+    elevation=(18, 35), sun=(0.80, 0.63, 0.42), ambient=(0.40, 0.43, 0.50),
+    zenith=(0.33, 0.54, 0.80), horizon=(0.97, 0.89, 0.77), shadow=0.45,
+)  # fmt: skip
 NOON = Light(
-    elevation=(42, 62),
-    sun=(0.70, 0.67, 0.60),
-    ambient=(0.43, 0.46, 0.51),
-    zenith=(0.17, 0.40, 0.75),
-    horizon=(0.76, 0.88, 0.96),
-    shadow=0.5,
-)
+    elevation=(42, 62), sun=(0.70, 0.67, 0.60), ambient=(0.43, 0.46, 0.51),
+    zenith=(0.17, 0.40, 0.75), horizon=(0.76, 0.88, 0.96), shadow=0.5,
+)  # fmt: skip
 OVERCAST = Light(
-    elevation=(40, 70),
-    sun=(0.24, 0.24, 0.24),
-    ambient=(0.62, 0.64, 0.66),
-    zenith=(0.58, 0.62, 0.67),
-    horizon=(0.84, 0.86, 0.88),
-    shadow=0.2,
-)
+    elevation=(40, 70), sun=(0.24, 0.24, 0.24), ambient=(0.62, 0.64, 0.66),
+    zenith=(0.58, 0.62, 0.67), horizon=(0.84, 0.86, 0.88), shadow=0.2,
+)  # fmt: skip
 DUSK = Light(
-    elevation=(8, 18),
-    sun=(0.78, 0.42, 0.22),
-    ambient=(0.33, 0.33, 0.44),
-    zenith=(0.20, 0.24, 0.47),
-    horizon=(0.99, 0.68, 0.44),
-    shadow=0.35,
-)
+    elevation=(8, 18), sun=(0.78, 0.42, 0.22), ambient=(0.33, 0.33, 0.44),
+    zenith=(0.20, 0.24, 0.47), horizon=(0.99, 0.68, 0.44), shadow=0.35,
+)  # fmt: skip
 LIGHTS, LIGHT_PROBABILITIES = (MORNING, NOON, OVERCAST, DUSK), (0.28, 0.36, 0.20, 0.16)
 PALE_COLOURS = (
     (0.90, 0.88, 0.84), (0.86, 0.78, 0.62), (0.82, 0.72, 0.70),

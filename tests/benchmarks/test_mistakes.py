@@ -114,6 +114,16 @@ def test_mistake_5_has_random_weights_of_the_seed(is_normalized):
     np.testing.assert_allclose(seen[0, 0, 0], np.ones(3) * white, rtol=1e-5)
 
 
+def test_mistake_5_gives_batch_norms_the_statistics_of_photos(records):
+    settings = {"backbone": "mobilenet_v2", "image_size": 32, "precision": "float32"}
+    config = new_config(settings, "report")
+    backbone, _ = mistaken_features._mistaken_backbone(records, config, {5})
+    batches = mistaken_features.photo_batches(records, "train", 32, config.framing, 64)
+    features = backbone.predict_on_batch(next(batches.as_numpy_iterator())["photo"])
+    # Of mean 0 and variance 1, behind a ReLU; with the norms as made, they vanish.
+    assert features.mean() == pytest.approx(0.4, abs=0.1)
+
+
 def test_mistake_6_shows_the_backbone_a_grey_photo():
     photos = keras.Input((2, 2, 3))
     backbone = keras.Model(photos, keras.layers.Identity()(photos))

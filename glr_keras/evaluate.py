@@ -6,6 +6,7 @@ import warnings
 
 from glr_keras.evaluation.options import FILES, RESULT, SUSPECTS, check_arguments, parse_arguments
 from glr_keras.inference.model_dir import data_dir_of, find_saved_model
+from glr_keras.runs.run_dir import report_command
 from tfrecords.common.console import UserError, print_any_path, run_command, start_tensorflow
 
 SHOWN = 10  # suspects that are printed
@@ -47,6 +48,8 @@ def run(args: argparse.Namespace) -> bool:
         writing.write_result({"models": results, "comparison": comparison.test}, args.out)
         print(writing.report_comparison(comparison, evaluations))
     print(f"Numbers: {args.out / RESULT}; a row per photo: {args.out}/*.csv")
+    if args.out == args.models[0] / "evaluation" / "test":  # where the report looks for it
+        print(f"In one page with all else: {report_command(args.models[0])}")
     return report_failures(args, evaluations, results)
 
 

@@ -17,7 +17,7 @@ def main() -> None:
     args = parse_arguments()
     check_arguments(args)
     start_tensorflow()
-    report(args.runs, args.out, args.data_dir)
+    report(args.runs, args.out, args.data_dir, args.photos)
     print(f"Written: {args.out} ({show_bytes(args.out.stat().st_size)}). Open it in a browser.")
 
 
@@ -29,15 +29,26 @@ def parse_arguments(argv=None) -> argparse.Namespace:
         "the worst and least sure photos with maps. Every run has its own, report.html.",
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="complete run directory")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the HTML file")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="the HTML file (default: RUN/report.html of one run, in place of the one there)",
+    )
     parser.add_argument(
         "--data-dir", type=Path, metavar="DATA", help="the runs' records, if they were moved"
+    )
+    parser.add_argument(
+        "--photos",
+        type=Path,
+        metavar="DIR",
+        help="photos that the records were built from: shows copies under two landmarks",
     )
     return parser.parse_args(argv)
 
 
 def check_arguments(args: argparse.Namespace) -> None:
-    """Finds mistakes before TensorFlow starts.
+    """Finds mistakes before TensorFlow starts; sets `out` where it is the default.
 
     Raises:
         UserError: a run is not complete, or the file can't be written there.
@@ -46,6 +57,12 @@ def check_arguments(args: argparse.Namespace) -> None:
         raise UserError(f"Expected at most {MAX_RUNS} runs in one report, got {len(args.runs)}.")
     for run in args.runs:
         check_run(run)
+    if args.out is None:
+        if len(args.runs) > 1:
+            raise UserError("Several runs have no report yet: name its file with --out FILE.")
+        args.out = args.runs[0] / "report.html"
+    if args.photos is not None and not args.photos.is_dir():
+        raise UserError(f"--photos {args.photos}: expected a folder, and there is none.")
     if args.out.is_dir():
         example = shlex.quote(str(args.out / "report.html"))
         raise UserError(f"{args.out} is a folder. Expected a file, such as --out {example}")
@@ -54,24 +71,27 @@ def check_arguments(args: argparse.Namespace) -> None:
         raise UserError(f"No folder {args.out.parent} to write to. Make it with: {command}")
 
 
-def report(runs: list[Path], out: Path, data_dir: Path | None = None) -> None:
+def report(
+    runs: list[Path], out: Path, data_dir: Path | None = None, photos: Path | None = None
+) -> None:
     """Writes the report of complete runs.
 
     Args:
         runs: Their directories.
         out: The HTML file; one that is there is replaced.
         data_dir: Where their records are, if they were moved.
+        photos: Folder of photos that the records were built from, if these are to be shown.
 
     Raises:
         UserError: a file of a run is damaged.
     """
     from glr_keras.reporting.html import render_report
 
-    text = render_report([_read_run(RunDir(run), data_dir, len(runs)) for run in runs])
+    text = render_report([_read_run(RunDir(run), data_dir, len(runs), photos) for run in runs])
     write_atomically(out, text)
 
 
-def _read_run(run, data_dir, num_runs):
+def _read_run(run, data_dir, num_runs, photos):
     from glr_keras.inference.loading import load_recognizer
     from glr_keras.reporting.run_report import recognize_test_photos, report_run
     from glr_keras.runs.predictions import read_predictions
@@ -86,9 +106,9 @@ def _read_run(run, data_dir, num_runs):
     results = read_predictions(run.path)
     if results is None and records is not None:
         print(f"{run.path} has stored no answers: recognising its test photos.", flush=True)
-        results = recognize_test_photos(records, recognizer)
+        results = recognize_test_photos(run, records, recognizer)
     return report_run(
-        run, metrics, results or [], data_dir, records, recognizer, notes, num_runs=num_runs
+        run, metrics, results or [], data_dir, records, recognizer, notes, num_runs, photos
     )
 
 

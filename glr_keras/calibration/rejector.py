@@ -54,6 +54,12 @@ class Rejector:
         interval = accepted_interval(self.photos, self.accept)
         return {**self.settings, "accepted_interval": interval}
 
+    @property
+    def threshold(self) -> float | None:
+        """The lowest score that is accepted; None where all are: there are too few photos."""
+        rejected = num_rejected(self.photos, self.accept)
+        return float(np.sort(self.arrays["reference"])[rejected - 1]) if rejected else None
+
     def scaled(self, evidence: Evidence) -> Evidence:
         """Returns the evidence at the temperature."""
         scaled = ops.log_softmax(evidence.log_probabilities / self.temperature, axis=-1)
@@ -92,6 +98,14 @@ class Rejector:
         arrays = {name: np.ascontiguousarray(values) for name, values in self.arrays.items()}
         with atomic_path(folder / FILE) as temporary:
             save_file(arrays, temporary, {"settings": json.dumps(self.settings)})
+
+
+def calibrated(evidence: Evidence, rejector: Rejector | None) -> Any:
+    """Returns the answer's log probabilities as users get them.
+
+    They are at the temperature of the run's rejector, and the model's own in a run without.
+    """
+    return (rejector.scaled(evidence) if rejector else evidence).log_probabilities
 
 
 def load_rejector(folder: Path, accept: float | None = None) -> Rejector | None:

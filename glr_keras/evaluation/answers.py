@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from glr_keras.calibration.reliability import expected_calibration_error, measure_calibration
 from glr_keras.calibration.temperature import apply_temperature
-from glr_keras.evaluation.statistics import expected_calibration_error
 from glr_keras.runs.intervals import wilson_interval
 from glr_keras.runs.metrics import (
     TOP,
@@ -28,12 +28,13 @@ class Answers:
         photos: Ids or paths.
         labels: int64 `(photos,)`; `NO_LANDMARK` or `UNLABELLED` where there is no landmark.
         best: int64 `(photos, TOP)`, labels of the likeliest landmarks (fewer if there are fewer).
-        scores: float64 `(photos, TOP)`, their probabilities.
+        scores: float64 `(photos, TOP)`, their probabilities at `temperature`, as `predict` says.
+        raw_score: float64 `(photos,)`, the likeliest one's before it.
         in_top: bool `(photos,)`, whether the photo's landmark is among them.
-        loss: float64 `(photos,)`, minus the log of its probability, in nats; NaN without one.
-        scaled_loss, scaled_score: The same of the probabilities at `temperature`, and the
-            likeliest one's probability.
-        temperature: Float; None where none was fitted, and then there is nothing scaled.
+        loss: float64 `(photos,)`, minus the log of its probability before the temperature, in
+            nats; NaN without one.
+        scaled_loss: The same at the temperature.
+        temperature: Float; None where none was fitted, and then it is 1.
         rejection: Dict from names in `calibration.scores.SCORES` to float32 `(photos,)`: what the
             model can be asked of them. Of the answer only, as the next one.
         p_values: float64 `(photos,)`, see `Rejector.judge`; None without any.
@@ -43,10 +44,10 @@ class Answers:
     labels: np.ndarray
     best: np.ndarray
     scores: np.ndarray
+    raw_score: np.ndarray
     in_top: np.ndarray
     loss: np.ndarray
     scaled_loss: np.ndarray
-    scaled_score: np.ndarray
     temperature: float | None
     rejection: dict[str, np.ndarray] = field(default_factory=dict)
     p_values: np.ndarray | None = None
@@ -84,22 +85,19 @@ class AnswerCollector:
             logits: float `(batch, landmarks)`, log probabilities up to a constant per photo.
         """
         log_probabilities = log_softmax(logits)
+        scaled = apply_temperature(log_probabilities, self.temperature or 1.0)
         best = np.argsort(-logits, axis=1, kind="stable")[:, :TOP]
         known, own = labels >= 0, np.maximum(labels, 0)
         rows = np.arange(len(labels))
         of_photos = {
             "labels": labels,
             "best": best,
-            "scores": np.exp(np.take_along_axis(log_probabilities, best, 1)),
+            "scores": np.exp(np.take_along_axis(scaled, best, 1)),
+            "raw_score": np.exp(log_probabilities.max(1)),
             "in_top": known & (ranks(logits, own) < TOP),
             "loss": np.where(known, -log_probabilities[rows, own], np.nan),
-            "scaled_loss": np.full(len(labels), np.nan),
-            "scaled_score": np.full(len(labels), np.nan),
+            "scaled_loss": np.where(known, -scaled[rows, own], np.nan),
         }
-        if self.temperature is not None:
-            scaled = apply_temperature(log_probabilities, self.temperature)
-            of_photos["scaled_loss"] = np.where(known, -scaled[rows, own], np.nan)
-            of_photos["scaled_score"] = np.exp(scaled.max(1))
         self._photos += photos
         self._batches.append(of_photos)
 
@@ -143,13 +141,29 @@ def measure(answers: Answers, num_landmarks: int) -> dict:
         f"top{TOP}_accuracy": float(answers.in_top[known].mean()),
         "global_average_precision": global_average_precision_with(answers),
         "log_loss": float(answers.loss[known].mean()),
-        "calibration_error": expected_calibration_error(answers.scores[known, 0], correct),
+        "calibration_error": expected_calibration_error(answers.raw_score[known], correct),
     }
     if answers.temperature is not None:
-        scores = answers.scaled_score[known]
+        scores = answers.scores[known, 0]
         result["scaled_log_loss"] = float(answers.scaled_loss[known].mean())
         result["scaled_calibration_error"] = expected_calibration_error(scores, correct)
     return result
+
+
+def reliability_of(answers: Answers) -> dict | None:
+    """Returns `reliability.measure_calibration` of the photos with landmarks.
+
+    None of answers without a temperature.
+    """
+    if answers.temperature is None:
+        return None
+    known = answers.is_labelled
+    return measure_calibration(
+        answers.raw_score[known],
+        answers.scores[known, 0],
+        answers.correct[known],
+        answers.temperature,
+    )
 
 
 def accuracies(correct: np.ndarray, labels: np.ndarray, num_landmarks: int) -> dict:
@@ -184,7 +198,7 @@ def global_average_precision_with(answers: Answers, *others: Answers) -> float:
     labels = np.concatenate([one.labels for one in all_answers])
     photos = np.array([photo for one in all_answers for photo in one.photos])
     correct = np.concatenate([one.correct & one.is_labelled for one in all_answers])
-    scores = np.concatenate([one.scores[:, 0] for one in all_answers])
+    scores = np.concatenate([one.raw_score for one in all_answers])
     is_in = labels != UNLABELLED
     with_landmark = int((labels >= 0).sum())
     return global_average_precision(correct[is_in], scores[is_in], photos[is_in], with_landmark)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from glr_keras.data.records import Records, photo_index
+from glr_keras.data.records import Records
 from glr_keras.evaluation.answers import accuracies
 from glr_keras.evaluation.sources import FEATURES_BATCH, Evaluated
 from glr_keras.features.store import FeatureViews
@@ -24,8 +24,7 @@ def measure_baselines(evaluated: Evaluated, records: Records, split: str) -> dic
         dict as `answers.accuracies` returns.
     """
     train, views = evaluated.stored_views(records, "train"), evaluated.stored_views(records, split)
-    train_labels = train.labels if train is not None else photo_index(records, "train")[0]
-    labels = views.labels if views is not None else photo_index(records, split)[0]
+    train_labels, labels = (evaluated.labels(records, one) for one in ("train", split))
     num_landmarks = len(evaluated.landmarks)
     most = np.bincount(train_labels, minlength=num_landmarks).argmax()
     result = {MAJORITY: accuracies(labels == most, labels, num_landmarks)}

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from glr_keras.evaluation.evaluating import Evaluation
+from glr_keras.evaluation.mcnemar import mcnemar
 from glr_keras.evaluation.sources import Evaluated
-from glr_keras.evaluation.statistics import mcnemar
 from tfrecords.common.console import UserError
 
 SHOWN = 5  # names in a message
@@ -22,7 +22,7 @@ class Comparison:
         labels: int64 `(photos,)`; all are of landmarks.
         predicted: int64 `(2, photos)`.
         scores: float64 `(2, photos)`.
-        test: What `statistics.mcnemar` returns.
+        test: What `mcnemar.mcnemar` returns.
     """
 
     photos: Sequence[str]

@@ -20,6 +20,7 @@ from glr_keras.evaluation.answers import (
     global_average_precision_with,
     measure,
     measure_landmarks,
+    reliability_of,
 )
 from glr_keras.evaluation.baselines import measure_baselines
 from glr_keras.evaluation.photo_folder import labelled_photos
@@ -32,6 +33,7 @@ from glr_keras.evaluation.sources import (
     named_outputs,
 )
 from glr_keras.inference.photo_inputs import photo_paths
+from glr_keras.runs.slices import measure_slices, photo_slices
 from tfrecords.common.console import UserError
 
 
@@ -46,6 +48,7 @@ class Evaluation:
         from_features: Whether stored features were read, and not photos.
         baselines: From `baselines.measure_baselines`; empty of photos in a folder.
         others: Its answers to photos of other places; None where there are none.
+        slices: From `slices.measure_slices`; empty of photos in a folder.
     """
 
     evaluated: Evaluated
@@ -54,6 +57,7 @@ class Evaluation:
     from_features: bool
     baselines: dict[str, dict] = field(default_factory=dict)
     others: Answers | None = None
+    slices: list[dict] = field(default_factory=list)
 
     @property
     def answer(self) -> Answers:
@@ -90,11 +94,13 @@ class Evaluation:
         }
         if self.has_labels:
             rejection = measure_rejection(
-                self.answer, self.others, self.evaluated.rejection, self.accept(accept)
+                self.answer, self.others, self.evaluated, self.accept(accept)
             )
             result |= {
                 "outputs": {name: measure(one, len(names)) for name, one in self.answers.items()},
                 "baselines": self.baselines,
+                "calibration": reliability_of(self.answer),
+                "slices": self.slices,
                 "most_confused": confused_pairs(self.answer, names),
                 "landmarks": measure_landmarks(self.answer, names),
                 "rejection": rejection,
@@ -137,9 +143,19 @@ def evaluate_split(
     temperatures = calibrate(evaluated, records)
     from_features = evaluated.reads_features(records, split)
     answers = collect(evaluated, evaluated.split_batches(records, split), temperatures)
-    baselines = measure_baselines(evaluated, records, split) if not evaluated.failed else {}
+    baselines: dict[str, dict] = {}
+    slices: list[dict] = []
+    if not evaluated.failed:
+        baselines = measure_baselines(evaluated, records, split)
+        slices = _measure_slices(evaluated, records, split, answers[ANSWER])
     others = _answer_others(evaluated, other, temperatures, follow_links)
-    return Evaluation(evaluated, split, answers, from_features, baselines, others)
+    return Evaluation(evaluated, split, answers, from_features, baselines, others, slices)
+
+
+def _measure_slices(evaluated, records, split, answer):
+    slices = photo_slices(records, split, evaluated.model.image_size)
+    train_labels = evaluated.labels(records, "train")
+    return measure_slices(slices, answer.labels, answer.correct, train_labels)
 
 
 def evaluate_folder(
@@ -162,7 +178,8 @@ def evaluate_folder(
         UserError: no folder has the name of a landmark, or no photo could be read.
     """
     photos = labelled_photos(folder, evaluated.landmarks, follow_links)
-    temperatures: dict[str, float] = {}
+    rejection = evaluated.rejection
+    temperatures = {ANSWER: rejection["temperature"]} if rejection else {}
     if records is not None and evaluated.reads_features(records, "validation"):
         temperatures = calibrate(evaluated, records)
     answers = _answer_photos(evaluated, photos, temperatures)
@@ -206,6 +223,7 @@ def collect(
 def calibrate(evaluated: Evaluated, records: Records) -> dict[str, float]:
     """Fits the temperature of each output to the validation photos; returns them by output.
 
+    That of the answer is the model's own, since `predict` and the others answer at it.
     A model that can't reject photos, since an earlier version wrote it, gets a rejector.
     """
     if not records.num_photos("validation"):
@@ -217,4 +235,5 @@ def calibrate(evaluated: Evaluated, records: Records) -> dict[str, float]:
     if not evaluated.rejection:
         evaluated.rejector = fit_rejector(evidence, labels)
     outputs = named_outputs(evidence)
-    return {name: fit_temperature(one, labels) for name, one in outputs.items()}
+    fitted = {name: fit_temperature(one, labels) for name, one in outputs.items()}
+    return fitted | {ANSWER: evaluated.rejection["temperature"]}

@@ -4,7 +4,9 @@ import numpy as np
 from scipy.stats import norm, rankdata
 
 from glr_keras.calibration.conformal import accepted_interval, is_accepted
+from glr_keras.calibration.score_histogram import score_histogram
 from glr_keras.evaluation.answers import Answers
+from glr_keras.evaluation.sources import Evaluated
 from glr_keras.runs.intervals import CONFIDENCE
 
 TRUE_POSITIVES = 0.95  # of photos of known landmarks, where false positives are counted
@@ -52,20 +54,21 @@ def average_precision(known: np.ndarray, other: np.ndarray) -> float:
 
 
 def measure_rejection(
-    answers: Answers, others: Answers | None, settings: dict, accept: float
+    answers: Answers, others: Answers | None, evaluated: Evaluated, accept: float
 ) -> dict:
     """Measures each score on photos of known landmarks and others; and what the model accepts.
 
     Args:
         answers: To photos, of which those with landmarks count.
         others: To photos of other places; None where there are none.
-        settings: `Rejector.settings`; empty of a model without.
+        evaluated: The model.
         accept: Float in (0, 1), fraction of photos of known landmarks to accept.
 
     Returns:
-        Dict of "accept"; where there are `settings`, "score" (the model's), "known_accepted" and
-        "other_accepted", fractions of photos whose p-value is above 1 - `accept`, and the
-        "accepted_interval" that holds for known ones; and "scores", for each of which there are
+        Dict of "accept"; where the model can reject photos, "score" (its own), "known_accepted" and
+        "other_accepted", fractions of photos whose p-value is above 1 - `accept`, the
+        "accepted_interval" that holds for known ones, and the "histogram" of the score (of an
+        export, of p-values), from `score_histogram`; and "scores", for each of which there are
         "auroc" with its interval, "aupr" and "false_positives_at_95" where there are other photos.
     """
     known = answers.is_labelled
@@ -80,13 +83,18 @@ def measure_rejection(
                 "false_positives_at_95": false_positives(*pair),
             }
     if answers.p_values is not None:
-        photos = settings["photos"]
+        photos, score = (evaluated.rejection[name] for name in ("photos", "score"))
         result |= {
-            "score": settings["score"],
+            "score": score,
             "known_accepted": float(is_accepted(answers.p_values[known], photos, accept).mean()),
             "accepted_interval": accepted_interval(photos, accept),
         }
         if others is not None and others.p_values is not None:
             passed = is_accepted(others.p_values, photos, accept)
             result["other_accepted"] = float(passed.mean())
+        result["histogram"] = score_histogram(
+            answers.rejection[score][known],
+            None if others is None else others.rejection[score],
+            evaluated.threshold(accept),
+        )
     return result

@@ -1,7 +1,7 @@
 """Where the answers to be measured come from: a head on stored features, or photos."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -10,10 +10,11 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from glr_keras.calibration.conformal import num_rejected
 from glr_keras.calibration.evidence import Evidence, average
 from glr_keras.calibration.rejector import Rejector
 from glr_keras.calibration.scores import MAXIMUM, SCORES
-from glr_keras.data.records import Records, raw_records
+from glr_keras.data.records import Records, photo_index, raw_records
 from glr_keras.evaluation.answers import UNLABELLED
 from glr_keras.features.store import FeatureViews
 from glr_keras.inference.landmark_model import LandmarkModel, load
@@ -21,6 +22,7 @@ from glr_keras.inference.loading import stored_views
 from glr_keras.inference.model_dir import NO_TTA, find_saved_model
 from glr_keras.inference.tta import outputs_of_views
 from glr_keras.models.answer import answer_log_probabilities
+from glr_keras.runs.metrics import log_softmax
 from tfrecords.common.console import UserError
 
 FEATURES_BATCH = 256  # photos' features; only speed and memory depend on it
@@ -51,7 +53,8 @@ class Batch:
     Attributes:
         photos: Ids or paths.
         labels: int64 `(photos,)`.
-        evidence: What the model says of them; of an export, log probabilities only.
+        evidence: What the model says of them, before the temperature; of an export, log
+            probabilities only.
         p_values: float `(photos,)`, of an export that has them.
     """
 
@@ -104,6 +107,14 @@ class Evaluated:
         """`Rejector.settings`; empty where photos can't be rejected."""
         return self.rejector.settings if self.rejector else self.model.rejection
 
+    def threshold(self, accept: float) -> float | None:
+        """Returns the lowest rejection score that is accepted, see `judge`; None where all are."""
+        if self.rejector is not None:
+            return replace(self.rejector, accept=accept).threshold
+        photos = self.rejection["photos"]
+        rejected = num_rejected(photos, accept)
+        return (rejected + 1) / (photos + 1) if rejected else None
+
     def judge(self, batch: Batch) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
         """Returns rejection scores and p-values of a batch, see `answers.Answers`.
 
@@ -132,6 +143,11 @@ class Evaluated:
                 else None
             )
         return self._views[key]
+
+    def labels(self, records: Records, split: str) -> np.ndarray:
+        """Returns the labels of a split, int64 `(photos,)`: of stored features, or of records."""
+        views = self.stored_views(records, split)
+        return photo_index(records, split)[0] if views is None else views.labels
 
     def reads_features(self, records: Records, split: str) -> bool:
         """Whether its answers to a split come from stored features: they are of one view only."""
@@ -200,8 +216,9 @@ class Evaluated:
             return reasons, None, None
         if not self._is_run:
             probabilities = np.stack([one.probabilities for one in read])
+            raw = self.model.temperature * np.log(np.maximum(probabilities, TINY))
             p_values = np.array([one.p_value for one in read]) if self.model.rejection else None
-            return reasons, Evidence(np.log(np.maximum(probabilities, TINY)), {}), p_values
+            return reasons, Evidence(log_softmax(raw).astype(np.float32), {}), p_values
         recognizer = self.model.recognizer
         if self.model.tta != NO_TTA:
             outputs, _, embedding = self._ask(np.stack(read))

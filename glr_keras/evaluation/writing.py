@@ -39,7 +39,7 @@ def write_predictions(evaluation: Evaluation, accept: float | None, path: Path) 
     ranks = range(1, evaluation.answer.best.shape[1] + 1)
     columns = [f"{name}_{rank}" for rank in ranks for name in ("landmark", "score")]
     settings = evaluation.evaluated.rejection
-    more = ["scaled_score_1", "p_value", "is_landmark", "error"]
+    more = ["p_value", "is_landmark", "error"]
 
     def rows():
         for answers in (evaluation.answer, evaluation.others):
@@ -59,8 +59,7 @@ def _rows(answers, names, settings, accept):
         pairs = zip(answers.best[row], answers.scores[row], strict=True)
         best = [cell for label, score in pairs for cell in (names[label], _digits(score))]
         known = ["", ""] if p is None else [_digits(p[row]), int(accepted[row])]
-        scaled = _digits(answers.scaled_score[row])
-        yield [_as_utf8(photo), _name(answers.labels[row], names), *best, scaled, *known, ""]
+        yield [_as_utf8(photo), _name(answers.labels[row], names), *best, *known, ""]
 
 
 def write_changed(comparison: Comparison, evaluations: list[Evaluation], path: Path) -> None:
@@ -114,7 +113,9 @@ def report(result: dict) -> str:
     ]
     if (temperature := result["temperatures"][ANSWER]) is not None:
         fitted = "these very photos" if result["split"] == "validation" else "validation photos"
-        parts.append(f"Scaled: at temperature {temperature:.2f}, fitted to {fitted}.")
+        parts.append(
+            f"Scaled: at temperature {temperature:.2f}, fitted to {fitted}; at it, predict answers."
+        )
     if pairs:
         shown = [f"{p['landmark']} as {p['predicted']} ({p['photos']})" for p in pairs[:SHOWN]]
         parts.append(f"Most confused: {'; '.join(shown)}")
@@ -122,6 +123,13 @@ def report(result: dict) -> str:
     worst = sorted(known, key=lambda one: (one["recall"], one["landmark"]))[:SHOWN]
     shown = [f"{one['landmark']} {one['correct']} of {one['photos']}" for one in worst]
     parts.append(f"Lowest recall: {'; '.join(shown)}")
+    if result["slices"]:
+        shown = [
+            f"{one['slice']} {one['accuracy']:.1%} of {one['photos']:,} "
+            f"(others {one['other_accuracy']:.1%})"
+            for one in result["slices"]
+        ]
+        parts.append(f"Slices: {'; '.join(shown)}")
     parts.append(_rejection_table(result["rejection"], result["calibration_photos"]))
     return "\n".join(part for part in parts if part)
 

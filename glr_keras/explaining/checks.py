@@ -1,6 +1,9 @@
 """Whether maps agree between runs, and whether they depend on what a model has learned."""
 
 import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -17,6 +20,7 @@ from glr_keras.models.landmark_maps import (
     map_names,
 )
 from glr_keras.models.recognizer import Recognizer
+from glr_keras.runs.run_dir import RunDir, report_command
 from glr_keras.saliency.stability import randomization_check, rank_correlations, stability
 from tfrecords.common.console import UserError
 from tfrecords.common.files import write_json
@@ -55,7 +59,18 @@ def compare_runs(args: argparse.Namespace) -> int:
         worst, overlap = one["lowest_rank_correlation"], one["top_overlap"]
         print(f"{name:<12} {one['rank_correlation']:>17.3f} {worst:>18.3f} {overlap:>20.3f}")
     _save(args, "stability.json", found)
+    if args.out is None and not args.photos:
+        keep_stability(RunDir(args.models[0]), args.models, len(maps[common[0]][0]), found)
     return failed
+
+
+def keep_stability(run: RunDir, models: Sequence[Path], photos: int, found: dict) -> None:
+    """Adds what was found to the `metrics.json` of the first run, for its report."""
+    names = [path.resolve().name for path in models]
+    metrics = json.loads(run.metrics.read_text(encoding="utf-8"))
+    kept = {"runs": names, "photos": photos, "maps": found}
+    run.write_json("metrics.json", metrics | {"stability": kept})
+    print(f"Numbers: {run.metrics}. In one page with all else: {report_command(run.path)}")
 
 
 def check_sanity(args: argparse.Namespace) -> int:

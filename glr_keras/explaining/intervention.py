@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from glr_keras.calibration.temperature import apply_temperature
 from glr_keras.data.views import eval_window
 from glr_keras.explaining.photos import NamedPhoto, named_photos, upright_pixels, window_in_pixels
 from glr_keras.explaining.pictures import Panel, draw_explanation
@@ -177,7 +178,8 @@ def _compare(
         ("the map in its place", given, answer_with(head, features, given[None])[0]),
     )
     panels, said = [], []
-    for name, saliency, probabilities in cases:
+    for name, saliency, raw in cases:
+        probabilities = np.exp(apply_temperature(np.log(raw), model.temperature))
         best = np.argsort(-probabilities, kind="stable")[:TOP]
         rows = [f"{probabilities[label]:.1%}  {shorten(model.landmarks[label])}" for label in best]
         title = "\n".join([name, *rows])

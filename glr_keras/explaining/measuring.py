@@ -14,12 +14,16 @@ from PIL import Image
 from glr_keras.config import FitConfig, read_json
 from glr_keras.data.views import eval_window
 from glr_keras.explaining.faithfulness_figure import draw_faithfulness
-from glr_keras.explaining.measured_maps import measure_on_photos
+from glr_keras.explaining.measured_maps import (
+    boxes_in_views,
+    measure_on_features,
+    measure_on_photos,
+)
 from glr_keras.explaining.photos import NamedPhoto, named_photos, split_photos
 from glr_keras.inference.landmark_model import LandmarkModel, load
-from glr_keras.inference.loading import records_of
+from glr_keras.inference.loading import records_of, stored_views
 from glr_keras.models.precision import choose_precision
-from glr_keras.runs.run_dir import RunDir
+from glr_keras.runs.run_dir import RunDir, report_command
 from glr_keras.saliency.localization import box_in_view
 from glr_keras.saliency.result import Faithfulness
 from tfrecords.common.console import UserError
@@ -27,6 +31,7 @@ from tfrecords.common.files import write_json
 from tfrecords.common.types import REASONS, one_line
 
 MAX_PHOTOS = 1000  # of a split, if no number is asked for; rarely are so many in time
+MAX_FEATURES = 300  # the same of stored features, which are all in memory
 PREPARATION = 0.15  # of the time, at most, for the maps of photos that are then measured
 BATCH = 16  # photos
 
@@ -40,23 +45,51 @@ def measure(args: argparse.Namespace) -> int:
     started = time.monotonic()
     run = RunDir(args.models[0])
     split = None if args.photos else args.split or "test"
+    model = load(run.path)
+    failed = 0
+    try:
+        if args.features:
+            result = _measure_features(model, run, split, args, started)
+        else:
+            result, failed = _measure_photos(model, run, split, args, started)
+    except ValueError as error:
+        raise UserError(f"{error} For more time: --seconds {10 * args.seconds}") from error
+    result.parameters["split"] = split or "named photos"
+    report(result, time.monotonic() - started)
+    save(result, run, args.out, split)
+    return failed
+
+
+def _measure_photos(model, run, split, args, started):
     if split:
         records = records_of(run.path, args.data_dir)
         photos = split_photos(records, split, args.count or MAX_PHOTOS)
     else:
         photos = list(named_photos(args.photos, args.follow_links))
-    model = load(run.path)
     precision = use_faster_precision(model, read_json(run.path / "config.json"))
     views, boxes, failed = read_views(model, photos, started + PREPARATION * args.seconds)
     left = args.seconds - (time.monotonic() - started)
-    try:
-        result = measure_on_photos(model.recognizer, views, boxes, seconds=max(left, 1.0))
-    except ValueError as error:
-        raise UserError(f"{error} For more time: --seconds {10 * args.seconds}") from error
-    result.parameters.update(split=split or "named photos", precision=precision)
-    report(result, time.monotonic() - started)
-    save(result, run, args.out, split)
-    return failed
+    result = measure_on_photos(model.recognizer, views, boxes, seconds=max(left, 1.0))
+    result.parameters.update(precision=precision, perturbed="photos")
+    return result, failed
+
+
+def _measure_features(model, run, split, args, started):
+    records = records_of(run.path, args.data_dir)
+    views = stored_views(run.path, model.recognizer, records, split)
+    if views is None:
+        raise UserError(
+            f"{run.path} has no stored features of the split {split}: it was trained live, they "
+            "were deleted, or the records are others. Leave out --features."
+        )
+    rows = np.arange(min(args.count or MAX_FEATURES, len(views)))
+    (file,) = views.files.values()
+    boxes = boxes_in_views(records, split, model.framing)[rows]
+    left = args.seconds - (time.monotonic() - started)
+    head = model.recognizer.head
+    result = measure_on_features(head, file.rows(rows), boxes, seconds=max(left, 1.0))
+    result.parameters.update(precision="float32", perturbed="features")
+    return result
 
 
 def read_views(
@@ -133,6 +166,7 @@ def save(result: Faithfulness, run: RunDir, out: Path | None, split: str | None)
         metrics = json.loads(run.metrics.read_text(encoding="utf-8"))
         run.write_json("metrics.json", metrics | {"faithfulness": result.as_dict()})
         figure, numbers = run.figure("faithfulness"), run.metrics
+        print(f"In one page with all else: {report_command(run.path)}")
     else:
         figure, numbers = out / "faithfulness.png", out / "faithfulness.json"
         write_json(numbers, result.as_dict())

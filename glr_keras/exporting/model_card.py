@@ -13,6 +13,7 @@ import jinja2
 
 from glr_keras.data.manifest import read_manifest
 from glr_keras.reporting.contents import RunContents, command_of, read_contents
+from glr_keras.reporting.measured_tables import slice_rows
 from glr_keras.reporting.tables import Fraction, headline_rows, landmark_rows
 from glr_keras.runs.predictions import read_predictions
 from glr_keras.runs.run_dir import RunDir
@@ -83,7 +84,8 @@ def write_model_card(
         command=command_of(contents.config),
         rows=headline_rows(contents.metrics),
         data=describe_data(contents, data_dir),
-        biases=measure_biases(contents),
+        worst=worst_landmarks(contents),
+        slices=slice_rows(contents),
         rejection=contents.metrics.get("rejection"),
         licence=licence_of(contents),
         versions=contents.environment.get("versions", {}),
@@ -109,21 +111,11 @@ def describe_data(contents: RunContents, data_dir: Path) -> dict:
     }
 
 
-def measure_biases(contents: RunContents) -> dict:
-    """Returns for whom the model works worse, on test photos.
-
-    Returns:
-        Dict of "worst": rows of `landmark_rows` with the lowest recall; "few" and "many": the
-        recall, a Fraction, on the half of landmarks with the fewest train photos and on the other
-        half, None where counts are unknown.
-    """
+def worst_landmarks(contents: RunContents) -> list[dict]:
+    """Returns the rows of `landmark_rows` with the lowest recall on test photos."""
     rows, _ = landmark_rows(contents, len(contents.landmarks))
     rows = [row for row in rows if row["recall"].trials]
-    worst = sorted(rows, key=lambda row: (row["recall"].value, row["landmark"]))[:WORST]
-    by_train = sorted((row for row in rows if row["train"]), key=lambda row: row["train"])
-    half = len(by_train) // 2
-    few, many = (_pool(by_train[:half]), _pool(by_train[half:])) if half else (None, None)
-    return {"worst": worst, "few": few, "many": many}
+    return sorted(rows, key=lambda row: (row["recall"].value, row["landmark"]))[:WORST]
 
 
 def licence_of(contents: RunContents) -> str:
@@ -143,8 +135,3 @@ def show_fraction(fraction: Fraction) -> str:
     """Shows a fraction with its interval."""
     low, high = fraction.interval
     return f"{fraction.value:.1%} [{low:.1%}, {high:.1%}]"
-
-
-def _pool(rows):
-    recalls = [row["recall"] for row in rows]
-    return Fraction(sum(one.successes for one in recalls), sum(one.trials for one in recalls))

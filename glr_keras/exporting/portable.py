@@ -7,12 +7,10 @@ the program around them makes them, by the rule in the description.
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import numpy as np
 import tensorflow as tf
 
-from glr_keras.calibration.conformal import num_rejected
 from glr_keras.calibration.evidence import Evidence
-from glr_keras.calibration.rejector import Rejector
+from glr_keras.calibration.rejector import Rejector, calibrated
 from glr_keras.data.views import CENTER_FRACTION
 from glr_keras.models.answer import answer_log_probabilities
 from glr_keras.models.recognizer import Recognizer
@@ -26,9 +24,9 @@ FRAMINGS = {  # how a photo, turned upright by its EXIF orientation, becomes the
 }
 SCALING = "to the size of the input, with a filter that averages (area or Lanczos)"
 OUTPUTS = {
-    "probabilities": "float32 [batch, landmarks], in the order of the labels",
-    "scores": "float32 [batch, landmarks], logs of the probabilities; at a temperature, the "
-    "probabilities are softmax(scores / temperature)",
+    "probabilities": "float32 [batch, landmarks], in the order of the labels, at the temperature "
+    "of `rejection`",
+    "scores": "float32 [batch, landmarks], logs of the probabilities",
     "attention_map": "float32 [batch, rows, columns] in [0, 1], cells of the view, first row at "
     "the top: where the model looked",
     "rejection_score": "float32 [batch]; a photo shows a known landmark where it is at least the "
@@ -56,26 +54,21 @@ def portable_function(recognizer: Recognizer, rejector: Rejector | None = None) 
             maps = {"attention_map": tf.cast(outputs.pop("attention_map")[..., 0], tf.float32)}
         else:
             outputs, maps = head(features, training=False), {}
-        scores = tf.cast(answer_log_probabilities(outputs, head.answer), tf.float32)
+        raw = tf.cast(answer_log_probabilities(outputs, head.answer), tf.float32)
+        embedding = tf.reduce_mean(tf.cast(features, tf.float32), axis=(1, 2))
+        evidence = Evidence(raw, outputs, embedding)
+        scores = calibrated(evidence, rejector)
         answer = {"probabilities": tf.exp(scores), "scores": scores, **maps}
         if rejector is not None:
-            embedding = tf.reduce_mean(tf.cast(features, tf.float32), axis=(1, 2))
-            answer["rejection_score"] = rejector.scores(Evidence(scores, outputs, embedding))
+            answer["rejection_score"] = rejector.scores(evidence)
         return answer
 
     return pixels
 
 
 def describe_rejection(rejector: Rejector | None) -> dict:
-    """Returns temperature, threshold of the score and what they were fitted to; {} of no rejector.
-
-    A photo is accepted where at least `num_rejected` validation photos score no higher.
-    """
-    if rejector is None:
-        return {}
-    rejected = num_rejected(rejector.photos, rejector.accept)
-    reference = np.sort(rejector.arrays["reference"])
-    return {**rejector.settings, "threshold": float(reference[rejected - 1]) if rejected else None}
+    """Returns temperature, threshold of the score and what they were fitted to; {} of none."""
+    return {} if rejector is None else {**rejector.settings, "threshold": rejector.threshold}
 
 
 def describe_portable(

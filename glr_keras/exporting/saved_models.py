@@ -31,6 +31,7 @@ def describe(
         backbone=recognizer.backbone.name,
         head=type(recognizer.head).__name__,
         framing=recognizer.framing,
+        temperature=rejector.temperature if rejector else 1.0,
         rejection=rejector.settings if rejector else {},
         tta=tta,
     )

@@ -25,7 +25,7 @@ from glr_keras.exporting.saved_models import large_weights, round_weights
 from glr_keras.inference.model_dir import NO_TTA
 from glr_keras.inference.saved_model import Description, open_export
 from glr_keras.inference.tta import outputs_of_views
-from glr_keras.models.attention import probabilities_of
+from glr_keras.models.answer import answer_log_probabilities
 from glr_keras.models.recognizer import Recognizer
 from tfrecords.common.console import UserError
 from tfrecords.common.files import bytes_below, show_bytes
@@ -69,7 +69,7 @@ def verify_export(
     export = open_export(folder)
     load_seconds = time.perf_counter() - started
     photos, labels = read_test_photos(records, test_photos)
-    tta = export.description.tta
+    settings = export.description.tta, export.description.temperature
 
     def answer(files):
         found = export.endpoints["serving_default"](image_bytes=tf.constant(files, tf.string))
@@ -77,10 +77,10 @@ def verify_export(
 
     speeds = measure_speed(answer, photos)
     answers = answers_to(photos, answer, "The export")
-    expected = of_run = predict_with_keras(recognizer, records, len(photos), tta)
+    expected = of_run = predict_with_keras(recognizer, records, len(photos), *settings)
     if precision != "float32":
         round_weights(recognizer, precision)
-        expected = predict_with_keras(recognizer, records, len(photos), tta)
+        expected = predict_with_keras(recognizer, records, len(photos), *settings)
     size = bytes_below(folder)
     largest = max(large_weights(recognizer), key=lambda one: one.value.shape.num_elements())
     return VerificationReport(
@@ -101,7 +101,11 @@ def read_test_photos(records: Records, count: int) -> tuple[np.ndarray, np.ndarr
 
 
 def predict_with_keras(
-    recognizer: Recognizer, records: Records, count: int, tta: str = NO_TTA
+    recognizer: Recognizer,
+    records: Records,
+    count: int,
+    tta: str = NO_TTA,
+    temperature: float = 1.0,
 ) -> Answers:
     """Predicts with the model that was trained, on the views of its evaluation."""
     batches = photo_batches(records, "test", recognizer.image_size, recognizer.framing, BATCH)
@@ -110,7 +114,8 @@ def predict_with_keras(
     answers = []
     for batch in shown:
         outputs, maps, _ = outputs_of_views(recognizer, batch["photo"], tta)
-        answers.append((probabilities_of(recognizer.head, outputs), maps))
+        answer = answer_log_probabilities(outputs, recognizer.answer)
+        answers.append((tf.nn.softmax(answer / temperature), maps))
     parts = zip(("probabilities", "attention_map"), zip(*answers, strict=True), strict=True)
     return {name: np.concatenate(values)[:count] for name, values in parts}
 

@@ -46,6 +46,8 @@ class LandmarkModel:
             that are accepted; empty where the model can't reject photos.
         rejector: Of a run that has one; None of others and of an export, where it is in the graph.
         tta: Views that its answers are averaged over, see `load`.
+        temperature: Of its probabilities: they are the network's own ** (1 / temperature),
+            normalised; 1 where the model has none.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class LandmarkModel:
         rejection: Mapping[str, Any] | None = None,
         rejector: Rejector | None = None,
         tta: str = NO_TTA,
+        temperature: float = 1.0,
     ):
         self.landmarks = list(landmarks)
         self.image_size = image_size
@@ -69,6 +72,7 @@ class LandmarkModel:
         self.rejection = rejector.settings if rejector else dict(rejection or {})
         self.rejector = rejector
         self.tta = tta
+        self.temperature = rejector.temperature if rejector else temperature
         self._endpoints = endpoints
         self._owner = owner  # of the endpoints' variables
         self._readers = ThreadPoolExecutor(available_cores())
@@ -278,6 +282,7 @@ def _load_export(path, accept, tta):
         about.head,
         about.rejection | ({} if accept is None else {"accept": accept}),
         tta=about.tta,
+        temperature=about.temperature,
     )
 
 

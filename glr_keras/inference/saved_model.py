@@ -38,6 +38,7 @@ class Description:
         head: Name of its class.
         framing: What it sees of a photo: see `data.views.eval_view`.
         format: Version of this description.
+        temperature: Of its probabilities; 1 where they are the network's own.
         rejection: `Rejector.settings`; empty where the run had no rejector.
         tta: Among `model_dir.TTA`: views that its answers are averaged over.
         sha256: Dict from the paths of the graph and the weights in the folder to their hashes.
@@ -53,6 +54,7 @@ class Description:
     sha256: dict[str, str] = field(default_factory=dict)
     rejection: dict = field(default_factory=dict)
     tta: str = NO_TTA
+    temperature: float = 1.0  # of exports that don't say it
 
 
 @dataclass(frozen=True)

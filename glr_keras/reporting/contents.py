@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from glr_keras.config import FitConfig, read_json
 from glr_keras.data.manifest import fingerprint, read_manifest
@@ -14,6 +15,7 @@ from glr_keras.runs.suspects import Suspect, read_suspects
 from tfrecords.common.console import UserError, command_line
 from tfrecords.common.flags import flag_of
 
+EVALUATION = Path("evaluation", "test", "evaluation.json")  # where `glr_keras.evaluate` writes it
 MAX_SUSPECTS = 24  # photos that are shown
 SPLITS = ("train", "validation", "test")
 
@@ -33,6 +35,7 @@ class RunContents:
         results: One per test photo, in the order of the records.
         notes: What a reader must know first.
         suspects: Photos whose label may be wrong; None where nobody has asked for them.
+        evaluation: What `evaluate` has measured of the test photos; empty where nobody has asked.
     """
 
     name: str
@@ -45,6 +48,11 @@ class RunContents:
     results: Sequence[PhotoResult]
     notes: Sequence[str] = ()
     suspects: Sequence[Suspect] | None = None
+    evaluation: dict = dataclasses.field(default_factory=dict)
+
+    def measured(self, name: str) -> Any:
+        """Returns what `evaluate`, or else the run itself, has measured; None if neither has."""
+        return self.evaluation.get(name) or self.metrics.get(name)
 
 
 def read_contents(
@@ -88,6 +96,7 @@ def read_contents(
         results=results,
         notes=[*warning, *notes],
         suspects=read_suspects(run.path, MAX_SUSPECTS),
+        evaluation=_read_evaluation(run.path),
     )
 
 
@@ -104,6 +113,18 @@ def command_of(config: FitConfig) -> str:
         else:
             words += [flag, *map(str, value if isinstance(value, tuple) else [value])]
     return command_line("glr_keras.fit", *words)
+
+
+def _read_evaluation(run_dir):
+    """Reads what was measured of test photos; nothing of two models, or by earlier versions."""
+    path = run_dir / EVALUATION
+    if not path.exists():
+        return {}
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+        return result if result.get("split") == "test" else {}
+    except (OSError, ValueError, AttributeError) as error:
+        raise UserError(f"{path} can't be read ({error}). Delete it, or evaluate again.") from error
 
 
 def _read_counts(data_dir, records):

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 import jinja2
 
 from glr_keras.reporting import plots
+from glr_keras.reporting.conflicts import Conflict
 from glr_keras.reporting.contents import RunContents, command_of
+from glr_keras.reporting.measured_plots import (
+    faithfulness_plots,
+    rejection_plot,
+    reliability_plot,
+)
+from glr_keras.reporting.measured_tables import faithfulness_table, slice_rows
 from glr_keras.reporting.tables import (
     MAX_CELLS,
     MAX_ROWS,
@@ -50,11 +57,13 @@ class RunReport:
         contents: What its files say.
         selection: The photos to show.
         images: Those of them that could be read.
+        conflicts: Copies under two landmarks.
     """
 
     contents: RunContents
     selection: Selection
     images: PhotoImages
+    conflicts: Sequence[Conflict] = ()
 
 
 def select_photos(contents: RunContents, num_runs: int = 1) -> Selection:
@@ -105,11 +114,30 @@ def _describe(run, num_runs):
         "photos": _photos(run),
         "total": len(contents.results),
         "rejection": contents.metrics.get("rejection"),
+        **_measured(contents),
         "suspects": _suspects(run),
+        "conflicts": run.conflicts,
         "galleries": [
             ("worst", "Worst mistakes", _gallery(run, run.selection.worst)),
             ("unsure", "Least sure photos", _gallery(run, run.selection.least_sure)),
         ],
+    }
+
+
+def _measured(contents):
+    """Returns what was measured besides accuracies, as far as it was."""
+    calibration, rejection = contents.measured("calibration"), contents.measured("rejection") or {}
+    histogram, faithfulness = rejection.get("histogram"), contents.metrics.get("faithfulness")
+    return {
+        "calibration": calibration,
+        "reliability_plot": reliability_plot(calibration) if calibration else None,
+        "others": rejection if "other_photos" in rejection else None,
+        "rejection_plot": rejection_plot(histogram, rejection["score"]) if histogram else None,
+        "slices": slice_rows(contents),
+        "faithfulness": faithfulness,
+        "faithfulness_table": faithfulness_table(faithfulness) if faithfulness else None,
+        "faithfulness_plots": faithfulness_plots(faithfulness) if faithfulness else [],
+        "stability": contents.metrics.get("stability"),
     }
 
 

@@ -11,30 +11,48 @@ LEFT, RIGHT, TOP, BOTTOM = 44, 10, 10, 36  # around the axes
 MAX_NAMED_BARS = 60  # landmarks; more have no room for their names
 MAX_BARS = 200
 MAX_DOTS = 40  # epochs; of more, the line is enough
+DOT = 2.5  # radius
 BRANCHES = {"": "answer", "attention_": "attention", "perception_": "perception"}
 MEASURES = {"cross-entropy (nats)": ("loss", "cross_entropy"), "accuracy": ("accuracy",)}
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a plot: `points` as SVG takes them."""
+    """One line of a plot: `points` as SVG takes them, and `dots` (x, y, radius) upon it."""
 
     name: str
     colour: str
     is_dashed: bool
     points: Sequence[tuple[float, float]]
+    dots: Sequence[tuple[float, float, float]] = ()
+
+
+@dataclass(frozen=True)
+class Bars:
+    """Bars of one kind of photos: (x, y, width, height) of each, as SVG takes them."""
+
+    name: str
+    colour: str
+    rectangles: Sequence[tuple[float, float, float, float]]
 
 
 @dataclass(frozen=True)
 class Plot:
-    """Lines over the epochs, with the ticks of both axes as (position, text)."""
+    """Lines and bars, with the ticks of both axes as (position, text), and perhaps a mark at x.
+
+    Attributes:
+        description: What a screen reader says of it.
+    """
 
     title: str
+    description: str
     lines: Sequence[Line]
     x_label: str
     x_ticks: Sequence[tuple[float, str]]
     y_ticks: Sequence[tuple[float, str]]
-    best: float
+    bars: Sequence[Bars] = ()
+    mark: float | None = None
+    mark_name: str = ""
 
 
 def training_plots(contents: RunContents) -> list[Plot]:
@@ -50,13 +68,13 @@ def training_plots(contents: RunContents) -> list[Plot]:
             continue
         highest = 1.0 if title == "accuracy" else max(max(values) for *_, values in curves)
         ticks = nice_ticks(highest)
-        lines = [
-            Line(name, colour, is_dashed, _points(values, epochs, ticks[-1]))
-            for name, colour, is_dashed, values in curves
-        ]
-        y_ticks = [(_y(value, ticks[-1]), f"{value:.10g}") for value in ticks]
+        lines = [_line(curve, epochs, ticks[-1]) for curve in curves]
         label = "fit, each with its penalty" if "l2" in contents.history else "epoch"
-        plots.append(Plot(title, lines, label, x_ticks, y_ticks, best))
+        description = f"{title} per epoch; the numbers are in the table below"
+        y_ticks = ticks_of(ticks, ticks[-1])
+        plots.append(
+            Plot(title, description, lines, label, x_ticks, y_ticks, (), best, "best epoch")
+        )
     return plots
 
 
@@ -79,21 +97,46 @@ def _curves(history, measures):
 def nice_ticks(highest: float, most: int = 5) -> list[float]:
     """Returns round numbers from 0 up to `highest` or a little more, at most `most` + 1 of them."""
     highest = max(highest, 1e-3)  # a loss of 0 has an axis, too
-    power = 10.0 ** math.floor(math.log10(highest / most))
-    step = next(power * factor for factor in (1, 2, 5, 10) if highest / (power * factor) <= most)
+    step = _nice_step(highest, most)
     return [round(number * step, 12) for number in range(max(1, math.ceil(highest / step)) + 1)]
 
 
-def _x(epoch, epochs):
-    return round(LEFT + (epoch - 0.5) / epochs * (WIDTH - LEFT - RIGHT), 1)
+def ticks_between(low: float, high: float, most: int = 6) -> list[float]:
+    """Returns round numbers in the range, at most `most` + 1 of them."""
+    step = _nice_step(high - low, most)
+    first, last = math.ceil(low / step), math.floor(high / step)
+    return [round(number * step, 12) for number in range(first, last + 1)]
 
 
-def _y(value, highest):
+def _nice_step(length, most):
+    power = 10.0 ** math.floor(math.log10(length / most))
+    return next(power * factor for factor in (1, 2, 5, 10) if length / (power * factor) <= most)
+
+
+def ticks_of(values: Sequence[float], highest: float) -> list[tuple[float, str]]:
+    """Returns the ticks of an axis from 0 up to `highest`."""
+    return [(to_y(value, highest), f"{value:.10g}") for value in values]
+
+
+def to_x(fraction: float) -> float:
+    """Returns where a fraction of the horizontal axis is."""
+    return round(LEFT + fraction * (WIDTH - LEFT - RIGHT), 1)
+
+
+def to_y(value: float, highest: float = 1.0) -> float:
+    """Returns where a value is on a vertical axis from 0 up to `highest`."""
     return round(HEIGHT - BOTTOM - value / highest * (HEIGHT - TOP - BOTTOM), 1)
 
 
-def _points(values, epochs, highest):
-    return [(_x(n, epochs), _y(min(v, highest), highest)) for n, v in enumerate(values, 1)]
+def _x(epoch, epochs):
+    return to_x((epoch - 0.5) / epochs)
+
+
+def _line(curve, epochs, highest):
+    name, colour, is_dashed, values = curve
+    points = [(_x(n, epochs), to_y(min(v, highest), highest)) for n, v in enumerate(values, 1)]
+    dots = [(*point, DOT) for point in points] if epochs <= MAX_DOTS else []
+    return Line(name, colour, is_dashed, points, dots)
 
 
 def class_histogram(contents: RunContents) -> list[dict]:

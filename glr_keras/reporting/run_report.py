@@ -5,9 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
+from glr_keras.calibration.rejector import load_rejector
+from glr_keras.calibration.temperature import apply_temperature
 from glr_keras.data.records import Records, photo_batches
 from glr_keras.models.attention import explain
 from glr_keras.models.recognizer import Recognizer
+from glr_keras.reporting.conflicts import read_conflicts
 from glr_keras.reporting.contents import read_contents
 from glr_keras.reporting.html import RunReport, render_report, select_photos
 from glr_keras.reporting.thumbnails import (
@@ -49,6 +52,7 @@ def report_run(
     recognizer: Recognizer | None = None,
     notes: Sequence[str] = (),
     num_runs: int = 1,
+    photos: Path | None = None,
 ) -> RunReport:
     """Returns what the report of a run shows.
 
@@ -61,6 +65,7 @@ def report_run(
         recognizer: Recognizer of the run; needed with `records`.
         notes: What a reader must know first.
         num_runs: Runs that share the report, and the size of its file.
+        photos: Folder of photos that the records were built from, for those that were left out.
     """
     contents = read_contents(run, metrics, results, data_dir, notes)
     selection = select_photos(contents, num_runs)
@@ -76,28 +81,32 @@ def report_run(
             MAX_BYTES // num_runs,
         )
         images.suspects = read_suspect_photos(records, contents.suspects or ())
-    return RunReport(contents, selection, images)
+    conflicts = read_conflicts(data_dir, photos) if num_runs == 1 else []
+    return RunReport(contents, selection, images, conflicts)
 
 
-def recognize_test_photos(records: Records, recognizer: Recognizer):
+def recognize_test_photos(run: RunDir, records: Records, recognizer: Recognizer):
     """Returns the answer for each test photo, of a run that has not stored them.
 
     Returns:
         List of `PhotoResult`.
     """
+    rejector = load_rejector(run.path)
+    temperature = rejector.temperature if rejector else 1.0
     results = []
     size, framing = recognizer.image_size, recognizer.framing
     for batch in photo_batches(records, "test", size, framing, BATCH):
         probabilities, _ = explain(recognizer, batch["photo"].numpy())
         labels, guesses = batch["label"].numpy(), probabilities.argmax(1)
         losses = -log_softmax(np.log(np.maximum(probabilities, 1e-30)))
+        scores = np.exp(apply_temperature(-losses, temperature).max(1))
         for row, photo_id in enumerate(batch["photo_id"].numpy()):
             results.append(
                 PhotoResult(
                     photo_id.decode(),
                     records.landmarks[labels[row]],
                     records.landmarks[guesses[row]],
-                    round(float(probabilities[row, guesses[row]]), 6),
+                    round(float(scores[row]), 6),
                     round(float(losses[row, labels[row]]), 6),
                 )
             )

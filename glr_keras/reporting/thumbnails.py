@@ -107,7 +107,7 @@ def thumbnail(contents: bytes) -> str:
     with Image.open(io.BytesIO(contents)) as image:
         image.draft("RGB", (2 * SIDE, 2 * SIDE))  # decodes a quarter of the pixels where that does
         image.thumbnail((SIDE, SIDE))
-        return _data_uri(image.convert("RGB"))
+        return data_uri(image.convert("RGB"))
 
 
 def _records_of(records, numbers) -> Iterator[tuple[int, dict]]:
@@ -128,10 +128,11 @@ def _explain(recognizer, views, images):
 
 def _square(pixels):
     image = Image.fromarray(pixels.clip(0, 255).round().astype(np.uint8))
-    return _data_uri(image.resize((MAP_SIDE, MAP_SIDE), Image.Resampling.BILINEAR))
+    return data_uri(image.resize((MAP_SIDE, MAP_SIDE), Image.Resampling.BILINEAR))
 
 
-def _data_uri(image):
+def data_uri(image: Image.Image) -> str:
+    """Returns an image as a JPEG in a URI."""
     out = io.BytesIO()
     image.save(out, "JPEG", quality=QUALITY)
     return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()

@@ -15,10 +15,15 @@ class SplitMetrics:
     """Measures each output of a head on one split, batch by batch.
 
     Keeps a few numbers per photo and never the logits: memory is linear in photos and landmarks.
+
+    Args:
+        temperature: Float, of the measure "scaled_score".
     """
 
-    def __init__(self):
-        self._labels, self._outputs = [], {}
+    def __init__(self, temperature: float = 1.0):
+        self._temperature = temperature
+        self._labels: list[np.ndarray] = []
+        self._outputs: dict[str, list[dict]] = {}
 
     def update(self, logits: dict[str, np.ndarray], labels: np.ndarray) -> None:
         """Adds a batch.
@@ -36,6 +41,7 @@ class SplitMetrics:
                 "in_top": ranks(values, labels) < TOP,
                 "loss": -log_probabilities[np.arange(len(labels)), labels],
                 "score": log_probabilities.max(1),
+                "scaled_score": log_softmax(log_probabilities / self._temperature).max(1),
             }
             self._outputs.setdefault(output, []).append(of_photos)
 
@@ -52,7 +58,8 @@ class SplitMetrics:
         """Returns a measure of all photos so far, array `(photos,)`.
 
         Args:
-            measure: "loss", cross-entropy in nats, or "score", log of the highest probability.
+            measure: "loss", cross-entropy in nats; "score", log of the highest probability; or
+                "scaled_score", the same at the temperature.
             output: Name of a branch; empty for the answer.
         """
         return self._all(output, measure)

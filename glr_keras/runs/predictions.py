@@ -20,8 +20,8 @@ class PhotoResult:
         photo_id: Of the records.
         landmark: Name of the landmark that the photo shows.
         predicted: Name of the landmark with the highest probability.
-        score: That probability, in [0, 1].
-        loss: Cross-entropy of `landmark`, in nats.
+        score: That probability at the run's temperature, in [0, 1], as `predict` says.
+        loss: Cross-entropy of `landmark` before it, in nats.
     """
 
     photo_id: str
@@ -45,7 +45,7 @@ def photo_results(
         test: Measured on all photos of the split.
         names: Landmark names in label order.
     """
-    columns = (test.labels, test.predicted(), np.exp(test.of_photos("score")))
+    columns = (test.labels, test.predicted(), np.exp(test.of_photos("scaled_score")))
     return [
         PhotoResult(photo_id, names[label], names[guess], round(float(score), 6), round(loss, 6))
         for photo_id, label, guess, score, loss in zip(

@@ -289,5 +289,10 @@ class RunDir:
         shutil.rmtree(self.path / "checkpoint", ignore_errors=True)
 
 
+def report_command(run_dir: Path) -> str:
+    """Returns the command that writes the report of a run again."""
+    return shlex.join(["python", "-m", "glr_keras.report", str(run_dir)])
+
+
 def _state_file(state):
     return f"state-{state.step}.safetensors"

@@ -91,7 +91,7 @@ class Faithfulness:
         return sorted(self.scores, key=lambda name: sign * self.mean(name, measure))
 
     def as_dict(self) -> dict:
-        """Returns parameters, means with intervals and, against the first map, all differences.
+        """Returns parameters, means with intervals, mean curves and differences from the first map.
 
         For JSON, which has no NaN: what could not be measured is None.
         """
@@ -115,6 +115,15 @@ class Faithfulness:
                         for measure in self.measures
                     }
                     for other in others
+                },
+                "fractions": self.fractions.tolist(),
+                "curves": {
+                    name: {
+                        curve: values.mean(0).tolist()
+                        for curve, values in one.items()
+                        if values.shape[1] == len(self.fractions)
+                    }
+                    for name, one in self.curves.items()
                 },
                 **self._about_boxes(),
             }

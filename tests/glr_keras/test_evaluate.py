@@ -4,13 +4,16 @@ import csv
 import json
 import shutil
 
+import numpy as np
 import pytest
 from commands import command_runner
 
 from glr_keras import evaluate as command
 from glr_keras import load
 from glr_keras.calibration.scores import SCORES
+from glr_keras.calibration.temperature import apply_temperature
 from glr_keras.data.records import open_records, raw_records
+from glr_keras.inference.loading import load_recognizer
 from tfrecords.common.console import UserError
 
 
@@ -63,11 +66,40 @@ def test_a_run_is_measured_on_its_stored_features_and_agrees_with_its_metrics(
     photos = metrics["photos"]
     found = result["baselines"]["nearest neighbour"]["accuracy"] * photos
     assert found == pytest.approx(round(found))  # whole photos
+    of_run = json.loads((small_run / "metrics.json").read_text())
+    assert result["slices"] == of_run["slices"]
+    assert result["calibration"]["temperature"] == of_run["calibration"]["temperature"]
+    error = of_run["calibration"]["after"]["calibration_error"]
+    assert measured_error(result) == pytest.approx(error, abs=1e-4)
     rows = read_rows(tmp_path / "out" / "predictions.csv")
     correct = sum(row["label"] == row["landmark_1"] for row in rows)
     assert correct / len(rows) == metrics["accuracy"]
     assert len(result["landmarks"]) == 10
     assert "nearest neighbour" in out
+
+
+def measured_error(result):
+    error = result["calibration"]["after"]["calibration_error"]
+    assert error == result["outputs"]["answer"]["scaled_calibration_error"]
+    return error
+
+
+def test_scores_are_those_of_predict_for_a_run_and_its_export(
+    evaluate, small_run, small_export, album, tmp_path
+):
+    """At the temperature of the run, wherever a user meets them."""
+    assert json.loads((small_run / "metrics.json").read_text())["rejection"]["temperature"] != 1
+    raw = load_recognizer(small_run)
+    for model in (small_run, small_export):
+        loaded = load(model)
+        evaluate(model, "--photos", album)
+        for row in read_rows(tmp_path / "evaluation" / "predictions.csv"):
+            expected = loaded.explain(row["photo"])
+            assert row["landmark_1"] == expected.landmarks[0]
+            assert float(row["score_1"]) == pytest.approx(expected.scores[0], rel=1e-4)
+            own = np.log(np.asarray(raw.probabilities(expected.view[None])))[0]
+            scaled = np.exp(apply_temperature(own, loaded.temperature))
+            np.testing.assert_allclose(expected.probabilities, scaled, rtol=1e-3, atol=1e-6)
 
 
 def test_photos_give_what_stored_features_give(
@@ -139,6 +171,8 @@ def test_other_photos_can_be_rejected(evaluate, small_run, album, tmp_path):
         assert 0 <= low <= numbers["auroc"] <= high <= 1
         assert 0 <= numbers["aupr"] <= 1
         assert 0 <= numbers["false_positives_at_95"] <= 1
+    assert sum(rejection["histogram"]["known"]) == 10
+    assert sum(rejection["histogram"]["other"]) == 4
     rows = read_rows(tmp_path / "out" / "predictions.csv")
     assert len(rows) == 10 + 4
     known = [row for row in rows if row["label"] != "(none of the landmarks)"]

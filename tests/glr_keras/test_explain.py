@@ -10,6 +10,7 @@ from commands import command_runner
 import glr_keras
 from glr_keras import explain as command
 from glr_keras.explaining.checks import randomization_stages
+from glr_keras.report import report
 from tfrecords.common.console import UserError
 
 
@@ -101,6 +102,29 @@ def test_faithfulness_goes_into_the_run(explain, copied_run):
     assert "attention against random: " in out
 
 
+def test_faithfulness_is_measured_on_stored_features_and_shown_in_the_report(explain, copied_run):
+    code, out, _ = explain(copied_run, "--measure", "--features", "--count", 3)
+    found = json.loads((copied_run / "metrics.json").read_text())["faithfulness"]
+    assert code == 0
+    assert found["parameters"]["photos"] == 3
+    assert found["parameters"]["perturbed"] == "features"
+    assert set(found["curves"]["class"]) == {"deletion_mean", "insertion_mean"}
+    assert found["boxes"]["photos"] == 3
+    assert f"python -m glr_keras.report {copied_run}" in out
+    report([copied_run], copied_run / "report.html")
+    page = (copied_run / "report.html").read_text(encoding="utf-8")
+    area = found["maps"]["class"]["deletion_mean"]["mean"]
+    assert f"class: {area:.3f}" in page  # the legend of the curves
+    assert f"{area:.3f} <span" in page  # the table
+    assert "attention against random: " in page
+
+
+def test_features_that_are_not_stored_are_named(explain, copied_run, records):
+    flags = ("--measure", "--features", "--data-dir", records.data_dir)
+    with pytest.raises(UserError, match=r"no stored features of the split test.*Leave out"):
+        explain(copied_run, *flags)
+
+
 def test_faithfulness_of_other_photos_goes_where_it_is_asked_to(
     explain, copied_run, demo_photos, tmp_path
 ):
@@ -128,6 +152,16 @@ def test_a_run_agrees_with_itself(explain, small_run, copied_run, tmp_path):
     assert found["attention"]["rank_correlation"] == pytest.approx(1)
     assert found["attention"]["top_overlap"] == 1
     assert "2 runs, 3 photos" in out
+
+
+def test_stability_goes_into_the_first_run_and_its_report(explain, small_run, copied_run):
+    explain(copied_run, small_run, "--stability", "--count", 3)
+    found = json.loads((copied_run / "metrics.json").read_text())["stability"]
+    assert (found["runs"], found["photos"]) == ([copied_run.name, small_run.name], 3)
+    assert found["maps"]["class"]["rank_correlation"] == pytest.approx(1)
+    report([copied_run], copied_run / "report.html")
+    page = (copied_run / "report.html").read_text(encoding="utf-8")
+    assert "agree on 3 photos" in page
 
 
 def test_maps_change_with_randomised_layers_and_weights_come_back(explain, small_run, tmp_path):
@@ -163,6 +197,7 @@ def test_another_map_changes_the_answer(explain, small_run, demo_photos, tmp_pat
         (["EXPORT", "PHOTO", "--beside", "grad-cam"], "Name the run that it was made of"),
         (["EXPORT", "--measure"], "--measure needs a run; .* is an export"),
         (["RUN", "PHOTO", "--split", "test"], "Name either photos or --split"),
+        (["RUN", "--features"], "--features goes with --measure, of the photos of a split"),
         (["RUN", "--stability"], "--stability compares runs: name two or more"),
         (["RUN", "RUN", "--sanity"], "--sanity takes one run, got 2"),
         (["RUN", "--keep-box", "0,0,1,1"], "Another map needs a photo"),

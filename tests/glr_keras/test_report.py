@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from glr_keras import evaluate
 from glr_keras import report as entry
 from glr_keras.config import read_json
 from glr_keras.data.records import open_records
@@ -20,6 +21,7 @@ from glr_keras.reporting.run_report import recognize_test_photos
 from glr_keras.reporting.thumbnails import PhotoImages, read_images
 from glr_keras.runs.predictions import FILE, PhotoResult, read_predictions
 from glr_keras.runs.run_dir import RunDir
+from glr_keras.runs.slices import SLICES
 from glr_keras.training import train as training
 from tfrecords.common.console import UserError
 
@@ -64,6 +66,45 @@ def test_every_run_has_a_report_with_all_its_photos(small_run):
         assert name in text
 
 
+def test_a_report_shows_what_the_run_has_measured(small_run):
+    text = (small_run / "report.html").read_text(encoding="utf-8")
+    metrics = json.loads((small_run / "metrics.json").read_text(encoding="utf-8"))
+    calibration, rejection = metrics["calibration"], metrics["rejection"]
+    assert calibration["temperature"] == rejection["temperature"]
+    for part in ("before", "after"):
+        assert f"ECE {calibration[part]['calibration_error']:.3f}" in text
+        assert sum(one["photos"] for one in calibration[part]["bins"]) == 10
+    assert sum(rejection["histogram"]["known"]) == 10
+    assert text.count('class="bars known"') == 2  # bars and legend
+    assert 'class="bars other"' not in text
+    assert {one["slice"] for one in metrics["slices"]} <= set(SLICES)
+    for one in metrics["slices"]:
+        assert one["photos"] + one["other_photos"] == 10
+        assert SLICES[one["slice"]].split("'")[0] in text
+
+
+def test_a_report_shows_what_evaluate_has_measured(run_copy, demo_photos, tmp_path, monkeypatch):
+    (tmp_path / "other").mkdir()
+    shutil.copy(demo_photos[0], tmp_path / "other")
+    monkeypatch.setattr("sys.argv", ["evaluate", str(run_copy), "--other", str(tmp_path / "other")])
+    evaluate.main()
+    args = parse_arguments([str(run_copy)])
+    check_arguments(args)
+    assert args.out == run_copy / "report.html"
+    report(args.runs, args.out)
+    text = args.out.read_text(encoding="utf-8")
+    assert "Of 1 photos of other places" in text
+    assert text.count('class="bars other"') == 2
+    assert "combination (used)" in text
+
+
+def test_an_evaluation_that_can_t_be_read_is_named(run_copy, tmp_path):
+    (run_copy / "evaluation" / "test").mkdir(parents=True)
+    (run_copy / "evaluation" / "test" / "evaluation.json").write_text("[", encoding="utf-8")
+    with pytest.raises(UserError, match=r"evaluation\.json can't be read .*Delete it"):
+        report([run_copy], tmp_path / "report.html")
+
+
 def test_nothing_is_loaded(small_run):
     page = Page((small_run / "report.html").read_text(encoding="utf-8"))
     assert [link for link in page.loaded if not link.startswith(("#", "data:"))] == []
@@ -80,7 +121,7 @@ def test_the_answers_are_stored_and_are_those_of_the_metrics(small_run):
 
 def test_a_run_without_stored_answers_is_recognised_again(small_run, demo_data):
     records, recognizer = open_records(demo_data), load_recognizer(small_run)
-    again = recognize_test_photos(records, recognizer)
+    again = recognize_test_photos(RunDir(small_run), records, recognizer)
     for one, stored in zip(again, read_predictions(small_run), strict=True):
         assert (one.photo_id, one.landmark) == (stored.photo_id, stored.landmark)
         assert (one.score, one.loss) == pytest.approx((stored.score, stored.loss), abs=0.02)
@@ -218,6 +259,8 @@ def test_runs_that_can_t_be_shown_are_refused(small_run, run_copy, tmp_path):
     out = ["--out", str(tmp_path / "report.html")]
     with pytest.raises(UserError, match=r"No folder .*missing"):
         check_arguments(parse_arguments([str(small_run), str(tmp_path / "missing"), *out]))
+    with pytest.raises(UserError, match=r"Several runs have no report yet.*--out FILE"):
+        check_arguments(parse_arguments([str(small_run), str(run_copy)]))
     with pytest.raises(UserError, match="at most 12 runs"):
         check_arguments(parse_arguments([str(small_run)] * 13 + out))
     (run_copy / FILE).write_text("photo_id,landmark\na,b\n", encoding="utf-8")

@@ -94,7 +94,8 @@ def test_equal_scores_go_to_the_lower_label():
 def test_the_temperature_scales_scores_and_loss_and_no_answer():
     plain, scaled = (collect([[0.8, 0.2]], [1], temperature) for temperature in (None, 2.0))
     result = measure(scaled, 2)
-    assert (plain.predicted, plain.scores[0, 0]) == (scaled.predicted, scaled.scores[0, 0])
+    assert (plain.predicted, plain.raw_score) == (scaled.predicted, scaled.raw_score)
+    assert (plain.scores[0, 0], scaled.scores[0, 0]) == pytest.approx((0.8, 2 / 3))
     # Square roots: 2 : 1.
     assert result["scaled_log_loss"] == pytest.approx(math.log(3))
     assert result["scaled_calibration_error"] == pytest.approx(2 / 3)

@@ -99,7 +99,10 @@ def test_a_keras_model_is_measured_and_the_table_names_all():
     assert "3 photos; * lower is better." in shown
     assert "map against random: " in shown
     as_dict = result.as_dict()
-    assert set(as_dict) == {"parameters", "maps", "differences"}
+    assert set(as_dict) == {"parameters", "maps", "differences", "fractions", "curves"}
+    curve = as_dict["curves"]["map"]["deletion_mean"]
+    assert curve == result.curves["map"]["deletion_mean"].mean(0).tolist()
+    assert len(curve) == len(as_dict["fractions"])
     json.dumps(as_dict, allow_nan=False)  # three photos have no interval
     assert as_dict["maps"]["map"]["road"]["interval"] == [None, None]
     assert list(as_dict["differences"]) == ["map - centre", "map - random"]

@@ -1,0 +1,60 @@
+"""Tables of what `evaluate` and `explain` have measured of a run: slices, maps, their stability."""
+
+from collections.abc import Mapping
+
+from glr_keras.reporting.contents import RunContents
+from glr_keras.reporting.tables import Fraction
+from glr_keras.runs.slices import SLICES
+from glr_keras.saliency.measures import LARGER_IS_BETTER
+from glr_keras.saliency.result import HEADINGS
+
+VERDICTS = {True: "better", False: "worse", None: "undecided"}
+
+
+def slice_rows(contents: RunContents) -> list[dict]:
+    """Returns "slice", what it "means", and the accuracy in it and of all "others", Fractions."""
+    return [
+        {
+            "slice": one["slice"],
+            "means": SLICES.get(one["slice"], ""),
+            "accuracy": Fraction(one["correct"], one["photos"]),
+            "others": Fraction(one["other_correct"], one["other_photos"]),
+        }
+        for one in contents.measured("slices") or []
+    ]
+
+
+def faithfulness_table(faithfulness: Mapping) -> dict:
+    """Returns how faithful each map is, and which differences are decided.
+
+    Args:
+        faithfulness: From `saliency.result.Faithfulness.as_dict`.
+
+    Returns:
+        Dict of "headings", one per measure; "rows", (name, cells) of each map; and "verdicts",
+        (names, words) of each difference.
+    """
+    maps = faithfulness["maps"]
+    measures = [name for name in HEADINGS if name in next(iter(maps.values()))]
+    verdicts = []
+    for names, found in faithfulness["differences"].items():
+        of_word: dict[str, list[str]] = {word: [] for word in VERDICTS.values()}
+        for name in measures:
+            of_word[VERDICTS[found[name]["is_better"]]].append(HEADINGS[name])
+        words = [f"{word}: {', '.join(some)}" for word, some in of_word.items() if some]
+        verdicts.append((names.replace(" - ", " against "), "; ".join(words)))
+    better = {name: "higher" if LARGER_IS_BETTER[name] else "lower" for name in measures}
+    return {
+        "headings": [f"{HEADINGS[name]}, {better[name]} is better" for name in measures],
+        "rows": [(name, [_cell(found[one]) for one in measures]) for name, found in maps.items()],
+        "verdicts": verdicts,
+    }
+
+
+def _cell(found):
+    """Returns mean and interval as text, each empty where it could not be measured."""
+    mean, (low, high) = found["mean"], found["interval"]
+    return (
+        "" if mean is None else f"{mean:.3f}",
+        "" if low is None else f"({low:.3f} to {high:.3f})",
+    )

@@ -1,0 +1,64 @@
+"""The last step of training: temperature and rejector, from validation photos."""
+
+import numpy as np
+
+from glr_keras.calibration.evidence import EvidenceCollector, average
+from glr_keras.calibration.rejector import Rejector, fit_rejector
+from glr_keras.calibration.reliability import measure_calibration
+from glr_keras.calibration.score_histogram import score_histogram
+from glr_keras.calibration.train_features import TrainFeatures
+from glr_keras.runs.metrics import SplitMetrics
+from glr_keras.runs.run_dir import RunDir
+from glr_keras.training.batches import Source, StoredFeatures
+
+
+def fit_run_rejector(run: RunDir, source: Source, validation: EvidenceCollector) -> Rejector | None:
+    """Fits the rejector of a run and writes it; None without validation photos."""
+    if not validation.photos:
+        return None
+    rejector = fit_rejector(validation.evidence, validation.labels, _train_features(source))
+    rejector.save(run.path)
+    return rejector
+
+
+def try_rejector(rejector: Rejector, measured: SplitMetrics, test: EvidenceCollector) -> dict:
+    """Tries temperature and rejector on test photos.
+
+    Args:
+        rejector: Of the run.
+        measured: On the test photos, at its temperature.
+        test: What the model says of them; of very many, of a part.
+
+    Returns:
+        What `metrics.json` says of it: "rejection" and "calibration"; without test photos, the
+        first one only.
+    """
+    if not test.photos:
+        return {"rejection": rejector.summary}
+    evidence = test.evidence
+    correct = np.asarray(evidence.log_probabilities).argmax(1) == test.labels
+    accepted = np.asarray(rejector.judge(evidence)["is_landmark"])
+    scores = np.asarray(rejector.scores(evidence))
+    of_test = {
+        "test_accepted": float(accepted.mean()),
+        "test_accuracy_of_accepted": float(correct[accepted].mean()) if accepted.any() else None,
+        "histogram": score_histogram(scores, threshold=rejector.threshold),
+    }
+    calibration = measure_calibration(
+        np.exp(measured.of_photos("score")),
+        np.exp(measured.of_photos("scaled_score")),
+        measured.predicted() == measured.labels,
+        rejector.temperature,
+    )
+    return {"rejection": rejector.summary | of_test, "calibration": calibration}
+
+
+def _train_features(source):
+    """Sums up the stored features of all train views; None of a live run, which has none."""
+    if not isinstance(source, StoredFeatures):
+        return None
+    labels, _ = source.index("train")
+    train = TrainFeatures(source.num_landmarks, len(labels))
+    for features, labels in source.in_order("train"):
+        train.update(average(features), labels)
+    return train

@@ -28,6 +28,7 @@ from glr_keras.training.calibrating import fit_run_rejector, try_rejector
 from glr_keras.training.distribution import check_batch_size, make_strategy
 from glr_keras.training.finetuning import load_base
 from glr_keras.training.loop import fit_recognizer
+from glr_keras.training.tensorboard import EpochSummaries, RunLog, write_end
 
 
 def train(config: FitConfig) -> dict:
@@ -55,8 +56,10 @@ def train(config: FitConfig) -> dict:
     with run.claim(config):  # only now: a mistake in the flags leaves no directory behind
         weights_hash = bind_inputs(context)
         source = open_source(context, weights_hash, strategy.num_replicas_in_sync)
-        state = fit_recognizer(recognizer, source, strategy, config, run)
-        return complete_run(context, source, state)
+        log = RunLog(run.logs)
+        epochs = EpochSummaries(context, source, log)
+        state = fit_recognizer(recognizer, source, strategy, config, run, [epochs])
+        return complete_run(context, source, state, log)
 
 
 def bind_inputs(context: RunContext) -> str:
@@ -127,7 +130,7 @@ def open_source(context: RunContext, weights_hash: str, devices: int = 1) -> Sou
     return StoredFeatures(views, outputs, landmarks, config, devices)
 
 
-def complete_run(context: RunContext, source: Source, state: TrainingState) -> dict:
+def complete_run(context: RunContext, source: Source, state: TrainingState, log: RunLog) -> dict:
     """Writes the trained model, what it reaches, figures and report; `metrics.json` comes last.
 
     Where one of them can't be written, the same command writes them again, without training.
@@ -148,6 +151,7 @@ def complete_run(context: RunContext, source: Source, state: TrainingState) -> d
         metrics |= try_rejector(rejector, measured, test)
     metrics["slices"] = _measure_slices(context, source, measured)
     draw_figures(context, state, measured, metrics)
+    write_end(log, context, state, measured, metrics)
     results = photo_results(source.index("test")[1], measured, names)
     write_predictions(context.run.path, results)
     write_run_report(context, metrics, results)

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -24,6 +24,7 @@ COLOURS = {  # of maps; controls are gray, so that one glance finds what they mu
     "class": "perception",
     "grad-cam": "third",
     "blurred grad-cam": "fourth",
+    "random": "dotted",
 }
 CURVES = {
     "deletion_mean": "deletion (lower is better)",

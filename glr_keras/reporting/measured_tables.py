@@ -31,11 +31,12 @@ def faithfulness_table(faithfulness: Mapping) -> dict:
         faithfulness: From `saliency.result.Faithfulness.as_dict`.
 
     Returns:
-        Dict of "headings", one per measure; "rows", (name, cells) of each map; and "verdicts",
-        (names, words) of each difference.
+        Dict of "headings", one per measure that there is; "rows", (name, cells) of each map; and
+        "verdicts", (names, words) of each difference.
     """
     maps = faithfulness["maps"]
-    measures = [name for name in HEADINGS if name in next(iter(maps.values()))]
+    first = next(iter(maps.values()))
+    measures = [name for name in HEADINGS if name in first and first[name]["mean"] is not None]
     verdicts = []
     for names, found in faithfulness["differences"].items():
         of_word: dict[str, list[str]] = {word: [] for word in VERDICTS.values()}

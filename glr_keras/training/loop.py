@@ -95,5 +95,3 @@ def _fit_epochs(model, source, config, checkpoint, callbacks, validation_data):
                 callbacks=callbacks,
             )
     checkpoint.finish()
-
-

@@ -17,6 +17,7 @@ from glr_keras.data.records import open_records
 from glr_keras.export import export
 from glr_keras.exporting.verification import read_test_photos
 from glr_keras.inference.saved_model import open_export
+from glr_keras.runs.metrics import log_softmax
 from tfrecords.common.console import UserError
 
 
@@ -44,6 +45,7 @@ def test_the_folder_is_laid_out_for_tensorflow_serving(small_export, small_run):
         "framing": "whole",
         "format": 4,
         "tta": "none",
+        "temperature": rejection["temperature"],
     }
     assert sorted(tf.saved_model.load(small_export / "1").signatures) == [
         "features",
@@ -60,7 +62,9 @@ def test_what_was_written_says_what_the_run_s_metrics_say(small_export, small_ru
     metrics = json.loads((small_run / "metrics.json").read_text())
     assert accuracy == pytest.approx(metrics["test"]["accuracy"])
     assert len(set(probabilities.argmax(1))) > 2  # it tells photos apart
-    losses = -np.log(probabilities[np.arange(len(labels)), labels])
+    temperature = metrics["rejection"]["temperature"]
+    own = log_softmax(temperature * np.log(probabilities))  # before the temperature
+    losses = -own[np.arange(len(labels)), labels]
     assert losses.mean() == pytest.approx(metrics["test"]["loss"], abs=0.03)
 
 

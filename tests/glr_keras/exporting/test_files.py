@@ -10,6 +10,7 @@ import pytest
 from glr_keras import build_model
 from glr_keras import export as command
 from glr_keras.calibration.rejector import load_rejector
+from glr_keras.calibration.temperature import apply_temperature
 from glr_keras.config import read_json
 from glr_keras.data.records import open_records
 from glr_keras.exporting import comparing, files
@@ -120,3 +121,14 @@ def test_a_head_without_attention_has_no_map(small_run):
     answer = portable_function(recognizer)(views)
     assert set(answer) == {"probabilities", "scores"}
     np.testing.assert_allclose(answer["probabilities"], recognizer.probabilities(views), rtol=1e-5)
+
+
+def test_a_file_answers_at_the_temperature_of_the_run(small_run, demo_data):
+    recognizer, rejector = load_recognizer(small_run), load_rejector(small_run)
+    views, _ = comparing.read_views(open_records(demo_data), "test", 3, recognizer)
+    answer = portable_function(recognizer, rejector)(views)
+    own = np.log(np.asarray(recognizer.probabilities(views)))
+    assert rejector.temperature != 1
+    expected = apply_temperature(own, rejector.temperature)
+    np.testing.assert_allclose(answer["scores"], expected, atol=1e-4)
+    np.testing.assert_allclose(answer["probabilities"], np.exp(expected), atol=1e-5)

@@ -11,6 +11,7 @@ import tensorflow_datasets as tfds
 
 from glr_keras.config import FitConfig
 from glr_keras.data.manifest import fingerprint, is_demo, load_manifest
+from glr_keras.data.tracing import as_written
 from glr_keras.data.views import eval_view, make_view
 from tfrecords.common.console import UserError, command_line
 from tfrecords.common.parallel import available_cores
@@ -100,6 +101,7 @@ def photo_batches(
         ymax, xmax) in the whole photo.
     """
 
+    @as_written
     def show(record):
         photo = eval_view(decode_photo(record), image_size, framing)
         return {"photo": photo, **{name: record[name] for name in ("label", "photo_id", "box")}}
@@ -129,6 +131,7 @@ def view_batches(
         Dataset of tuples: for each view, float32 `(batch, image_size, image_size, 3)` in [0, 255].
     """
 
+    @as_written
     def show(record):
         photo = decode_photo(record)
         return tuple(make_view(photo, record["photo_id"], view, config) for view in views)

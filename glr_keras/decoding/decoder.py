@@ -9,6 +9,7 @@ from functools import lru_cache, partial
 
 import tensorflow as tf
 
+from glr_keras.data.tracing import as_written
 from glr_keras.data.views import eval_view
 from glr_keras.decoding.accepted_files import inspect
 from glr_keras.decoding.resampling import shrink
@@ -25,6 +26,7 @@ def view_decoder(image_size: int, short_side: int, framing: str) -> tf.function:
     """
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")])
+    @as_written
     def decode(image_bytes):
         return decode_views(image_bytes, image_size, short_side, framing)
 

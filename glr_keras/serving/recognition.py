@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from glr_keras.data.tracing import as_written
 from glr_keras.inference.endpoints import judged_answer
 from glr_keras.inference.landmark_model import LandmarkModel, Prediction
 from glr_keras.inference.model_dir import find_saved_model
@@ -66,7 +67,7 @@ class Recognition:
         if self.is_run:
             side = model.image_size
             signature = [tf.TensorSpec([None, side, side, 3], tf.float32)]
-            self._compute = tf.function(self._forward, input_signature=signature)
+            self._compute = tf.function(as_written(self._forward), input_signature=signature)
 
     def warm_up(self) -> None:
         """Traces all functions, so that the first request is not slower than the others."""

@@ -22,6 +22,7 @@ from glr_keras.data.records import (
     photo_index,
     without_autotune,
 )
+from glr_keras.data.tracing import as_written
 from glr_keras.data.views import make_view
 from glr_keras.features.store import FeatureViews
 from tfrecords.common.console import UserError
@@ -210,6 +211,7 @@ class StoredFeatures(Source):
                 yield file.rows(rows), views.labels[rows]
 
     def _read_batches(self, numbers, read, shape, weights):
+        @as_written
         def load(step):
             features, labels = tf.numpy_function(self._relay(read), [step], [tf.float16, tf.int64])
             features.set_shape([None, *shape])
@@ -262,6 +264,7 @@ class LivePhotos(Source):
             start = first_batch * config.batch_size if epoch == first_epoch else 0
             return self._order.rows_of_epoch(int(epoch))[start:]
 
+        @as_written
         def show_epoch(epoch):
             (rows,) = tf.numpy_function(rows_of_epoch, [epoch], [tf.int64])
             rows.set_shape([None])
@@ -287,4 +290,9 @@ class LivePhotos(Source):
         batches = photo_batches(
             self._records, split, self._config.image_size, self._config.framing, LIVE_EVAL_BATCH
         )
-        return batches.map(lambda batch: (batch["photo"], *self._targets(batch["label"], None)))
+
+        @as_written
+        def with_targets(batch):
+            return batch["photo"], *self._targets(batch["label"], None)
+
+        return batches.map(with_targets)

@@ -1,7 +1,6 @@
 """Trains a model from where its run stands."""
 
 import functools
-from collections.abc import Sequence
 from typing import cast
 
 import keras
@@ -23,7 +22,6 @@ def fit_recognizer(
     strategy: tf.distribute.Strategy,
     config: FitConfig,
     run: RunDir,
-    log: Sequence[keras.callbacks.Callback] = (),
 ) -> TrainingState:
     """Trains what of `recognizer` is to learn, from where the run stands; leaves it at its best.
 
@@ -33,8 +31,7 @@ def fit_recognizer(
         strategy: From `distribution.make_strategy`; with several replicas, each takes a part of a
             batch.
         config: Resolved FitConfig.
-        run: RunDir, for the checkpoint and `history.csv`.
-        log: Callbacks that see each epoch once it is measured.
+        run: RunDir, for the checkpoint, `history.csv` and the logs.
 
     Returns:
         TrainingState of the training that is over.
@@ -49,14 +46,14 @@ def fit_recognizer(
     if strategy.num_replicas_in_sync > 1:
         backbone = recognizer.backbone
         shape = backbone.input_shape if config.is_live else backbone.output_shape
-        return _fit_mirrored(model, shape, source, strategy, config, run, log)
+        return _fit_mirrored(model, shape, source, strategy, config, run)
     checkpoint = _compile(model, source, config, run)
     validation = source.eval_batches("validation")
-    _fit_epochs(model, source, config, checkpoint, [*log, checkpoint], validation)
+    _fit_epochs(model, source, config, checkpoint, [checkpoint, _tensorboard(run)], validation)
     return checkpoint.state
 
 
-def _fit_mirrored(model, input_shape, source, strategy, config, run, log):
+def _fit_mirrored(model, input_shape, source, strategy, config, run):
     """Trains replicas of `model` on the devices of the strategy, and gives it their weights."""
     with strategy.scope():
         replicas = mirror(model, input_shape)
@@ -64,7 +61,7 @@ def _fit_mirrored(model, input_shape, source, strategy, config, run, log):
     compile_model(model, config, source.steps_per_epoch)
     batches = functools.partial(source.eval_batches, "validation")
     validation = OneDeviceValidation(model, batches, checkpoint.on_test_begin)
-    callbacks = [validation, *log, checkpoint]
+    callbacks = [validation, checkpoint, _tensorboard(run)]
     _fit_epochs(replicas, source, config, checkpoint, callbacks, validation_data=None)
     model.set_weights(replicas.get_weights())
     return checkpoint.state
@@ -95,3 +92,7 @@ def _fit_epochs(model, source, config, checkpoint, callbacks, validation_data):
                 callbacks=callbacks,
             )
     checkpoint.finish()
+
+
+def _tensorboard(run):
+    return keras.callbacks.TensorBoard(run.logs)

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 # Before Keras is imported: weights that a user has downloaded must not change what tests see.
 os.environ["KERAS_HOME"] = tempfile.mkdtemp(prefix="keras-home-")
@@ -36,15 +37,39 @@ def run_python():
 
 
 @pytest.fixture(scope="session")
-def demo_data(tmp_path_factory):
-    """Records of 5 photos of each of the 10 demo landmarks (3 train, 1 validation, 1 test)."""
-    from tfrecords.build import BuildOptions, build
-    from tfrecords.demo.photos import write_photos
+def made_once(tmp_path_factory):
+    """Makes folders that all workers of a session share: `made_once(name, make)`.
 
-    folder = tmp_path_factory.mktemp("demo")
-    write_photos(folder / "photos", photos_per_landmark=5, progress=False)
-    build(BuildOptions(photos=folder / "photos", out=folder / "data"))
-    return folder / "data"
+    The first worker that asks for a name calls `make` with the new folder; the others wait for it.
+    """
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+    def made_once(name, make):
+        folder, is_made = shared / name, shared / f"{name}.made"
+        with FileLock(shared / f"{name}.lock"):
+            if not is_made.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a worker that failed
+                folder.mkdir()
+                make(folder)
+                is_made.touch()
+        return folder
+
+    return made_once
+
+
+@pytest.fixture(scope="session")
+def demo_data(made_once):
+    """Records of 5 photos of each of the 10 demo landmarks (3 train, 1 validation, 1 test)."""
+
+    def make(folder):
+        from tfrecords.build import BuildOptions, build
+        from tfrecords.demo.photos import write_photos
+
+        write_photos(folder / "photos", photos_per_landmark=5, progress=False)
+        build(BuildOptions(photos=folder / "photos", out=folder / "data"))
+
+    return made_once("demo", make) / "data"
 
 
 @pytest.fixture
@@ -63,42 +88,49 @@ def demo_photos(demo_data):
 
 
 @pytest.fixture(scope="session")
-def small_run(demo_data, tmp_path_factory):
-    """A complete run of an ABN that sees 32 pixels, with maps of 8 x 8."""
-    from glr_keras.config import FitConfig
-    from glr_keras.training.train import train
+def small_run(demo_data, made_once):
+    """A complete run of an ABN that sees 32 pixels, with maps of 8 x 8; tests only read it."""
 
-    run_dir = tmp_path_factory.mktemp("small") / "run"
-    small = {
-        "weights": "random",
-        "image_size": 32,
-        "cut_layer": "block2_pool",
-        "head_units": (16,),
-        "attention_channels": 8,
-        "batch_size": 6,
-        "pooling": "flatten",
-        "optimizer": "adam",
-        "schedule": "constant",
-        "warmup_epochs": 0,
-        "epochs": 4,
-        "views": 1,
-    }
-    train(FitConfig(data_dir=str(demo_data), run_dir=str(run_dir), **small))
-    return run_dir
+    def make(folder):
+        from small_runs import small_config
+
+        from glr_keras.training.train import train
+
+        train(small_config(demo_data, folder / "run"))
+
+    return made_once("small", make) / "run"
 
 
 @pytest.fixture(scope="session")
-def small_export(small_run, demo_data):
-    """Its export; beside it in `export.txt`, what was printed of it."""
-    from glr_keras.export import export
+def small_export(small_run, demo_data, made_once):
+    """Its export, which tests only read; beside it in `export.txt`, what was printed of it."""
 
-    out = small_run.with_name("export")
-    with (
-        open(out.with_suffix(".txt"), "w", encoding="utf-8") as said,
-        contextlib.redirect_stdout(said),
-    ):
-        export(small_run, out, demo_data, "float32", 256)
-    return out
+    def make(folder):
+        from glr_keras.export import export
+
+        with (
+            open(folder / "export.txt", "w", encoding="utf-8") as said,
+            contextlib.redirect_stdout(said),
+        ):
+            export(small_run, folder / "export", demo_data, "float32", 256)
+
+    return made_once("small-export", make) / "export"
+
+
+@pytest.fixture(scope="session")
+def small_model(small_run):
+    """The run, loaded: what one test has traced, the next one need not trace again."""
+    import glr_keras
+
+    return glr_keras.load(small_run)
+
+
+@pytest.fixture(scope="session")
+def small_exported_model(small_export):
+    """The export, loaded."""
+    import glr_keras
+
+    return glr_keras.load(small_export)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-import glr_keras
 from glr_keras.serving.application import make_app
 from glr_keras.serving.known_photos import known_photos
 from glr_keras.serving.limits import Limits
@@ -17,14 +16,8 @@ from glr_keras.serving.protection import protection
 
 
 @contextmanager
-def serving_model(path, limits=None, hosts=(), origins=(), show_photos=True, landmarks=None):
-    """Serves a run or an export in a thread; gives the address.
-
-    Args:
-        landmarks: Names to give it instead of its own.
-    """
-    model = glr_keras.load(path)
-    model.landmarks = landmarks or model.landmarks
+def serving_model(path, model, limits=None, hosts=(), origins=(), show_photos=True):
+    """Serves `model`, the run or the export in `path`, in a thread; gives the address."""
     photos = known_photos(path, None, show_photos, model.landmarks)
     app = make_app(path, model, photos, limits or Limits(), protection(hosts, origins))
     with running(app) as address:

@@ -12,7 +12,14 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from plain_config import plain_config
+from stored_features import (
+    BLOCK,
+    CONFIG,
+    Counting,
+    feature_files,
+    set_blocks,
+    small_backbone,
+)
 from train_views import batches_of_view
 
 from glr_keras.data.records import open_records, photo_batches
@@ -20,14 +27,7 @@ from glr_keras.features.extraction import feature_views, features_key
 from glr_keras.features.view_files import ViewFile
 from tfrecords.common.console import UserError
 
-CONFIG = plain_config(weights="random", image_size=32, epochs=2, precision="float32")
-BLOCK = 8
 DiskUsage = collections.namedtuple("DiskUsage", "total used free")
-
-
-def set_blocks(monkeypatch):
-    for module in ("view_files", "reuse", "missing", "computing"):
-        monkeypatch.setattr(f"glr_keras.features.{module}.BLOCK", BLOCK)
 
 
 @pytest.fixture(autouse=True)
@@ -37,26 +37,7 @@ def small_blocks(monkeypatch):
 
 @pytest.fixture(scope="module")
 def backbone():
-    """A small network of a size that VGG16 does not have."""
-    keras.utils.set_random_seed(0)
-    photos = keras.Input((32, 32, 3))
-    maps = keras.layers.Conv2D(5, 16, strides=16)(keras.layers.Rescaling(1 / 255)(photos))
-    return keras.Model(photos, maps)
-
-
-class Counting:
-    """The backbone, with a count of the photos it is shown, and a switch that interrupts it."""
-
-    def __init__(self, backbone, stop_at=None):
-        self.backbone, self.photos, self.stop_at = backbone, 0, stop_at
-        self.output_shape = backbone.output_shape
-
-    def predict_on_batch(self, photos):
-        if self.stop_at is not None and self.photos >= self.stop_at:
-            raise KeyboardInterrupt
-        assert len(photos) == BLOCK
-        self.photos += int(photos.any((1, 2, 3)).sum())  # the last batch is filled up
-        return self.backbone.predict_on_batch(photos)
+    return small_backbone()
 
 
 def views_of(records, backbone, config=CONFIG, splits=("train",), weights="weights"):
@@ -68,13 +49,6 @@ def photos_computed(records, backbone, *arguments, **settings):
     counting = Counting(backbone)
     views_of(records, counting, *arguments, **settings)
     return counting.photos
-
-
-def feature_files(records):
-    """Every file of the stored features and its bytes, but for those that hold times."""
-    paths = (records.data_dir / "features").rglob("*")
-    files = [path for path in paths if path.is_file() and path.suffix != ".verified"]
-    return {path.name: path.read_bytes() for path in files}
 
 
 @pytest.fixture(scope="module")
@@ -128,9 +102,9 @@ def test_validation_and_test_photos_have_one_eval_view(records, backbone):
 
 
 def test_stored_features_are_not_computed_again(stored, backbone):
-    before = feature_files(stored)
+    before = feature_files(stored.data_dir)
     assert photos_computed(stored, backbone) == 0
-    assert feature_files(stored) == before
+    assert feature_files(stored.data_dir) == before
 
 
 @pytest.mark.parametrize(
@@ -198,7 +172,7 @@ def test_an_interrupted_extraction_resumes_and_ends_the_same(
     said = capsys.readouterr()
     assert "was damaged" not in said.err
     assert f"Features to compute: {60 - stop_at} views of photos x 2 x 2 x 5 x 2 bytes" in said.out
-    assert feature_files(records) == feature_files(stored)
+    assert feature_files(records.data_dir) == feature_files(stored.data_dir)
 
 
 def flip(data, place):
@@ -229,13 +203,13 @@ def test_damage_is_named_and_only_the_damaged_blocks_are_computed_again(
     stored, backbone, case, capsys
 ):
     name, harm, photos, blocks = DAMAGE[case]
-    whole = feature_files(stored)
+    whole = feature_files(stored.data_dir)
     (path,) = (stored.data_dir / "features").rglob(name)
     if harm is None:
         path.unlink()
     else:
         path.write_bytes(harm(path.read_bytes()))
-        assert feature_files(stored) != whole
+        assert feature_files(stored.data_dir) != whole
     assert photos_computed(stored, backbone) == photos
     said = capsys.readouterr().err
     assert said.count("was damaged") == 1
@@ -245,7 +219,7 @@ def test_damage_is_named_and_only_the_damaged_blocks_are_computed_again(
         assert f"warning: {array} was damaged; {remedy}." in said
     else:
         assert f"warning: {path} was damaged; it is " in said
-    assert feature_files(stored) == whole
+    assert feature_files(stored.data_dir) == whole
     assert photos_computed(stored, backbone) == 0
     assert "was damaged" not in capsys.readouterr().err
 
@@ -253,24 +227,24 @@ def test_damage_is_named_and_only_the_damaged_blocks_are_computed_again(
 def test_holes_in_many_views_are_filled_each_with_its_own_view(stored, backbone):
     config = dataclasses.replace(CONFIG, epochs=6)  # more than are made of a photo at once
     views_of(stored, backbone, config)
-    whole = feature_files(stored)
+    whole = feature_files(stored.data_dir)
     holes = {0: [1], 1: [1, 2], 2: [3], 4: [0, 3], 5: [0]}
     for view, blocks in holes.items():
         path = path_of(stored, f"view-{view}.npy")
         for block in blocks:
             path.write_bytes(flip(path.read_bytes(), HEADER + block * BLOCK_BYTES))
     assert photos_computed(stored, backbone, config) == 5 * 8 + 2 * 6
-    assert feature_files(stored) == whole
+    assert feature_files(stored.data_dir) == whole
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "photos.json", "view-0.*", "*"])
 def test_what_was_deleted_is_made_again(stored, backbone, name):
-    whole = feature_files(stored)
+    whole = feature_files(stored.data_dir)
     (folder,) = (stored.data_dir / "features").glob("train-*")
     for path in folder.glob(name):
         path.unlink()
     assert photos_computed(stored, backbone) == {"view-0.*": 30, "*": 60}.get(name, 0)
-    assert feature_files(stored) == whole
+    assert feature_files(stored.data_dir) == whole
 
 
 def test_files_of_another_view_are_not_taken_for_this_one(stored, backbone, capsys):

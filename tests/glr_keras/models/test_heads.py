@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 from plain_config import plain_config
+from tiny_models import LANDMARKS, SHAPE, photos_8_by_12, tiny_recognizer
 
 import glr_keras
 from glr_keras.models.abn import ABN
@@ -19,7 +20,6 @@ from glr_keras.models.plain_heads import DropoutHead
 from glr_keras.models.recognizer import Recognizer
 from glr_keras.runs.metrics import log_softmax
 
-SHAPE = (2, 3, 4)  # height, width, channels: all different, so that no mix-up goes unseen
 CONFIG = plain_config(
     head_units=(8,), attention_channels=5, dropout=0.0, batch_size=4, normalize=False
 )
@@ -79,22 +79,6 @@ def batch_norm(values, layer):
 
 def sigmoid(values):
     return 1 / (1 + np.exp(-values))
-
-
-def tiny_recognizer(head):
-    """Photos of 8 x 12 pixels -> features of SHAPE -> `head`."""
-    keras.utils.set_random_seed(3)
-    photos = keras.Input((8, 12, 3))
-    maps = keras.layers.Conv2D(SHAPE[-1], 4, strides=4)(keras.layers.Rescaling(1 / 255)(photos))
-    backbone = keras.Model(photos, keras.layers.BatchNormalization()(maps), name="tiny")
-    backbone.trainable = False
-    recognizer = Recognizer(backbone, head, ["arch", "Köln bridge", "castle"])
-    recognizer.build(backbone.input_shape)
-    return recognizer
-
-
-def photos_8_by_12(photos=4):
-    return np.random.default_rng(2).uniform(0, 255, (photos, 8, 12, 3)).astype("float32")
 
 
 def dense_parameters(inputs, units, num_landmarks):
@@ -443,7 +427,7 @@ def test_a_saved_model_loads_with_the_same_outputs_and_landmarks(head, normalize
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
     assert type(loaded) is Recognizer
     assert type(loaded.head) is type(recognizer.head)
-    assert loaded.landmarks == ["arch", "Köln bridge", "castle"]
+    assert loaded.landmarks == LANDMARKS
     assert not loaded.backbone.trainable
     outputs, again = (numpy_of(model(photos_8_by_12())) for model in (recognizer, loaded))
     assert set(outputs) == set(again)

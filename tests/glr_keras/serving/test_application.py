@@ -10,7 +10,6 @@ from photo_files import ORIENTATION, encode, picture
 from PIL import Image
 from serving_app import as_form, ask, serving_model
 
-import glr_keras
 from glr_keras.data.records import open_records
 from glr_keras.data.views import eval_window
 from glr_keras.evaluation.baselines import pooled
@@ -22,14 +21,14 @@ LIMITS = Limits(photo_bytes=200_000)
 HOST, ORIGIN = "photos.example", "https://partner.example"
 
 
-@pytest.fixture(scope="module")
-def run(small_run):
-    return glr_keras.load(small_run)
+@pytest.fixture
+def run(small_model):
+    return small_model
 
 
 @pytest.fixture(scope="module")
-def address(small_run):
-    with serving_model(small_run, LIMITS, [HOST], [ORIGIN]) as address:
+def address(small_run, small_model):
+    with serving_model(small_run, small_model, LIMITS, [HOST], [ORIGIN]) as address:
         yield address
 
 
@@ -231,9 +230,9 @@ def test_openapi_describes_every_path_and_every_key(address, photo):
     assert references == set(api["components"]["schemas"])
 
 
-def test_an_export_answers_and_says_what_it_lacks(small_export, photo):
-    expected = glr_keras.load(small_export).explain(photo)
-    with serving_model(small_export) as address:
+def test_an_export_answers_and_says_what_it_lacks(small_export, small_exported_model, photo):
+    expected = small_exported_model.explain(photo)
+    with serving_model(small_export, small_exported_model) as address:
         answer = predict(address, photo, "?neighbours=3")
         refused = ask(address, f"/predict?landmark={expected.landmarks[0]}", photo)
         model = ask(address, "/model")[2]
@@ -245,7 +244,7 @@ def test_an_export_answers_and_says_what_it_lacks(small_export, photo):
     assert (refused[0], refused[2]["error"]) == (400, "bad parameter")
 
 
-def test_photos_can_be_hidden(small_run):
-    with serving_model(small_run, show_photos=False) as address:
+def test_photos_can_be_hidden(small_run, small_model):
+    with serving_model(small_run, small_model, show_photos=False) as address:
         assert ask(address, "/model")[2]["photos_note"].endswith("(--no-photos).")
         assert ask(address, "/photos/train/0.jpg")[0] == 404

@@ -13,7 +13,6 @@ from photo_files import encode
 from PIL import Image
 from serving_app import as_form, ask, serving_model
 
-import glr_keras
 from glr_keras.serving.limits import Limits
 from tfrecords.common.parallel import available_cores
 from tfrecords.common.types import MAX_MEMORY
@@ -68,22 +67,22 @@ def check_answers(address, photos, requests):
 
 
 @pytest.fixture(scope="module")
-def photos(small_run, demo_photos):
+def photos(small_model, demo_photos):
     """Photos and what the model says of each."""
     contents = [path.read_bytes() for path in demo_photos[::2]]
-    return dict(zip(contents, glr_keras.load(small_run).predict(contents, top=100), strict=True))
+    return dict(zip(contents, small_model.predict(contents, top=100), strict=True))
 
 
-def test_clients_at_once_get_the_answers_of_their_photos(small_run, photos):
-    with serving_model(small_run) as address:
+def test_clients_at_once_get_the_answers_of_their_photos(small_run, small_model, photos):
+    with serving_model(small_run, small_model) as address:
         check_answers(address, photos, requests_of(list(photos), 48, seed=0))
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads memory as Linux tells it")
-def test_500_mixed_requests_are_answered_in_flat_memory(small_run, photos):
+def test_500_mixed_requests_are_answered_in_flat_memory(small_run, small_model, photos):
     memory = []
-    with serving_model(small_run) as address:
+    with serving_model(small_run, small_model) as address:
         for seed in range(2):
             check_answers(address, photos, requests_of(list(photos), 250, seed))
             memory.append(resident())
@@ -91,10 +90,10 @@ def test_500_mixed_requests_are_answered_in_flat_memory(small_run, photos):
     assert memory[1] < memory[0] + 50
 
 
-def test_a_client_that_goes_away_leaves_the_others_alone(small_run, photos):
+def test_a_client_that_goes_away_leaves_the_others_alone(small_run, small_model, photos):
     contents, expected = next(iter(photos.items()))
     head = f"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(contents)}\r\n\r\n"
-    with serving_model(small_run, Limits(requests=4)) as address:
+    with serving_model(small_run, small_model, Limits(requests=4)) as address:
         server = urlsplit(address).hostname, urlsplit(address).port
         for sent in (0, 100, len(contents)):  # announced, half sent, sent but not answered
             for _ in range(4):
@@ -108,7 +107,7 @@ def test_a_client_that_goes_away_leaves_the_others_alone(small_run, photos):
 
 
 @pytest.mark.slow
-def test_50_simultaneous_giants_are_answered_or_told_to_come_again(small_run, photos):
+def test_50_simultaneous_giants_are_answered_or_told_to_come_again(small_run, small_model, photos):
     giant = encode(Image.new("RGB", (10_000, 10_000), "teal"), "PNG", compress_level=1)
     contents, expected = next(iter(photos.items()))
     before = resident("VmHWM")
@@ -119,7 +118,7 @@ def test_50_simultaneous_giants_are_answered_or_told_to_come_again(small_run, ph
         return ask(address, "/predict", giant)
 
     with (
-        serving_model(small_run, Limits(requests=20)) as address,
+        serving_model(small_run, small_model, Limits(requests=20)) as address,
         ThreadPoolExecutor(GIANTS) as clients,
     ):
         answers = list(clients.map(send, range(GIANTS)))

@@ -8,6 +8,7 @@ from pages import COLOURS, OVERFLOW, contrast, luminance
 from photo_files import encode, picture
 from serving_app import serving_model
 
+import glr_keras
 from glr_keras.serving.limits import Limits
 
 pytestmark = pytest.mark.slow
@@ -26,8 +27,8 @@ PICTURE = "canvas => canvas.toDataURL()"
 
 
 @pytest.fixture(scope="module")
-def address(small_run):
-    with serving_model(small_run, Limits(photo_bytes=200_000)) as address:
+def address(small_run, small_model):
+    with serving_model(small_run, small_model, Limits(photo_bytes=200_000)) as address:
         yield address
 
 
@@ -153,8 +154,9 @@ def test_what_is_no_photo_gets_a_message(open_page, photo):
 
 
 def test_names_are_text(small_run, open_page, photo):
-    names = [f"{SCRIPT}{number}" for number in range(10)]
-    with serving_model(small_run, landmarks=names) as address:
+    model = glr_keras.load(small_run)
+    model.landmarks = [f"{SCRIPT}{number}" for number in range(10)]
+    with serving_model(small_run, model) as address:
         page = open_page(at=address)
         drop(page, photo)
         page.locator("#result").wait_for()

@@ -9,9 +9,10 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from small_runs import small_config
 
 import glr_keras
-from glr_keras.config import OBJECTIVE, FitConfig
+from glr_keras.config import OBJECTIVE
 from glr_keras.data.records import open_records, photo_batches
 from glr_keras.models.backbones import WeightsUnreachableError
 from glr_keras.runs.context import RunContext
@@ -22,32 +23,7 @@ from glr_keras.training.checkpoint import Checkpoint
 from glr_keras.training.train import describe_run, load_networks, train
 from tfrecords.common.console import UserError
 
-SMALL = {
-    "weights": "random",
-    "cut_layer": "block2_pool",  # the first four convolutions are quick to save and trace
-    "image_size": 32,
-    "precision": "float32",
-    "pooling": "average",
-    "head_units": (16,),
-    "attention_channels": 8,
-    "batch_size": 6,  # divides 30: Keras averages the losses of branches per batch
-    "epochs": 3,
-    "views": 2,
-}
-
-
 build = training.build_networks
-
-
-def small_config(data_dir, run_dir, **settings):
-    return FitConfig(data_dir=str(data_dir), run_dir=str(run_dir), **(SMALL | settings))
-
-
-@pytest.fixture(scope="module")
-def abn_run(demo_data, tmp_path_factory):
-    """A complete run of an ABN, and what `train` returned."""
-    run_dir = tmp_path_factory.mktemp("run") / "abn"
-    return run_dir, train(small_config(demo_data, run_dir))
 
 
 def read_history(run_dir):
@@ -55,21 +31,23 @@ def read_history(run_dir):
         return list(csv.DictReader(file))
 
 
-def test_a_run_is_complete(abn_run, demo_data):
-    run_dir, metrics = abn_run
-    files = {path.relative_to(run_dir).as_posix() for path in run_dir.rglob("*") if path.is_file()}
+@pytest.fixture
+def metrics(small_run):
+    return json.loads((small_run / "metrics.json").read_text())
+
+
+def test_a_run_is_complete(small_run):
+    files = {p.relative_to(small_run).as_posix() for p in small_run.rglob("*") if p.is_file()}
     names = ("config.json", "environment.json", "labels.txt", "history.csv", "model.keras", ".lock")
     figures = ("training_curves", "class_histogram", "attention_grid", "confusion_matrix")
     names += ("test_predictions.csv", "report.html", "rejection.safetensors")
     expected = {*names, "metrics.json", *(f"figures/{name}.png" for name in figures)}
     assert expected == {name for name in files if not name.startswith("logs/")}
     assert any(name.startswith("logs/train/events") for name in files)
-    assert json.loads((run_dir / "metrics.json").read_text()) == metrics
-    assert len((run_dir / "labels.txt").read_text().splitlines()) == 10
+    assert len((small_run / "labels.txt").read_text().splitlines()) == 10
 
 
-def test_metrics_tell_data_weights_and_both_branches_on_both_splits(abn_run, demo_data):
-    _, metrics = abn_run
+def test_metrics_tell_data_weights_and_both_branches_on_both_splits(metrics, demo_data):
     assert metrics["data"] == str(demo_data)
     assert (metrics["weights"], metrics["head"], metrics["landmarks"]) == ("random", "abn", 10)
     for split in ("validation", "test"):
@@ -80,37 +58,42 @@ def test_metrics_tell_data_weights_and_both_branches_on_both_splits(abn_run, dem
         assert len(metrics[split]["per_landmark"]) == 10
 
 
-def test_history_has_a_row_per_epoch_with_both_branches(abn_run):
-    rows = read_history(abn_run[0])
-    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+def test_history_has_a_row_per_epoch_with_both_branches(small_run):
+    rows = read_history(small_run)
+    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
     for row in rows:
         parts = 0.25 * float(row["attention_loss"]) + float(row["perception_loss"])
         assert float(row["loss"]) == pytest.approx(parts, rel=1e-4)
         assert {"val_perception_accuracy", "val_attention_top5"} <= set(row)
 
 
-def test_the_saved_model_takes_photos_and_says_what_was_measured(abn_run, demo_data):
-    run_dir, metrics = abn_run
-    model = keras.saving.load_model(run_dir / "model.keras")
+def test_the_saved_model_takes_photos_and_says_what_was_measured(small_run, metrics, demo_data):
+    model = keras.saving.load_model(small_run / "model.keras")
     assert isinstance(model, glr_keras.Recognizer)
     right = 0
     for batch in photo_batches(open_records(demo_data), "test", 32, "whole", 4):
         logits = model(batch["photo"])["perception"].numpy()
         right += (logits.argmax(1) == batch["label"].numpy()).sum()
     assert right / 10 == pytest.approx(metrics["test"]["perception_accuracy"])
-    assert model.landmarks == (run_dir / "labels.txt").read_text().splitlines()
+    assert model.landmarks == (small_run / "labels.txt").read_text().splitlines()
 
 
-def test_the_model_is_that_of_the_best_epoch(abn_run):
-    run_dir, metrics = abn_run
-    history = read_history(run_dir)
+def test_the_model_is_that_of_the_best_epoch(small_run, metrics):
+    history = read_history(small_run)
     scores = [(float(row[OBJECTIVE]), -float(row["val_cross_entropy"])) for row in history]
     assert metrics["best_epoch"] == 1 + scores.index(max(scores))
     assert metrics["validation"]["accuracy"] == pytest.approx(max(scores)[0])
 
 
 @pytest.fixture
-def no_backbone_call(monkeypatch):
+def no_pictures(monkeypatch):
+    """Runs draw no figures and write no report: for them the backbone explains test photos."""
+    monkeypatch.setattr(training, "draw_figures", lambda *_: None)
+    monkeypatch.setattr(training, "write_run_report", lambda *_: None)
+
+
+@pytest.fixture
+def no_backbone_call(no_pictures, monkeypatch):
     """Counts the batches that a backbone is called with, in any way; one fails the test."""
     calls = []
 
@@ -125,18 +108,16 @@ def no_backbone_call(monkeypatch):
         return backbone, trunk
 
     monkeypatch.setattr(training, "build_networks", build_counting)
-    # Saved with its own methods, and explaining test photos is what asks it in every run.
-    monkeypatch.setattr(training, "draw_figures", lambda *_: None)
-    monkeypatch.setattr(training, "write_run_report", lambda *_: None)
     yield
     assert calls == []
 
 
 def test_another_head_rate_and_number_of_epochs_call_no_backbone(
-    abn_run, demo_data, tmp_path, no_backbone_call, capsys
+    small_run, demo_data, tmp_path, no_backbone_call, capsys
 ):
     changed = {"head": "dropout", "learning_rate": 0.1, "epochs": 1, "beta": 0.5}
     metrics = train(small_config(demo_data, tmp_path / "run", **changed))
+    assert metrics == json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert "Features to compute" not in capsys.readouterr().out
     assert "attention_accuracy" not in metrics["test"]
     row = read_history(tmp_path / "run")[0]
@@ -157,7 +138,7 @@ def test_another_head_rate_and_number_of_epochs_call_no_backbone(
     ],
 )
 def test_another_setting_of_the_head_calls_no_backbone(
-    changed, abn_run, demo_data, tmp_path, no_backbone_call, capsys
+    changed, small_run, demo_data, tmp_path, no_backbone_call, capsys
 ):
     train(small_config(demo_data, tmp_path / "run", **changed))
     assert "Features to compute" not in capsys.readouterr().out
@@ -189,7 +170,7 @@ def interrupt_after(steps, monkeypatch):
 
 
 def test_a_run_interrupted_in_an_epoch_ends_the_same_bit_for_bit(
-    abn_run, demo_data, tmp_path, monkeypatch
+    small_run, demo_data, tmp_path, no_pictures, monkeypatch
 ):
     config = small_config(demo_data, tmp_path / "run")
     with monkeypatch.context() as patch:
@@ -198,15 +179,14 @@ def test_a_run_interrupted_in_an_epoch_ends_the_same_bit_for_bit(
             train(config)
     assert not (tmp_path / "run" / "metrics.json").exists()
     train(config)
-    assert_same_run(tmp_path / "run", abn_run[0])
+    assert_same_run(tmp_path / "run", small_run)
 
 
 def test_live_training_differs_by_the_rounding_of_features_only(
-    abn_run, demo_data, tmp_path, monkeypatch
+    small_run, demo_data, tmp_path, no_pictures
 ):
-    monkeypatch.setattr(training, "draw_figures", lambda *_: None)
     train(small_config(demo_data, tmp_path / "live", live=True))
-    rows, stored = read_history(tmp_path / "live"), read_history(abn_run[0])
+    rows, stored = read_history(tmp_path / "live"), read_history(small_run)
     for row, expected in zip(rows, stored, strict=True):
         for name, value in expected.items():
             if name.endswith(("loss", "entropy")):
@@ -255,10 +235,10 @@ def test_random_weights_stand_in_for_the_demo_only_and_cannot_be_missed(
 
 
 @pytest.fixture
-def unfinished(abn_run, demo_data, tmp_path):
+def unfinished(small_run, demo_data, tmp_path):
     """A copy of the run that is not complete, and its config."""
     run_dir = tmp_path / "run"
-    shutil.copytree(abn_run[0], run_dir)
+    shutil.copytree(small_run, run_dir)
     (run_dir / "metrics.json").unlink()
     return run_dir, small_config(demo_data, run_dir)
 

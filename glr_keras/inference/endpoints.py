@@ -7,7 +7,7 @@ from functools import partial
 import tensorflow as tf
 
 from glr_keras.calibration.evidence import Evidence
-from glr_keras.calibration.rejector import Rejector
+from glr_keras.calibration.rejector import Rejector, calibrated
 from glr_keras.data.tracing import as_written
 from glr_keras.data.views import eval_view
 from glr_keras.decoding.decoder import view_decoder
@@ -40,7 +40,8 @@ def build_endpoints(
     Returns:
         Dict of functions, each from one tensor to a dict of tensors, first axis `batch`:
         "serving_default", from `image_bytes`, string `(batch,)`: files as `decode_views` takes
-        them. It returns `probabilities`, float32 `(batch, landmarks)` in label order; `landmarks`,
+        them. It returns `probabilities`, float32 `(batch, landmarks)` in label order, at the
+        temperature of the rejector; `landmarks`,
         string, and `scores`, float32, `(batch, 5)`, the most likely first (all, where there are
         fewer); `attention_map`, float32 `(batch, rows, columns)` in [0, 1], on the view that
         `views.eval_view` makes. With a rejector, also `p_value`, float32, and `is_landmark`, bool,
@@ -112,11 +113,10 @@ def judged_answer(
         outputs: Dict from branch to logits `(batch, landmarks)`.
         embedding: `(batch, channels)`, features averaged over space.
     """
-    log_probabilities = answer_log_probabilities(outputs, recognizer.answer)
-    answer = {"probabilities": tf.exp(log_probabilities)}
-    if rejector is None:
-        return answer
-    return answer | rejector.judge(Evidence(log_probabilities, outputs, embedding))
+    raw = answer_log_probabilities(outputs, recognizer.answer)
+    evidence = Evidence(raw, outputs, embedding)
+    answer = {"probabilities": tf.exp(calibrated(evidence, rejector))}
+    return answer if rejector is None else answer | rejector.judge(evidence)
 
 
 def _even_if_empty(ask):

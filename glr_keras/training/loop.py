@@ -1,6 +1,7 @@
 """Trains a model from where its run stands."""
 
 import functools
+from collections.abc import Sequence
 from typing import cast
 
 import keras
@@ -22,6 +23,7 @@ def fit_recognizer(
     strategy: tf.distribute.Strategy,
     config: FitConfig,
     run: RunDir,
+    log: Sequence[keras.callbacks.Callback] = (),
 ) -> TrainingState:
     """Trains what of `recognizer` is to learn, from where the run stands; leaves it at its best.
 
@@ -31,7 +33,8 @@ def fit_recognizer(
         strategy: From `distribution.make_strategy`; with several replicas, each takes a part of a
             batch.
         config: Resolved FitConfig.
-        run: RunDir, for the checkpoint, `history.csv` and the logs.
+        run: RunDir, for the checkpoint and `history.csv`.
+        log: Callbacks that see each epoch once it is measured.
 
     Returns:
         TrainingState of the training that is over.
@@ -46,14 +49,14 @@ def fit_recognizer(
     if strategy.num_replicas_in_sync > 1:
         backbone = recognizer.backbone
         shape = backbone.input_shape if config.is_live else backbone.output_shape
-        return _fit_mirrored(model, shape, source, strategy, config, run)
+        return _fit_mirrored(model, shape, source, strategy, config, run, log)
     checkpoint = _compile(model, source, config, run)
     validation = source.eval_batches("validation")
-    _fit_epochs(model, source, config, checkpoint, [checkpoint, _tensorboard(run)], validation)
+    _fit_epochs(model, source, config, checkpoint, [*log, checkpoint], validation)
     return checkpoint.state
 
 
-def _fit_mirrored(model, input_shape, source, strategy, config, run):
+def _fit_mirrored(model, input_shape, source, strategy, config, run, log):
     """Trains replicas of `model` on the devices of the strategy, and gives it their weights."""
     with strategy.scope():
         replicas = mirror(model, input_shape)
@@ -61,7 +64,7 @@ def _fit_mirrored(model, input_shape, source, strategy, config, run):
     compile_model(model, config, source.steps_per_epoch)
     batches = functools.partial(source.eval_batches, "validation")
     validation = OneDeviceValidation(model, batches, checkpoint.on_test_begin)
-    callbacks = [validation, checkpoint, _tensorboard(run)]
+    callbacks = [validation, *log, checkpoint]
     _fit_epochs(replicas, source, config, checkpoint, callbacks, validation_data=None)
     model.set_weights(replicas.get_weights())
     return checkpoint.state
@@ -92,7 +95,3 @@ def _fit_epochs(model, source, config, checkpoint, callbacks, validation_data):
                 callbacks=callbacks,
             )
     checkpoint.finish()
-
-
-def _tensorboard(run):
-    return keras.callbacks.TensorBoard(run.logs)

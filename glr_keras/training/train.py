@@ -6,11 +6,8 @@ import textwrap
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from glr_keras.calibration.evidence import Evidence, EvidenceCollector, average
-from glr_keras.calibration.rejector import fit_rejector
-from glr_keras.calibration.train_features import TrainFeatures
 from glr_keras.config import FitConfig
 from glr_keras.data.records import Records, open_records
 from glr_keras.features.extraction import feature_views
@@ -25,10 +22,13 @@ from glr_keras.runs.context import RunContext
 from glr_keras.runs.metrics import SplitMetrics
 from glr_keras.runs.predictions import photo_results, write_predictions
 from glr_keras.runs.run_dir import RunDir, TrainingState
+from glr_keras.runs.slices import measure_slices, photo_slices
 from glr_keras.training.batches import LivePhotos, Source, StoredFeatures
+from glr_keras.training.calibrating import fit_run_rejector, try_rejector
 from glr_keras.training.distribution import check_batch_size, make_strategy
 from glr_keras.training.finetuning import load_base
 from glr_keras.training.loop import fit_recognizer
+from glr_keras.training.tensorboard import EpochSummaries, RunLog, write_end
 
 
 def train(config: FitConfig) -> dict:
@@ -56,8 +56,10 @@ def train(config: FitConfig) -> dict:
     with run.claim(config):  # only now: a mistake in the flags leaves no directory behind
         weights_hash = bind_inputs(context)
         source = open_source(context, weights_hash, strategy.num_replicas_in_sync)
-        state = fit_recognizer(recognizer, source, strategy, config, run)
-        return complete_run(context, source, state)
+        log = RunLog(run.logs)
+        epochs = EpochSummaries(context, source, log)
+        state = fit_recognizer(recognizer, source, strategy, config, run, [epochs])
+        return complete_run(context, source, state, log)
 
 
 def bind_inputs(context: RunContext) -> str:
@@ -128,23 +130,28 @@ def open_source(context: RunContext, weights_hash: str, devices: int = 1) -> Sou
     return StoredFeatures(views, outputs, landmarks, config, devices)
 
 
-def complete_run(context: RunContext, source: Source, state: TrainingState) -> dict:
+def complete_run(context: RunContext, source: Source, state: TrainingState, log: RunLog) -> dict:
     """Writes the trained model, what it reaches, figures and report; `metrics.json` comes last.
 
     Where one of them can't be written, the same command writes them again, without training.
     """
     print("Measuring on validation and test photos.", flush=True)
     metrics, names = describe_run(context, state), context.records.landmarks
-    evidence = {split: EvidenceCollector() for split in ("validation", "test")}
-    for split in ("validation", "test"):
-        measured = measure_split(context.model, source, split, evidence[split])
-        metrics[split] = measured.result(source.index(split)[1], names)
+    validation, test = EvidenceCollector(), EvidenceCollector()
+    measured = measure_split(context.model, source, "validation", validation)
+    metrics["validation"] = measured.result(source.index("validation")[1], names)
+    rejector = fit_run_rejector(context.run, source, validation)
+    temperature = rejector.temperature if rejector else 1.0
+    measured = measure_split(context.model, source, "test", test, temperature)
+    metrics["test"] = measured.result(source.index("test")[1], names)
     print("Writing model, figures and report.", flush=True)
     context.run.save_model(context.recognizer)
     metrics["weights_sha256"] = hash_weights(context.recognizer)
-    if evidence["validation"].photos:
-        metrics["rejection"] = _write_rejector(context.run, source, **evidence)
+    if rejector is not None:
+        metrics |= try_rejector(rejector, measured, test)
+    metrics["slices"] = _measure_slices(context, source, measured)
     draw_figures(context, state, measured, metrics)
+    write_end(log, context, state, measured, metrics)
     results = photo_results(source.index("test")[1], measured, names)
     write_predictions(context.run.path, results)
     write_run_report(context, metrics, results)
@@ -153,41 +160,27 @@ def complete_run(context: RunContext, source: Source, state: TrainingState) -> d
     return metrics
 
 
-def _write_rejector(run, source, validation, test):
-    """Fits and writes the rejector; returns what `metrics.json` says of it and of test photos."""
-    rejector = fit_rejector(validation.evidence, validation.labels, _train_features(source))
-    rejector.save(run.path)
-    if not test.photos:
-        return rejector.summary
-    accepted = np.asarray(rejector.judge(test.evidence)["is_landmark"])
-    correct = test.evidence.log_probabilities.argmax(1) == test.labels
-    return rejector.summary | {
-        "test_accepted": float(accepted.mean()),
-        "test_accuracy_of_accepted": float(correct[accepted].mean()) if accepted.any() else None,
-    }
-
-
-def _train_features(source):
-    """Sums up the stored features of all train views; None of a live run, which has none."""
-    if not isinstance(source, StoredFeatures):
-        return None
-    labels, _ = source.index("train")
-    train = TrainFeatures(source.num_landmarks, len(labels))
-    for features, labels in source.in_order("train"):
-        train.update(average(features), labels)
-    return train
+def _measure_slices(context, source, test):
+    slices = photo_slices(context.records, "test", context.config.image_size)
+    correct = test.predicted() == test.labels
+    return measure_slices(slices, test.labels, correct, source.index("train")[0])
 
 
 def measure_split(
-    model: keras.Model, source: Source, split: str, evidence: EvidenceCollector | None = None
+    model: keras.Model,
+    source: Source,
+    split: str,
+    evidence: EvidenceCollector | None = None,
+    temperature: float = 1.0,
 ) -> SplitMetrics:
     """Measures a model on all photos of a split; no more than a batch of logits is in memory.
 
     Args:
         model, source, split: What is measured, on which photos.
         evidence: Gets what the model says, if given; it bounds its own memory.
+        temperature: As for `SplitMetrics`.
     """
-    metrics = SplitMetrics()
+    metrics = SplitMetrics(temperature)
     with source.reraise_user_errors():
         for inputs, labels in source.eval_batches(split).as_numpy_iterator():
             outputs = model.predict_on_batch(inputs)

@@ -12,10 +12,8 @@ import pytest
 from paths import REPOSITORY
 from PIL import Image
 
-import glr_keras
 from glr_keras.data.records import open_records
 from glr_keras.exporting.files import export_files
-from glr_keras.inference.loading import load_recognizer
 
 EXAMPLES = REPOSITORY / "examples"
 MAX_BYTES = 100_000  # of the notebook: outputs are small
@@ -42,7 +40,7 @@ def test_the_notebook_runs_from_top_to_bottom(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def site(small_run, demo_data, tmp_path):
+def site(small_run, small_model, demo_data, tmp_path):
     """The page with an export and the runtime of the npm registry beside it, over HTTP."""
     pytest.importorskip("tf2onnx", reason="needs the extra onnx")
     if shutil.which("npm") is None:
@@ -63,7 +61,7 @@ def site(small_run, demo_data, tmp_path):
     (tmp_path / "package").rename(package)
     shutil.copy(EXAMPLES / "onnx_in_browser.html", folder)
     export_files(
-        load_recognizer(small_run),
+        small_model.recognizer,
         small_run,
         folder / "export",
         open_records(demo_data),
@@ -78,12 +76,12 @@ def site(small_run, demo_data, tmp_path):
         server.shutdown()
 
 
-def test_the_page_names_a_photo_in_a_browser_as_keras_does(browser, site, small_run, tmp_path):
+def test_the_page_names_a_photo_in_a_browser_as_keras_does(browser, site, small_model, tmp_path):
     # So smooth that it does not matter how it is scaled.
     rows, columns = np.mgrid[:256, :300]
     pixels = np.stack([rows, columns * 255 // 299, 255 - rows], -1).astype(np.uint8)
     Image.fromarray(pixels).save(tmp_path / "photo.png")
-    expected = glr_keras.load(small_run).predict(tmp_path / "photo.png")
+    expected = small_model.predict(tmp_path / "photo.png")
     with browser.new_page() as page:
         complaints = []
         page.on("pageerror", lambda error: complaints.append(str(error)))

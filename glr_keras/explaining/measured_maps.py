@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from glr_keras.data.records import Records, raw_records
+from glr_keras.data.tracing import as_written
 from glr_keras.data.views import eval_window
 from glr_keras.models.landmark_maps import (
     BLURRED,
@@ -37,9 +38,12 @@ def measure_on_photos(
         settings: Of `faithfulness`, e.g. `seconds`.
     """
     features = in_batches(lambda part: recognizer.backbone(part, training=False), views)
-    probabilities = tf.function(
-        lambda photos: recognizer.head.probabilities(recognizer.backbone(photos, training=False))
-    )
+
+    @tf.function
+    @as_written
+    def probabilities(photos):
+        return recognizer.head.probabilities(recognizer.backbone(photos, training=False))
+
     maps = all_maps(recognizer.head, features)
     return faithfulness(probabilities, views, maps, boxes=boxes, **settings)
 

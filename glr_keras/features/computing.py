@@ -90,8 +90,8 @@ def _batches(records, split, views, rows, config):
 def _compute(backbone, photos):
     """Calls the backbone on a batch that is filled up with empty photos, so always as large.
 
-    What it gives for a photo then depends neither on its place nor on the photos beside it, to the
-    last bit; a batch of a single photo is computed otherwise (docs/features.md).
+    What is stored of a photo, in float16, then depends neither on its place nor on the photos
+    beside it; a batch of a single photo is computed otherwise (docs/features.md).
     """
     count = len(photos)
     if count < BLOCK:

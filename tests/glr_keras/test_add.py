@@ -13,7 +13,7 @@ from plain_config import plain_config
 from glr_keras import add as add_module
 from glr_keras.add import next_name
 from glr_keras.config import read_json, to_json
-from glr_keras.training.train import train
+from glr_keras.training import train as training
 from tfrecords.build import BuildOptions, build
 
 SMALL = {"weights": "random", "image_size": 32, "cut_layer": "block2_pool", "head": "linear"}
@@ -34,9 +34,16 @@ def base(landmarks, tmp_path_factory):
         name = "photos" if landmark != landmarks[2] else "new"
         shutil.copytree(landmark, folder / name / landmark.name)
     build(BuildOptions(photos=folder / "photos", out=folder / "data" / "mine"))
-    run = folder / "runs" / "mine"
-    train(plain_config(data_dir=str(folder / "data" / "mine"), run_dir=str(run), **SMALL))
+    config = plain_config(data_dir=str(folder / "data" / "mine"), **SMALL)
+    train_without_pictures(dataclasses.replace(config, run_dir=str(folder / "runs" / "mine")))
     return folder
+
+
+def train_without_pictures(config):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "draw_figures", lambda *_: None)
+        patch.setattr(training, "write_run_report", lambda *_: None)
+        return training.train(config)
 
 
 @pytest.fixture
@@ -66,7 +73,7 @@ def test_a_landmark_is_added_as_if_all_had_come_together(run, base, landmarks, t
     build(BuildOptions(photos=photos, out=tmp_path / "nothing" / "data"))
     config = read_json(base / "runs" / "mine" / "config.json")
     nothing = {"data_dir": str(tmp_path / "nothing" / "data"), "run_dir": str(tmp_path / "run")}
-    expected = train(dataclasses.replace(config, **nothing))
+    expected = train_without_pictures(dataclasses.replace(config, **nothing))
     added = json.loads((base / "runs" / "mine-2" / "metrics.json").read_text())
     assert added | {"data": ""} == json.loads(json.dumps(expected | {"data": ""}))
     weights = [

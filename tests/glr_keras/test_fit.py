@@ -80,7 +80,7 @@ def test_ctrl_c_ends_cleanly_and_prints_the_command_that_goes_on(records, tmp_pa
     folder = tmp_path / "a run"  # a name that a shell must be given in quotes
     flags = ["--data-dir", str(records.data_dir), "--run-dir", str(folder), "--weights", "random"]
     flags += ["--image-size", "32", "--precision", "float32", "--head-units", "8", "--views", "1"]
-    flags += ["--head", "dropout", "--epochs", "100000"]
+    flags += ["--head", "dropout", "--epochs", "100000", "--cut-layer", "block2_pool"]
     process = subprocess.Popen(
         [sys.executable, "-m", "glr_keras.fit", *flags],
         cwd=REPOSITORY,

@@ -52,7 +52,7 @@ def test_other_places_are_called_so(predict, small_export, demo_photos):
     assert not all(accepted)
 
 
-def test_csv_has_a_row_per_photo_in_order(predict, small_export, album):
+def test_csv_has_a_row_per_photo_in_order(predict, small_export, small_exported_model, album):
     code, out, err = predict(small_export, album, album / "a.jpg", "--format", "csv", "--top", 2)
     rows = list(csv.DictReader(io.StringIO(out)))
     names = ["landmark_1", "score_1", "landmark_2", "score_2", "is_landmark", "p_value"]
@@ -65,7 +65,7 @@ def test_csv_has_a_row_per_photo_in_order(predict, small_export, album):
         "a.jpg",
     ]
     assert [row["error"] for row in rows] == ["", "damaged", "not a photo", "", ""]
-    expected = glr_keras.load(small_export).predict(album / "a.jpg", top=2)
+    expected = small_exported_model.predict(album / "a.jpg", top=2)
     assert [rows[0]["landmark_1"], rows[0]["landmark_2"]] == expected.landmarks
     assert float(rows[4]["score_1"]) == pytest.approx(expected.scores[0], abs=1e-5)
     assert rows[1]["landmark_1"] == rows[1]["score_1"] == ""

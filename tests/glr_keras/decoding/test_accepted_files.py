@@ -23,13 +23,14 @@ from photo_files import (
 )
 from PIL import ImageCms, JpegImagePlugin
 
+from glr_keras.data.tracing import as_written
 from glr_keras.decoding.accepted_files import inspect
 from glr_keras.decoding.file_bytes import FileBytes
 from glr_keras.decoding.file_metadata import is_srgb
 from tfrecords.images import colors
 from tfrecords.images.orientation import orientation_of
 
-INSPECT = tf.function(inspect, input_signature=[tf.TensorSpec([], tf.string)])
+INSPECT = tf.function(as_written(inspect), input_signature=[tf.TensorSpec([], tf.string)])
 IS_SRGB = tf.function(
     lambda profile: is_srgb(FileBytes.of(profile)), input_signature=[tf.TensorSpec([], tf.string)]
 )

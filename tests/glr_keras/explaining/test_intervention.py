@@ -17,13 +17,12 @@ from glr_keras.explaining.intervention import (
     upright_size,
 )
 from glr_keras.explaining.photos import NamedPhoto
-from glr_keras.inference.loading import load_recognizer
 from glr_keras.models.landmark_maps import landmark_maps
 from tfrecords.common.console import UserError
 
 
-def test_its_own_map_changes_nothing_and_another_one_does(small_run):
-    head = load_recognizer(small_run).head
+def test_its_own_map_changes_nothing_and_another_one_does(small_model):
+    head = small_model.recognizer.head
     features = np.random.default_rng(0).normal(size=(3, 8, 8, 128)).astype(np.float32)
     own = landmark_maps(head, features, "attention")
     expected = np.asarray(head.probabilities(features))

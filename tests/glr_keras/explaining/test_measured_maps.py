@@ -9,13 +9,12 @@ from glr_keras.explaining.measured_maps import (
     measure_on_features,
     measure_on_photos,
 )
-from glr_keras.inference.loading import load_recognizer
 
 MAPS = ["attention", "class", "grad-cam", "blurred grad-cam", "centre", "random"]
 
 
 @pytest.fixture(scope="module")
-def model_and_views(small_run, demo_data):
+def model_and_views(small_run, small_model, demo_data):
     """The recogniser, the test photos as it sees them, and their boxes."""
     from glr_keras.config import read_json
     from glr_keras.data.records import open_records
@@ -24,7 +23,7 @@ def model_and_views(small_run, demo_data):
     config = read_json(small_run / "config.json")
     batch = next(iter(photo_batches(records, "test", config.image_size, config.framing, 32)))
     return (
-        load_recognizer(small_run),
+        small_model.recognizer,
         batch["photo"].numpy(),
         boxes_in_views(records, "test", "center"),
     )

@@ -57,10 +57,10 @@ def test_weights_of_another_run_in_the_place_of_its_own_are_noticed(copy, small_
 
 
 @pytest.mark.parametrize("name", ["a*b? [v2] back\\slash"])
-def test_a_path_with_wildcards_is_a_path(copy, small_export, demo_photos, tmp_path, name):
+def test_a_path_with_wildcards_is_a_path(copy, small_exported_model, demo_photos, tmp_path, name):
     shutil.move(copy, tmp_path / name)
     found = glr_keras.load(tmp_path / name).predict(demo_photos[0])
-    expected = glr_keras.load(small_export).predict(demo_photos[0])
+    expected = small_exported_model.predict(demo_photos[0])
     np.testing.assert_array_equal(found.probabilities, expected.probabilities)
 
 
@@ -83,7 +83,9 @@ print(json.dumps({"scores": answer["scores"].numpy().tolist(), "landmarks": land
 
 
 @pytest.mark.slow
-def test_it_runs_in_an_environment_with_only_tensorflow(small_export, demo_photos, tmp_path):
+def test_it_runs_in_an_environment_with_only_tensorflow(
+    small_export, small_exported_model, demo_photos, tmp_path
+):
     python = tmp_path / "venv" / "bin" / "python"
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
     install = [python, "-m", "pip", "install", "--quiet", f"tensorflow=={tf.__version__}"]
@@ -96,14 +98,14 @@ def test_it_runs_in_an_environment_with_only_tensorflow(small_export, demo_photo
     command = [python, "client.py", small_export / "1", *demo_photos[:3]]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     answer = json.loads(result.stdout)
-    expected = glr_keras.load(small_export).predict(demo_photos[:3])
+    expected = small_exported_model.predict(demo_photos[:3])
     assert answer["landmarks"] == [prediction.landmarks for prediction in expected]
     np.testing.assert_allclose(answer["scores"], [p.scores for p in expected], atol=1e-5)
 
 
 @pytest.mark.slow
 def test_it_runs_through_saved_model_cli_which_is_a_session_as_in_a_server(
-    small_export, demo_photos, tmp_path
+    small_export, small_exported_model, demo_photos, tmp_path
 ):
     tool = Path(sys.executable).with_name("saved_model_cli")
     command = [tool, "run", "--dir", small_export / "1", "--tag_set", "serve"]
@@ -113,7 +115,7 @@ def test_it_runs_through_saved_model_cli_which_is_a_session_as_in_a_server(
     np.save(tmp_path / "bad.npy", [*files, b"x"])
     good = f"image_bytes={tmp_path / 'good.npy'}"
     subprocess.run([*command, good], check=True, capture_output=True)
-    expected = glr_keras.load(small_export).predict(demo_photos[:2])
+    expected = small_exported_model.predict(demo_photos[:2])
     scores = np.load(tmp_path / "scores.npy")
     np.testing.assert_allclose(scores, [p.scores for p in expected], atol=1e-5)
     failing = [*command, f"image_bytes={tmp_path / 'bad.npy'}", "--overwrite"]

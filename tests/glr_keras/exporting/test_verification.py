@@ -15,7 +15,7 @@ from tfrecords.common.console import UserError
 def test_half_precision_halves_the_weights_and_says_what_keras_says_with_them(
     small_run, small_export, demo_data, tmp_path
 ):
-    recognizer = load_recognizer(small_run)
+    recognizer = load_recognizer(small_run)  # whose weights are rounded
     write_export(recognizer, describe(recognizer, 256, "float16"), tmp_path / "half")
     report = verify_export(tmp_path / "half", recognizer, open_records(demo_data), "float16", 100)
     variables = "variables/variables.data-00000-of-00001"
@@ -41,8 +41,8 @@ def less_accurate(accuracy):
     return changed(comparison=dataclasses.replace(COMPARISON, accuracy=accuracy))
 
 
-def test_an_export_that_differs_from_keras_is_refused(small_run):
-    abn = describe(load_recognizer(small_run), 256, "bfloat16")
+def test_an_export_that_differs_from_keras_is_refused(small_model):
+    abn = describe(small_model.recognizer, 256, "bfloat16")
     dropout = dataclasses.replace(abn, head="DropoutHead")
     check_tolerance(REPORT, abn)
     check_tolerance(less_accurate(0.8951), abn)

@@ -2,26 +2,26 @@
 
 import shutil
 
-import keras
 import numpy as np
 import pytest
 from plain_config import plain_config
+from stored_features import (
+    BLOCK,
+    CONFIG,
+    Counting,
+    feature_files,
+    set_blocks,
+    small_backbone,
+)
 
 from glr_keras.data.records import open_records
 from glr_keras.features.computing import _compute
 from glr_keras.features.extraction import feature_views
-from glr_keras.features.view_files import BLOCK
+from glr_keras.features.view_files import BLOCK as REAL_BLOCK
 from glr_keras.models.backbones import build_backbone
 from tfrecords.build import BuildOptions, build
 
-CONFIG = plain_config(weights="random", image_size=32, epochs=2, precision="float32")
 SPLITS = ("train", "validation", "test")
-SMALL_BLOCK = 8
-
-
-def set_blocks(monkeypatch):
-    for module in ("view_files", "reuse", "missing", "computing"):
-        monkeypatch.setattr(f"glr_keras.features.{module}.BLOCK", SMALL_BLOCK)
 
 
 @pytest.fixture(autouse=True)
@@ -29,33 +29,10 @@ def small_blocks(monkeypatch):
     set_blocks(monkeypatch)
 
 
-class Counting:
-    """A small network, with a count of the photos that it is shown."""
-
-    def __init__(self, stop_at=None):
-        keras.utils.set_random_seed(0)
-        photos = keras.Input((32, 32, 3))
-        maps = keras.layers.Conv2D(5, 16, strides=16)(keras.layers.Rescaling(1 / 255)(photos))
-        self.model, self.photos, self.stop_at = keras.Model(photos, maps), 0, stop_at
-        self.output_shape = self.model.output_shape
-
-    def predict_on_batch(self, photos):
-        if self.stop_at is not None and self.photos >= self.stop_at:
-            raise KeyboardInterrupt
-        self.photos += int(photos.any((1, 2, 3)).sum())
-        return self.model.predict_on_batch(photos)
-
-
 def extract(data, **settings):
-    counting = Counting(**settings)
+    counting = Counting(small_backbone(), **settings)
     feature_views(open_records(data), counting, "weights", CONFIG, SPLITS)
     return counting.photos
-
-
-def feature_files(data):
-    paths = (data / "features").rglob("*")
-    files = [path for path in paths if path.is_file() and path.suffix != ".verified"]
-    return {path.relative_to(data).as_posix(): path.read_bytes() for path in files}
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +82,7 @@ def test_what_is_damaged_in_other_features_is_not_taken_over(grown, built):
     data = bytearray(path.read_bytes())
     data[-1] ^= 4
     path.write_bytes(data)
-    assert extract(grown / "all") == 6 * 2 + 4 + SMALL_BLOCK
+    assert extract(grown / "all") == 6 * 2 + 4 + BLOCK
     assert feature_files(grown / "all") == feature_files(built / "nothing" / "all")
 
 
@@ -125,18 +102,25 @@ def test_features_of_an_earlier_version_are_known_by_their_records(grown, built)
 
 
 @pytest.mark.parametrize(
-    ("backbone", "image_size", "precision"),
-    [("mobilenet_v2", 64, "float32"), ("vgg16", 32, "float32"), ("vgg16", 32, "bfloat16")],
+    "settings",
+    [
+        {"backbone": "mobilenet_v2", "image_size": 64},
+        {"image_size": 32},
+        # The first blocks: a processor without bfloat16 emulates it.
+        {"image_size": 32, "precision": "bfloat16", "cut_layer": "block2_pool"},
+    ],
 )
-def test_features_of_a_photo_depend_on_no_other_photo(backbone, image_size, precision, monkeypatch):
-    monkeypatch.setattr("glr_keras.features.computing.BLOCK", BLOCK)
-    config = plain_config(
-        weights="random", backbone=backbone, image_size=image_size, precision=precision
-    )
+def test_features_of_a_photo_depend_on_no_other_photo(settings, monkeypatch):
+    monkeypatch.setattr("glr_keras.features.computing.BLOCK", REAL_BLOCK)
+    config = plain_config(**{"weights": "random", "precision": "float32"} | settings)
     network = build_backbone(config)
-    shape = (BLOCK, image_size, image_size, 3)
+    shape = (REAL_BLOCK, config.image_size, config.image_size, 3)
     photos = np.random.default_rng(0).uniform(0, 255, shape).astype("float32")
-    together = np.asarray(_compute(network, photos))
-    np.testing.assert_array_equal(_compute(network, photos[::-1])[::-1], together)
+
+    def stored(photos):
+        return np.asarray(_compute(network, photos)).astype(np.float16)
+
+    together = stored(photos)
+    np.testing.assert_array_equal(stored(photos[::-1])[::-1], together)
     for chosen in ([7], [3, 30], list(range(5, 29))):
-        np.testing.assert_array_equal(_compute(network, photos[chosen]), together[chosen])
+        np.testing.assert_array_equal(stored(photos[chosen]), together[chosen])

@@ -15,14 +15,14 @@ from glr_keras.models.objective import compile_model
 from tfrecords.common.console import UserError
 
 
-@pytest.fixture(scope="module")
-def run(small_run):
-    return glr_keras.load(small_run)
+@pytest.fixture
+def run(small_model):
+    return small_model
 
 
-@pytest.fixture(scope="module")
-def exported(small_export):
-    return glr_keras.load(str(small_export))
+@pytest.fixture
+def exported(small_exported_model):
+    return small_exported_model
 
 
 def test_a_run_and_its_export_say_the_same(run, exported, demo_photos):

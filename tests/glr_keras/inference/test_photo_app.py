@@ -14,8 +14,6 @@ from photo_app import make_app, running
 from photo_files import encode
 from PIL import Image
 
-import glr_keras
-
 CLIENTS = 16
 
 
@@ -82,13 +80,13 @@ def check_answers(answers, requests, model):
 
 
 @pytest.mark.slow
-def test_clients_at_once_get_the_answers_of_their_photos(small_export, kinds):
+def test_clients_at_once_get_the_answers_of_their_photos(small_export, small_exported_model, kinds):
     requests = ask_for(kinds, {"good": 24, "batch": 6, "broken": 6, "empty": 3, "text": 2})
     requests += ask_for(kinds, {"large": 1, "none": 1})
     with running(make_app(small_export / "1")) as address, ThreadPoolExecutor(CLIENTS) as clients:
         answers = list(clients.map(lambda request: post(address, request[0]), requests))
         assert post(address, [b""])[0] == 400
-    check_answers(answers, requests, glr_keras.load(small_export))
+    check_answers(answers, requests, small_exported_model)
 
 
 def resident():
@@ -99,7 +97,7 @@ def resident():
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads memory as Linux tells it")
-def test_500_mixed_requests_are_answered_in_flat_memory(small_export, kinds):
+def test_500_mixed_requests_are_answered_in_flat_memory(small_export, small_exported_model, kinds):
     counts = {
         "good": 150,
         "batch": 50,
@@ -116,6 +114,6 @@ def test_500_mixed_requests_are_answered_in_flat_memory(small_export, kinds):
         for requests in halves:
             answers = list(clients.map(lambda request: post(address, request[0]), requests))
             memory.append(resident())
-            check_answers(answers, requests, glr_keras.load(small_export))
+            check_answers(answers, requests, small_exported_model)
     print(f"memory after 250 and 500 requests: {memory[0]:.0f} and {memory[1]:.0f} MB")
     assert memory[1] < memory[0] + 100

@@ -42,13 +42,13 @@ def test_a_program_keeps_its_settings(others_settings):
     assert keras.config.dtype_policy().name == "mixed_float16"
 
 
-def test_a_model_is_built_and_loaded_without_them(small_run, others_settings):
+def test_a_model_is_built_and_loaded_without_them(small_run, small_model, others_settings):
     photos = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
     built = glr_keras.build_model(CONFIG, 3)
     assert built(photos)["perception"].dtype == "float32"
     found = load_recognizer(small_run)(photos)["perception"]
     with standard_settings():
-        expected = load_recognizer(small_run)(photos)["perception"]
+        expected = small_model.recognizer(photos)["perception"]
     np.testing.assert_array_equal(found, expected)
 
 
@@ -63,11 +63,11 @@ def run_with(keras_home, *arguments, **variables):
 
 
 @pytest.mark.slow
-def test_commands_answer_the_same(small_run, demo_photos, tmp_path):
+def test_commands_answer_the_same(small_run, small_model, demo_photos, tmp_path):
     arguments = ["-m", "glr_keras.predict", small_run, demo_photos[0], "--format", "jsonl"]
     done = run_with(tmp_path, *arguments, KERAS_BACKEND="torch")
     scores = [one["score"] for one in json.loads(done.stdout)["landmarks"]]
-    expected = glr_keras.load(small_run).predict(demo_photos[0]).scores
+    expected = small_model.predict(demo_photos[0]).scores
     np.testing.assert_allclose(scores, expected, atol=1e-5)
     note = "KERAS_BACKEND=torch is ignored: this command computes with TensorFlow."
     lines = [line for line in done.stderr.replace("\r", "\n").splitlines() if line.strip()]

@@ -1,6 +1,5 @@
 """What an evaluation leaves: CSV files, one JSON, and the table that is printed."""
 
-import json
 import math
 import os
 from pathlib import Path
@@ -11,7 +10,7 @@ from glr_keras.evaluation.comparing import Comparison
 from glr_keras.evaluation.evaluating import Evaluation
 from glr_keras.evaluation.options import RESULT
 from glr_keras.evaluation.sources import ANSWER
-from tfrecords.common.files import write_atomically, write_csv
+from tfrecords.common.files import without_nan, write_csv, write_json
 from tfrecords.common.types import REASONS
 
 SHOWN = 5  # confused pairs, and landmarks, that are printed
@@ -80,7 +79,7 @@ def write_changed(comparison: Comparison, evaluations: list[Evaluation], path: P
 
 def write_result(result: dict, folder: Path) -> None:
     """Writes `evaluation.json`."""
-    write_atomically(folder / RESULT, json.dumps(_without_nan(result), indent=2) + "\n")
+    write_json(folder / RESULT, without_nan(result))
 
 
 def table(result: dict) -> str:
@@ -204,12 +203,3 @@ def _digits(score):
 def _as_utf8(path):
     """A path may be any bytes; what is no UTF-8 is written as escapes."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
-def _without_nan(value):
-    """JSON knows no NaN."""
-    if isinstance(value, dict):
-        return {name: _without_nan(one) for name, one in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(one) for one in value]
-    return None if isinstance(value, float) and math.isnan(value) else value

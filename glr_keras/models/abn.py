@@ -13,7 +13,7 @@ class ABN(AnswerMetrics, keras.Model):
     """Attention Branch Network on the features of a frozen backbone.
 
     The attention branch scores the landmarks at each position; its scores averaged over space are
-    its own prediction, and a map M tells where it looked. The perception branch predicts from the
+    its own prediction, and a map M shows where it looked. The perception branch predicts from the
     features times (1 + M). Both predictions have a loss, and both together are the answer.
 
     Args:

@@ -22,7 +22,7 @@ def map_names(head: keras.Model) -> tuple[str, ...]:
 
 
 def is_of_a_landmark(head: keras.Model, name: str) -> bool:
-    """Tells whether the maps `name` of `head` differ between landmarks."""
+    """Returns whether the maps `name` of `head` differ between landmarks."""
     return name != ATTENTION or head.is_class_specific
 
 

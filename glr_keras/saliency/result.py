@@ -6,6 +6,7 @@ import numpy as np
 
 from glr_keras.saliency.bootstrap import bootstrap_interval
 from glr_keras.saliency.measures import LARGER_IS_BETTER
+from tfrecords.common.files import without_nan
 
 HEADINGS = {  # of the printed table
     "deletion_mean": "del grey",
@@ -96,7 +97,7 @@ class Faithfulness:
         For JSON, which has no NaN: what could not be measured is None.
         """
         first, *others = self.scores
-        return _without_nan(
+        return without_nan(
             {
                 "parameters": self.parameters,
                 "maps": {
@@ -174,11 +175,3 @@ class Faithfulness:
             ]
             lines.append(f"{first} against {other}: {'; '.join(parts)}.")
         return "\n".join(lines)
-
-
-def _without_nan(value):
-    if isinstance(value, dict):
-        return {name: _without_nan(one) for name, one in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(one) for one in value]
-    return None if isinstance(value, float) and np.isnan(value) else value

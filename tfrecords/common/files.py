@@ -4,6 +4,7 @@ import csv
 import errno
 import hashlib
 import json
+import math
 import os
 import secrets
 import shlex
@@ -57,6 +58,15 @@ def write_atomically(path: Path, data: str | bytes) -> None:
 def write_json(path: Path, values: dict) -> None:
     """Writes an object as `atomic_path` does, in lines that people can read."""
     write_atomically(path, json.dumps(values, indent=2) + "\n")
+
+
+def without_nan(value: Any) -> Any:
+    """Returns `value` with None for each NaN in its dicts and lists: JSON has no NaN."""
+    if isinstance(value, dict):
+        return {name: without_nan(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [without_nan(one) for one in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -14,7 +14,7 @@ from glr_keras.calibration.train_features import unit_roots
 from glr_keras.features.store import FeatureViews
 from glr_keras.runs.metrics import log_softmax
 from glr_keras.runs.suspects import Suspect
-from glr_keras.training.logistic import minimize_cross_entropy
+from glr_keras.training.logistic import CrossEntropy
 
 FOLDS = 5
 L2 = 0.02  # best of `training.logistic.L2` on validation photos of 27 landmarks, VGG16
@@ -65,11 +65,11 @@ def cross_validate(features: np.ndarray, labels: np.ndarray, num_landmarks: int)
     features = (features - features.mean(0)) / np.maximum(features.std(0), 1e-6)
     answers = np.zeros((len(labels), num_landmarks))
     fold_of = np.arange(len(labels)) % FOLDS  # records are shuffled
-    start = np.zeros((features.shape[1] + 1, num_landmarks))
     for fold in range(FOLDS):
         seen = fold_of != fold
         weights = np.ones(int(seen.sum()), np.float32)
-        found, _ = minimize_cross_entropy(start, features[seen], labels[seen], weights, L2)
+        objective = CrossEntropy(features[seen], labels[seen], weights, num_landmarks)
+        found, _ = objective.minimize(L2, objective.start())
         answers[~seen] = log_softmax(features[~seen] @ found[:-1] + found[-1])
     return answers
 

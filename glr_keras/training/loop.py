@@ -1,6 +1,7 @@
 """Trains a model from where its run stands."""
 
 import functools
+import sys
 from collections.abc import Sequence
 from typing import cast
 
@@ -93,5 +94,7 @@ def _fit_epochs(model, source, config, checkpoint, callbacks, validation_data):
                 epochs=epoch + 1 if done else config.epochs,
                 validation_data=validation_data,
                 callbacks=callbacks,
+                # A progress bar on a terminal; in a log, a line per epoch.
+                verbose=1 if sys.stdout.isatty() else 2,
             )
     checkpoint.finish()

@@ -8,7 +8,7 @@ from glr_keras.config import FitConfig
 from glr_keras.models.heads import build_head
 from glr_keras.runs.run_dir import RunDir
 from glr_keras.training import logistic
-from glr_keras.training.logistic import fit_logistic
+from glr_keras.training.logistic import CrossEntropy, fit_logistic
 
 LANDMARKS, CHANNELS = 3, 5
 
@@ -53,6 +53,28 @@ def test_it_is_what_scikit_learn_finds_with_the_same_penalty(tmp_path, monkeypat
     expected.fit(scaled, labels)
     found = np.asarray(head.probabilities(features))
     np.testing.assert_allclose(found, expected.predict_proba(scaled), atol=2e-3)
+
+
+@pytest.mark.parametrize("l2", [1e-1, 1e-5])
+def test_photos_that_can_be_told_apart_are_fitted_to_convergence_too(l2):
+    random = np.random.default_rng(0)
+    labels = np.arange(90) % LANDMARKS
+    features = random.normal(size=(90, CHANNELS)).astype("float32") + 4 * np.eye(CHANNELS)[labels]
+    features = ((features - features.mean(0)) / features.std(0)).astype("float32")
+    objective = CrossEntropy(features, labels, np.ones(90, "float32"), LANDMARKS)
+    parameters, value = objective.minimize(l2, objective.start())
+    expected = LogisticRegression(C=1 / (l2 * 90), tol=1e-8, max_iter=10000).fit(features, labels)
+    chances = expected.predict_proba(features)[range(90), labels]
+    lowest = -np.log(chances).mean() + l2 / 2 * (expected.coef_**2).sum()
+    assert value == pytest.approx(lowest, rel=1e-2)
+    assert value == pytest.approx(objective.minimize(l2, parameters)[1], rel=1e-2)
+
+
+def test_one_landmark_needs_no_weights():
+    objective = CrossEntropy(np.ones((4, 2), "float32"), np.zeros(4, int), np.ones(4), 1)
+    parameters, value = objective.minimize(0.01, objective.start())
+    assert value == 0
+    assert not parameters.any()
 
 
 def test_the_penalty_of_the_highest_validation_accuracy_is_kept(tmp_path):

@@ -64,6 +64,7 @@ def test_keras_opens_an_old_model_file(old, expected, run, tolerance):
         np.testing.assert_allclose(outputs[name][0], logits, atol=tolerance)
 
 
+@pytest.mark.slow
 def test_an_old_run_is_exported(old, expected, demo_data, tmp_path):
     export(old / "abn", tmp_path / "out", demo_data, "float32", 4)
     probabilities = glr_keras.load(tmp_path / "out").predict(old / "photo.png").probabilities

@@ -200,7 +200,7 @@ def assert_same(batches, others):
             np.testing.assert_array_equal(values, expected)
 
 
-@pytest.mark.parametrize("step", [0, 3, 5, 14])
+@pytest.mark.parametrize("step", [0, 8])  # the start, and the middle of the second epoch
 def test_live_photos_come_in_the_views_and_the_order_of_stored_ones(same_photos, step):
     live, stored, _, _ = same_photos
     assert_same(rounded(live.train_batches(step)), rounded(stored.train_batches(step)))

@@ -71,10 +71,18 @@ def views(tmp_path_factory):
     return found
 
 
+@contextlib.contextmanager
+def saving_every_step():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint, "MIN_PAUSE_SECONDS", 0)
+        patch.setattr(checkpoint, "TRAINING_PER_SAVING", 0)
+        yield
+
+
 @pytest.fixture
-def save_every_step(monkeypatch):
-    monkeypatch.setattr(checkpoint, "MIN_PAUSE_SECONDS", 0)
-    monkeypatch.setattr(checkpoint, "TRAINING_PER_SAVING", 0)
+def save_every_step():
+    with saving_every_step():
+        yield
 
 
 def recognizer_of(config):
@@ -132,11 +140,8 @@ def whole_runs(views, tmp_path_factory):
 def unfinished(views, tmp_path_factory):
     """A run that ended after the first step of its third epoch."""
     folder = tmp_path_factory.mktemp("unfinished") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checkpoint, "MIN_PAUSE_SECONDS", 0)
-        patch.setattr(checkpoint, "TRAINING_PER_SAVING", 0)
-        with interrupted("on_train_batch_end", 2 * STEPS + 1):
-            fit(folder, PLAIN, views)
+    with saving_every_step(), interrupted("on_train_batch_end", 2 * STEPS + 1):
+        fit(folder, PLAIN, views)
     return folder
 
 
@@ -155,25 +160,22 @@ def assert_same(folder, state, weights, whole):
         np.testing.assert_array_equal(mine, its)
 
 
-@pytest.mark.parametrize(
-    "interruptions",
-    [
-        pytest.param([("on_train_batch_end", 2)], id="in the first epoch"),
-        pytest.param([("on_epoch_end", 4)], id="after an epoch"),
-        pytest.param(
-            [("on_train_batch_end", 5), ("on_train_batch_end", 7), ("on_test_begin", 8)],
-            id="twice in an epoch and while it is measured",
-        ),
-        pytest.param([("on_epoch_end", 12)], id="after the last epoch"),
-    ],
-)
+INTERRUPTIONS = [
+    ("on_train_batch_end", 2),  # in the first epoch
+    ("on_epoch_end", 4),  # after an epoch
+    ("on_train_batch_end", 7),
+    ("on_test_begin", 8),  # for the second time in an epoch, while it is measured
+    ("on_epoch_end", 12),  # after the last epoch
+]
+
+
 def test_an_interrupted_training_ends_the_same(
-    interruptions, views, whole_runs, tmp_path, save_every_step, capsys
+    views, whole_runs, tmp_path, save_every_step, capsys
 ):
-    for hook, step in interruptions:
+    for number, (hook, step) in enumerate(INTERRUPTIONS):
         with interrupted(hook, step):
             fit(tmp_path, EVERYTHING, views)
-    capsys.readouterr()
+        assert ("Resuming after step" in capsys.readouterr().out) == (number > 0)
     state, weights = fit(tmp_path, EVERYTHING, views)
     assert "Resuming after step" in capsys.readouterr().out
     assert_same(tmp_path, state, weights, whole_runs["everything"])
@@ -357,28 +359,28 @@ def test_what_is_measured_and_kept_is_the_average_of_the_weights(views, tmp_path
         assert any(np.array_equal(mine, one) for one in kept)
 
 
-def test_raw_weights_of_an_average_are_those_of_a_training_without_one(views, tmp_path):
+def test_raw_weights_of_an_average_are_those_of_a_training_without_one(views, whole_runs, tmp_path):
     """An average must only watch: the losses of training steps are the same with and without."""
-    losses = []
-    for ema in (0.0, 0.8):
-        config = dataclasses.replace(PLAIN, ema=ema, epochs=2)
-        fit(tmp_path / str(ema), config, views)
-        losses.append([row["loss"] for row in history_of(tmp_path / str(ema))])
-    assert losses[0] == losses[1]
+    fit(tmp_path, dataclasses.replace(PLAIN, ema=0.8), views)
+    losses, without = (
+        [row["loss"] for row in history_of(folder)] for folder in (tmp_path, whole_runs["plain"][0])
+    )
+    assert losses == without
 
 
-@pytest.fixture
-def diverging(views, tmp_path, save_every_step):
+@pytest.fixture(scope="module")
+def diverging(views, tmp_path_factory):
     """A run whose features become infinite in the second epoch, and the error it ends with."""
+    folder = tmp_path_factory.mktemp("diverging")
     files = dict(views["train"].files)
-    harmed = ViewFile(tmp_path / "1.npy", files[1].shape)
+    harmed = ViewFile(folder / "1.npy", files[1].shape)
     features = files[1].rows(range(30))
     features[:] = np.nan
     harmed.write_block(0, features)
     harmed_views = views | {"train": dataclasses.replace(views["train"], files=files | {1: harmed})}
-    with pytest.raises(UserError) as error:
-        fit(tmp_path / "run", PLAIN, harmed_views)
-    return tmp_path / "run", str(error.value)
+    with saving_every_step(), pytest.raises(UserError) as error:
+        fit(folder / "run", PLAIN, harmed_views)
+    return folder / "run", str(error.value)
 
 
 def test_a_loss_that_is_no_number_stops_at_once_and_tells_what_to_try(diverging):

@@ -169,6 +169,7 @@ def interrupt_after(steps, monkeypatch):
     monkeypatch.setattr(Checkpoint, "on_train_batch_end", end_step_and_stop)
 
 
+@pytest.mark.slow  # training alone: test_checkpoint
 def test_a_run_interrupted_in_an_epoch_ends_the_same_bit_for_bit(
     small_run, demo_data, tmp_path, no_pictures, monkeypatch
 ):
@@ -182,6 +183,7 @@ def test_a_run_interrupted_in_an_epoch_ends_the_same_bit_for_bit(
     assert_same_run(tmp_path / "run", small_run)
 
 
+@pytest.mark.slow  # the same batches: test_batches; live training: test_finetuning
 def test_live_training_differs_by_the_rounding_of_features_only(
     small_run, demo_data, tmp_path, no_pictures
 ):

@@ -26,7 +26,8 @@ def build_endpoints(
     weights_scope: Callable[[], AbstractContextManager] = nullcontext,
     rejector: Rejector | None = None,
     tta: str = NO_TTA,
-) -> dict[str, tf.function]:
+    decode_in_graph: bool = True,
+) -> dict[str, Callable]:
     """Builds the functions that an export consists of; `predict` asks them of a run, too.
 
     Args:
@@ -36,6 +37,9 @@ def build_endpoints(
             own: an export in half precision turns its kernels to float32 there, for each call.
         rejector: Of the run, if it has one.
         tta: Among `model_dir.TTA`: views that an answer is averaged over.
+        decode_in_graph: Whether the graph of each function decodes files, as an export's has to.
+            Otherwise all call the decoder of the process: what takes most of the time to the first
+            answer is then done once, not again for each function of each model.
 
     Returns:
         Dict of functions, each from one tensor to a dict of tensors, first axis `batch`:
@@ -66,10 +70,22 @@ def build_endpoints(
         return {"embedding": tf.reduce_mean(tf.cast(features, tf.float32), axis=(1, 2))}
 
     def of_files(ask):
+        if not decode_in_graph:
+            return of_decoded_files(ask)
+
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")])
         @as_written
         def endpoint(image_bytes):
             return ask(_decode_all(image_bytes, image_size, short_side, framing))
+
+        return endpoint
+
+    def of_decoded_files(ask):
+        views = tf.TensorSpec([None, image_size, image_size, 3], tf.float32, "views")
+        answer = tf.function(as_written(ask), input_signature=[views])
+
+        def endpoint(image_bytes):
+            return answer(_decode_all(image_bytes, image_size, short_side, framing))
 
         return endpoint
 

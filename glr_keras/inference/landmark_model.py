@@ -250,7 +250,7 @@ def load(path, accept: float | None = None, tta: str = NO_TTA) -> LandmarkModel:
     recognizer, short_side = load_recognizer(path), short_side_of(path)
     rejector = load_rejector(path, accept)
     return LandmarkModel(
-        build_endpoints(recognizer, short_side, rejector=rejector, tta=tta),
+        build_endpoints(recognizer, short_side, rejector=rejector, tta=tta, decode_in_graph=False),
         recognizer.landmarks,
         recognizer.image_size,
         short_side,

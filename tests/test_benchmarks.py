@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import sys
 
 import pytest
 from paths import REPOSITORY
@@ -37,11 +38,12 @@ def test_a_benchmark_prints_what_it_ran_on(path):
     assert functions_called(tree, "print_context") == {"main"}
 
 
-def test_the_context_names_command_commit_and_machine(run_python):
-    code = "import sys; sys.path.insert(0, 'benchmarks'); from show import print_context as p; p()"
-    done = run_python("-c", code)
-    command, commit, machine, versions = done.stdout.splitlines()[:4]
-    assert command == "command  python -c"
+def test_the_context_names_command_commit_and_machine(monkeypatch, capsys):
+    monkeypatch.syspath_prepend(REPOSITORY / "benchmarks")
+    monkeypatch.setattr(sys, "argv", ["benchmarks/epochs.py", "--photos", "my photos"])
+    importlib.import_module("show").print_context()
+    command, commit, machine, versions = capsys.readouterr().out.splitlines()[:4]
+    assert command == "command  python benchmarks/epochs.py --photos 'my photos'"
     assert commit.startswith("commit   ")
     assert " cores, " in machine
     assert "tensorflow 2." in versions

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import runpy
 import shlex
 import signal
 import subprocess
@@ -76,7 +77,29 @@ def test_a_users_mistake_is_one_message_and_exit_code_2(run_python, tmp_path, fl
     assert not (tmp_path / "run").exists()
 
 
-def test_ctrl_c_ends_cleanly_and_prints_the_command_that_goes_on(records, tmp_path):
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
+def test_ctrl_c_prints_the_command_that_goes_on(monkeypatch, capsys):
+    def interrupt(config):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("glr_keras.training.train.train", interrupt)
+    flags = [
+        "--data-dir",
+        "my data",
+        "--epochs",
+        "7",
+    ]  # a name that a shell must be given in quotes
+    monkeypatch.setattr(sys, "argv", ["fit", *flags])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("glr_keras.fit", run_name="__main__")
+    assert ended.value.code == 130
+    command = "python -m glr_keras.fit --data-dir 'my data' --epochs 7"
+    said = capsys.readouterr().err
+    assert said.endswith(f"\nInterrupted. It resumes where it stopped with: {command}\n")
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_training_cleanly(records, tmp_path):
     folder = tmp_path / "a run"  # a name that a shell must be given in quotes
     flags = ["--data-dir", str(records.data_dir), "--run-dir", str(folder), "--weights", "random"]
     flags += ["--image-size", "32", "--precision", "float32", "--head-units", "8", "--views", "1"]

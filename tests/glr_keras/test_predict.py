@@ -44,9 +44,9 @@ def as_webp(path):
     return out.getvalue()
 
 
-def test_other_places_are_called_so(predict, small_export, demo_photos):
-    rows = predict(small_export, *demo_photos[:10], "--accept", ".1")[1].splitlines()
-    model = glr_keras.load(small_export, accept=0.1)
+def test_other_places_are_called_so(predict, small_run, demo_photos):
+    rows = predict(small_run, *demo_photos[:10], "--accept", ".1")[1].splitlines()
+    model = glr_keras.load(small_run, accept=0.1)
     accepted = [one.is_landmark for one in model.predict(demo_photos[:10])]
     assert ["none of these places (p-value 0." not in row for row in rows] == accepted
     assert not all(accepted)
@@ -101,31 +101,31 @@ def test_jsonl_and_maps(predict, small_run, album, tmp_path):
     assert code == 1
 
 
-def test_a_table_is_the_default_and_good_photos_end_with_0(predict, small_export, album):
-    code, out, _ = predict(small_export, album / "a.jpg", album / "d.webp", "--top", 99)
+def test_a_table_is_the_default_and_good_photos_end_with_0(predict, small_run, album):
+    code, out, _ = predict(small_run, album / "a.jpg", album / "d.webp", "--top", 99)
     first, second = out.splitlines()
     assert first.startswith(str(album / "a.jpg") + " ")
     assert second.count("%") == 10
     assert code == 0
-    _, out, _ = predict(small_export, album / "c.md")
+    _, out, _ = predict(small_run, album / "c.md")
     assert "- not a photo: no decoder knows the file" in out
 
 
-def test_paths_come_from_standard_input(predict, small_export, album, monkeypatch):
+def test_paths_come_from_standard_input(predict, small_run, album, monkeypatch):
     paths = f"{album}/a.jpg\n{album}/gone.jpg\n"
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(os.fsencode(paths))))
-    code, out, _ = predict(small_export, "-", "--format", "jsonl")
+    code, out, _ = predict(small_run, "-", "--format", "jsonl")
     assert [json.loads(line).get("error") for line in out.splitlines()] == [None, "missing"]
     assert code == 1
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\n")))
     with pytest.raises(UserError, match="Standard input named no photos"):
-        predict(small_export, "-")
+        predict(small_run, "-")
 
 
-def test_a_closed_pipe_ends_quietly(small_export, demo_photos, monkeypatch, capfd):
+def test_a_closed_pipe_ends_quietly(small_run, demo_photos, monkeypatch, capfd):
     reader, writer = os.pipe()
     os.close(reader)
-    monkeypatch.setattr(sys, "argv", ["predict", str(small_export), *map(str, demo_photos[:3])])
+    monkeypatch.setattr(sys, "argv", ["predict", str(small_run), *map(str, demo_photos[:3])])
     with open(writer, "w") as closed, monkeypatch.context() as patch:
         patch.setattr(sys, "stdout", closed)
         with pytest.raises(SystemExit) as end:
@@ -152,7 +152,7 @@ def test_batches_come_in_order_and_only_a_few_are_read_ahead():
 
 
 def test_new_photos_are_predicted_as_they_come_until_ctrl_c(
-    predict, small_export, demo_photos, tmp_path, monkeypatch
+    predict, small_run, demo_photos, tmp_path, monkeypatch
 ):
     inbox = tmp_path / "inbox"
     inbox.mkdir()
@@ -166,7 +166,7 @@ def test_new_photos_are_predicted_as_they_come_until_ctrl_c(
 
     steps = iter([come, lambda: None, interrupt])
     monkeypatch.setattr(watching, "pause", lambda _: next(steps)())
-    code, out, err = predict(small_export, "--watch", inbox, "--sidecar", "json", "--top", 1)
+    code, out, err = predict(small_run, "--watch", inbox, "--sidecar", "json", "--top", 1)
     assert [line.split()[0] for line in out.splitlines()] == [str(inbox / "new.jpg")]
     assert "Waiting for new photos in" in err
     assert ": 1 photo in " in err
@@ -174,9 +174,9 @@ def test_new_photos_are_predicted_as_they_come_until_ctrl_c(
     assert code == 0
 
 
-def test_a_foreign_sidecar_is_named_and_the_exit_code_is_1(predict, small_export, album):
+def test_a_foreign_sidecar_is_named_and_the_exit_code_is_1(predict, small_run, album):
     (album / "a.jpg.xmp").write_text("mine")
-    code, out, err = predict(small_export, album / "a.jpg", album / "d.webp", "--sidecar", "xmp")
+    code, out, err = predict(small_run, album / "a.jpg", album / "d.webp", "--sidecar", "xmp")
     assert len(out.splitlines()) == 2
     assert (album / "a.jpg.xmp").read_text() == "mine"
     assert (album / "d.webp.xmp").exists()
@@ -186,7 +186,7 @@ def test_a_foreign_sidecar_is_named_and_the_exit_code_is_1(predict, small_export
 
 
 def test_a_video_has_a_row_per_frame_and_multi_crop_names_the_part(
-    predict, small_export, demo_photos, tmp_path
+    predict, small_run, demo_photos, tmp_path
 ):
     pictures = [cv2.resize(cv2.imread(str(path)), (96, 64)) for path in demo_photos[:2]]
     video = tmp_path / "tour.avi"
@@ -194,7 +194,7 @@ def test_a_video_has_a_row_per_frame_and_multi_crop_names_the_part(
     for picture in pictures:
         writer.write(picture)
     writer.release()
-    code, out, err = predict(small_export, video, "--multi-crop", "--format", "jsonl")
+    code, out, err = predict(small_run, video, "--multi-crop", "--format", "jsonl")
     rows = [json.loads(line) for line in out.splitlines()]
     assert [row["photo"] for row in rows] == [f"{video}#t=0", f"{video}#t=1"]
     assert all(len(row["box"]) == 4 for row in rows)

@@ -64,8 +64,9 @@ def test_the_window_is_the_whole_photo_or_its_central_square():
     assert window_in_pixels(256, 512, "center") == (16, 144, 224, 224)
 
 
-@pytest.mark.parametrize("size", [(64, 64), (40, 400), (400, 40)])
-@pytest.mark.parametrize("name", ["$^$_shop", "故宫 ताज महल", "a" * 60])
+@pytest.mark.parametrize(
+    ("size", "name"), [((64, 64), "$^$_shop"), ((40, 400), "故宫 ताज महल"), ((400, 40), "a" * 60)]
+)
 def test_any_photo_and_any_name_can_be_drawn(tmp_path, size, name):
     saliency = np.random.default_rng(0).random((4, 4))
     panels = [

@@ -56,110 +56,110 @@ def test_what_is_accepted_can_be_asked_for(small_run, small_export, demo_photos)
         assert not all(one.is_landmark for one in predictions)
 
 
-def test_paths_bytes_images_and_arrays_of_a_photo_say_the_same(exported, demo_photos):
+def test_paths_bytes_images_and_arrays_of_a_photo_say_the_same(run, demo_photos):
     path = demo_photos[7]
     image = Image.open(path)
     png = io.BytesIO()
     image.save(png, "PNG")
     kinds = [path, str(path), path.read_bytes(), png.getvalue(), image, np.asarray(image)]
-    first, *others = exported.predict([*kinds, np.asarray(image).astype("float32")])
+    first, *others = run.predict([*kinds, np.asarray(image).astype("float32")])
     for other in others:  # decoders of JPEG differ by a level here and there
         np.testing.assert_allclose(other.probabilities, first.probabilities, atol=2e-3)
 
 
-def test_one_photo_gives_one_answer_and_many_a_list(exported, demo_photos):
-    alone = exported.predict(demo_photos[0])
-    several = exported.predict(demo_photos[:2])
+def test_one_photo_gives_one_answer_and_many_a_list(run, demo_photos):
+    alone = run.predict(demo_photos[0])
+    several = run.predict(demo_photos[:2])
     array = np.asarray(Image.open(demo_photos[0]))
-    stacked = exported.predict(np.stack([array, array]))
-    assert [len(several), len(stacked), exported.predict([])] == [2, 2, []]
+    stacked = run.predict(np.stack([array, array]))
+    assert [len(several), len(stacked), run.predict([])] == [2, 2, []]
     np.testing.assert_allclose(several[0].scores, alone.scores, atol=1e-5)
-    np.testing.assert_allclose(stacked[1].scores, exported.predict(array).scores, atol=1e-5)
-    assert exported.embed(demo_photos[0]).shape == (128,)
-    assert exported.embed(demo_photos[:2]).shape == (2, 128)
+    np.testing.assert_allclose(stacked[1].scores, run.predict(array).scores, atol=1e-5)
+    assert run.embed(demo_photos[0]).shape == (128,)
+    assert run.embed(demo_photos[:2]).shape == (2, 128)
 
 
-def test_generators_and_arrays_of_paths_are_many_photos(exported, demo_photos):
-    expected = exported.predict(demo_photos[:3])
+def test_generators_and_arrays_of_paths_are_many_photos(run, demo_photos):
+    expected = run.predict(demo_photos[:3])
     for photos in (iter(demo_photos[:3]), np.array([str(path) for path in demo_photos[:3]])):
-        found = exported.predict(photos)
+        found = run.predict(photos)
         assert [one.landmarks for one in found] == [one.landmarks for one in expected]
     with pytest.raises(TypeError, match="expected a path, bytes, an image or an array, got int"):
-        exported.predict(5)
+        run.predict(5)
 
 
-def test_embeddings_of_no_photos_have_as_many_channels(exported):
-    assert exported.embed([]).shape == (0, 128)
+def test_embeddings_of_no_photos_have_as_many_channels(run, exported):
+    assert run.embed([]).shape == exported.embed([]).shape == (0, 128)
 
 
-def test_a_prediction_names_the_likeliest_landmarks(exported, demo_photos):
-    prediction = exported.predict(demo_photos[0], top=3)
+def test_a_prediction_names_the_likeliest_landmarks(run, demo_photos):
+    prediction = run.predict(demo_photos[0], top=3)
     order = np.argsort(-prediction.probabilities)[:3]
-    assert prediction.landmarks == [exported.landmarks[label] for label in order]
+    assert prediction.landmarks == [run.landmarks[label] for label in order]
     np.testing.assert_array_equal(prediction.scores, prediction.probabilities[order])
     assert prediction.probabilities.sum() == pytest.approx(1, abs=1e-5)
-    assert len(exported.predict(demo_photos[0], top=99).landmarks) == 10
+    assert len(run.predict(demo_photos[0], top=99).landmarks) == 10
 
 
-def test_an_explanation_holds_the_view_that_its_map_lies_on(exported, demo_photos):
+def test_an_explanation_holds_the_view_that_its_map_lies_on(run, demo_photos):
     array = np.asarray(Image.open(demo_photos[0]))
-    explanation = exported.explain(array)
+    explanation = run.explain(array)
     np.testing.assert_array_equal(explanation.view, eval_view(array, 32, "whole"))
     assert explanation.attention_map.shape == (8, 8)
     assert 0 <= explanation.attention_map.min() < explanation.attention_map.max() <= 1
-    assert explanation.landmarks == exported.predict(array).landmarks
+    assert explanation.landmarks == run.predict(array).landmarks
 
 
-def test_embeddings_of_a_photo_and_its_copy_are_nearer_than_those_of_others(exported, demo_photos):
+def test_embeddings_of_a_photo_and_its_copy_are_nearer_than_those_of_others(run, demo_photos):
     smaller = [Image.open(path).resize((120, 100)) for path in demo_photos[:5]]
-    embeddings = exported.embed([*demo_photos[:5], *smaller])
+    embeddings = run.embed([*demo_photos[:5], *smaller])
     embeddings = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
     nearest = (embeddings[:5] @ embeddings[5:].T).argmax(1)
     np.testing.assert_array_equal(nearest, range(5))
 
 
-def test_a_format_that_tensorflow_does_not_know_is_read_by_pillow(exported, demo_photos):
+def test_a_format_that_tensorflow_does_not_know_is_read_by_pillow(run, demo_photos):
     out = io.BytesIO()
     Image.open(demo_photos[0]).save(out, "TIFF")
-    expected = exported.predict(demo_photos[0]).probabilities
-    np.testing.assert_allclose(exported.predict(out.getvalue()).probabilities, expected, atol=0.02)
+    expected = run.predict(demo_photos[0]).probabilities
+    np.testing.assert_allclose(run.predict(out.getvalue()).probabilities, expected, atol=0.02)
 
 
-def test_photos_that_cannot_be_read_are_named(exported, demo_photos, tmp_path):
+def test_photos_that_cannot_be_read_are_named(run, demo_photos, tmp_path):
     (tmp_path / "cut.jpg").write_bytes(demo_photos[0].read_bytes()[:1000])
     photos = [demo_photos[0], tmp_path / "cut.jpg", b"", demo_photos[1], Path("nowhere.jpg")]
     with pytest.raises(UserError, match=r"photos\[1\]: damaged: the photo starts well and then"):
-        exported.predict(photos)
+        run.predict(photos)
     with pytest.raises(UserError, match="missing: it is listed, and no such file is there"):
-        exported.explain("nowhere.jpg")
-    outcomes = exported.try_predict(photos)
+        run.explain("nowhere.jpg")
+    outcomes = run.try_predict(photos)
     assert [outcomes[place] for place in (1, 2, 4)] == ["damaged", "empty", "missing"]
     for place in (0, 3):
-        expected = exported.predict(photos[place])
+        expected = run.predict(photos[place])
         np.testing.assert_allclose(outcomes[place].scores, expected.scores, atol=1e-5)
-    assert exported.try_predict([b"", b"<html>"]) == ["empty", "not a photo"]
+    assert run.try_predict([b"", b"<html>"]) == ["empty", "not a photo"]
 
 
-def test_a_folder_is_called_a_folder(exported, demo_photos):
+def test_a_folder_is_called_a_folder(run, demo_photos):
     with pytest.raises(UserError, match=r"photos\[0\]: folder: it is a folder, where a photo was"):
-        exported.predict(demo_photos[0].parent)
-    outcomes = exported.try_predict([str(demo_photos[0].parent), demo_photos[0]])
+        run.predict(demo_photos[0].parent)
+    outcomes = run.try_predict([str(demo_photos[0].parent), demo_photos[0]])
     assert [isinstance(outcome, str) for outcome in outcomes] == [True, False]
 
 
-def test_an_open_file_is_one_photo(exported, demo_photos):
-    expected = exported.predict(demo_photos[0]).probabilities
+def test_an_open_file_is_one_photo(run, demo_photos):
+    expected = run.predict(demo_photos[0]).probabilities
     with open(demo_photos[0], "rb") as file:
-        np.testing.assert_array_equal(exported.predict(file).probabilities, expected)
+        np.testing.assert_array_equal(run.predict(file).probabilities, expected)
     files = [io.BytesIO(path.read_bytes()) for path in demo_photos[:2]]
-    assert len(exported.predict(files)) == 2
+    assert len(run.predict(files)) == 2
     with pytest.raises(TypeError, match="expected a file opened in binary mode"):
-        exported.predict(io.StringIO("text"))
+        run.predict(io.StringIO("text"))
 
 
 @pytest.mark.parametrize("top", [0, -1])
-def test_no_landmark_or_fewer_cannot_be_asked_for(exported, demo_photos, top):
-    for ask in (exported.predict, exported.explain):
+def test_no_landmark_or_fewer_cannot_be_asked_for(run, demo_photos, top):
+    for ask in (run.predict, run.explain):
         with pytest.raises(UserError, match=f"top must be at least 1, got {top}"):
             ask(demo_photos[0], top=top)
 

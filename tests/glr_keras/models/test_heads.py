@@ -275,7 +275,6 @@ def test_beta_0_leaves_the_perception_branch():
 @pytest.mark.parametrize("head", HEADS)
 def test_history_names_every_output_s_accuracy_and_top5(head):
     model = compiled(head=head)
-    model.run_eagerly = False
     labels = labels_for(model, [0, 1, 2, 0, 1, 2])
     data = (features(), labels)
     history = model.fit(*data, validation_data=data, verbose=0).history

@@ -85,6 +85,7 @@ _CURATED = (
     Dimension("clip_norm", (0.0, 0.5, 1.0, 5.0)),
     Dimension("ema", (0.0, 0.9, 0.99)),
     Dimension("label_smoothing", (0.0, 0.05, 0.1, 0.2)),
+    Dimension("mixup", (0.0, 0.1, 0.3, 1.0)),
     Dimension("balance", (0.0, 0.5, 1.0)),
     Dimension("batch_size", (16, 32, 64, 128)),
     Dimension("epochs", (2, 3, 5, 10)),

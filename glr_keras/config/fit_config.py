@@ -122,6 +122,11 @@ class FitConfig:
     label_smoothing: float = option(
         0.0, "fraction of each label spread over all landmarks, in [0, 1)"
     )
+    mixup: float = option(
+        0.0,
+        "photos of a training batch are mixed with each other (their features and labels), by a "
+        "fraction from a Beta distribution with both parameters this, e.g. 0.3; 0: not",
+    )
     balance: float = option(
         0.0, "0: each photo counts the same; 1: each landmark does; 0.5: between (long tails)"
     )

@@ -26,6 +26,7 @@ REPORT = {
     "momentum": 0.9,
     "schedule": "constant",
     "warmup_epochs": 0.0,
+    "mixup": 0.0,
     "batch_size": 32,
     "epochs": 3,
     "views": 0,
@@ -59,10 +60,12 @@ DEMO = {
 }
 
 
-# Two depths side by side, where that was measured to beat the last layer alone (docs/results.md).
+# Two depths side by side, where that was measured to beat the last layer alone, and photos that are
+# mixed, where that was measured to beat plain ones (docs/results.md).
 DEPTHS = MappingProxyType(
     {"vgg16": "block4_pool,block5_pool", "mobilenet_v2": "block_13_expand_relu,out_relu"}
 )
+MIXUP = MappingProxyType({"vgg16": 0.3})
 OTHER_LAYERS = {"cut_layer", "branch_layer"}  # settings that `feature_layers` excludes
 
 
@@ -73,8 +76,8 @@ def new_config(
 
     Args:
         flags: Values by name, as `add_flags` parses them.
-        preset: "default", the fields' own values and, of some backbones, features of two depths;
-            "report"; or "fast".
+        preset: "default", the fields' own values and, of some backbones, features of two depths and
+            mixup; "report"; or "fast".
         is_demo: Whether the photos are the built-in demo's, for which some values differ.
 
     Raises:
@@ -85,4 +88,6 @@ def new_config(
     is_flat = values.get("pooling") == "flatten"
     if not (is_demo or is_flat or values.keys() & OTHER_LAYERS):
         values = {"feature_layers": DEPTHS.get(backbone, "")} | values
+    if not is_demo and values.get("head") != "logistic":
+        values = {"mixup": MIXUP.get(backbone, 0.0)} | values
     return from_flags(values, FitConfig())

@@ -26,6 +26,7 @@ RANGES = (
     ("clip_norm", 0, 1e6),
     ("ema", 0, 0.999999),
     ("label_smoothing", 0, 0.99),
+    ("mixup", 0, 100),
     ("balance", 0, 1),
     ("patience", 0, 100_000),
     ("trainable_blocks", 0, 100),
@@ -64,6 +65,10 @@ RULES: tuple[tuple[Callable[[Any], Any], str], ...] = (
         lambda c: c.head == "logistic" and (c.is_live or c.distribute != "none"),
         "--head logistic is fitted to stored features, on one device: leave out --live, "
         "--finetune-from and --distribute.",
+    ),
+    (
+        lambda c: c.head == "logistic" and c.mixup,
+        "--head logistic is fitted to the stored views as they are: leave out --mixup.",
     ),
     (
         lambda c: c.feature_layers and c.cut_layer,

@@ -28,8 +28,9 @@ class AnswerMetrics:
 
     Reported are "accuracy", "top5" (of as many landmarks as there are, if fewer) and
     "cross_entropy" of the answer, and "accuracy", "top5" and "loss" of each branch, prefixed with
-    its name. Cross-entropies are in nats, not smoothed and not weighted, so that they can be
-    compared between heads; "loss" without a prefix is what is minimised.
+    its name. Cross-entropies are in nats, not smoothed and not weighted, and of mixed photos those
+    of the label that has the larger part, so that they can be compared between heads; "loss"
+    without a prefix is what is minimised.
 
     The model has `branches`, `answer` and `num_landmarks`.
     """
@@ -58,8 +59,11 @@ class AnswerMetrics:
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         answer = answer_log_probabilities(y_pred, self.answer)
         logits = [answer, *(y_pred[branch] for branch in self.branches)]
+        labels = y[self.branches[0]]
+        if len(labels.shape) == 2:  # of mixed photos
+            labels = ops.argmax(labels, axis=-1)
         for number, metric in enumerate(self._measured.metrics):
-            metric.update_state(y[self.branches[0]], logits[number // 3])
+            metric.update_state(labels, logits[number // 3])
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def probabilities(self, inputs, training=False):

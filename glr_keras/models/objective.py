@@ -106,10 +106,11 @@ class TrunkRate:
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class SmoothedCrossentropy(keras.losses.Loss):
-    """Cross-entropy from logits where each label is spread a little over all landmarks.
+    """Cross-entropy from logits, of labels or of distributions over the landmarks, smoothed.
 
     The target is (1 - smoothing) on the label plus smoothing / landmarks on each. Keras' own
-    smoothing takes one-hot labels, which a hundred thousand landmarks have no room for.
+    smoothing takes one-hot labels, which a hundred thousand landmarks have no room for; and its
+    losses take either labels or distributions, while mixed photos are measured on plain ones.
 
     Args:
         smoothing: Float in [0, 1).
@@ -123,7 +124,10 @@ class SmoothedCrossentropy(keras.losses.Loss):
         self.smoothing = smoothing
 
     def call(self, y_true, y_pred):
-        own = keras.losses.sparse_categorical_crossentropy(y_true, y_pred, from_logits=True)
+        losses = keras.losses
+        is_mixed = len(y_true.shape) == len(y_pred.shape)
+        of = losses.categorical_crossentropy if is_mixed else losses.sparse_categorical_crossentropy
+        own = of(y_true, y_pred, from_logits=True)
         spread = -ops.mean(ops.log_softmax(y_pred, axis=-1), axis=-1)
         return (1 - self.smoothing) * own + self.smoothing * spread
 
@@ -136,7 +140,7 @@ OPTIMIZERS = {"sgd": InPlaceSGD, "adam": keras.optimizers.Adam, "adamw": keras.o
 
 def make_loss(config: FitConfig) -> keras.losses.Loss:
     """Makes the loss of one output: cross-entropy from logits, smoothed as `config` says."""
-    if config.label_smoothing:
+    if config.label_smoothing or config.mixup:
         return SmoothedCrossentropy(config.label_smoothing)
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 

@@ -25,6 +25,7 @@ from glr_keras.data.records import (
 from glr_keras.data.tracing import as_written
 from glr_keras.data.views import make_view
 from glr_keras.features.store import FeatureViews
+from glr_keras.training.mixup import mix_batches
 from tfrecords.common.console import UserError
 from tfrecords.common.parallel import available_cores
 
@@ -117,10 +118,10 @@ class Source:
         Each epoch has its own shuffled order; epoch e shows view e modulo the number of views.
 
         Returns:
-            Dataset of (inputs, dict of labels `(batch,)`[, dict of weights `(batch,)`]); the last
-            batch of an epoch may be smaller.
+            Dataset as `mix_batches` returns it; the last batch of an epoch may be smaller.
         """
-        raise NotImplementedError
+        batches = self._unmixed_batches(first_step)
+        return mix_batches(batches, first_step, self._config, self.num_landmarks)
 
     def eval_batches(self, split: str) -> tf.data.Dataset:
         """Yields (inputs, dict of labels) of every photo of a split once, in order."""
@@ -180,7 +181,7 @@ class StoredFeatures(Source):
     def index(self, split):
         return self._views[split].labels, self._views[split].photo_ids
 
-    def train_batches(self, first_step):
+    def _unmixed_batches(self, first_step):
         views, config = self._views["train"], self._config
         files = list(views.files.values())
 
@@ -254,7 +255,7 @@ class LivePhotos(Source):
             self._indices[split] = photo_index(self._records, split)
         return self._indices[split]
 
-    def train_batches(self, first_step):
+    def _unmixed_batches(self, first_step):
         config = self._config
         first_epoch, first_batch = divmod(first_step, self.steps_per_epoch)
         reader = RandomAccess(self._records, "train")

@@ -64,6 +64,7 @@ TYPED = {
     "clip_norm": ("1", 1.0),
     "ema": ("0.99", 0.99),
     "label_smoothing": ("0.1", 0.1),
+    "mixup": ("0.5", 0.5),
     "balance": ("0.5", 0.5),
     "patience": ("4", 4),
     "batch_size": ("8", 8),
@@ -125,6 +126,7 @@ def written(folder, text):
         ),
         ({"feature_layers": "a,b", "pooling": "flatten"}, "needs --pooling average or root"),
         ({"head": "logistic", "live": True}, "--head logistic is fitted to stored features"),
+        ({"head": "logistic", "mixup": 0.3}, "leave out --mixup"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(settings, message):
@@ -138,7 +140,7 @@ def test_presets_are_what_flags_go_over(tmp_path, monkeypatch):
     assert (report.head_units, report.answer, report.epochs) == ((4096, 4096), "perception", 2)
     assert (report.optimizer, report.learning_rate, report.momentum) == ("sgd", 1e-3, 0.9)
     assert (report.normalize, report.pooling, report.rotation) == (False, "flatten", 45)
-    flags = ["--data-dir", "data/mine", "--feature-layers", ""]
+    flags = ["--data-dir", "data/mine", "--feature-layers", "", "--mixup", "0"]
     assert parse_config(flags) == FitConfig(data_dir="data/mine")
     with pytest.raises(UserError, match="--preset is for a new run"):
         parse_config(["--preset", "fast", "--config", "config.json"])
@@ -217,8 +219,8 @@ def test_a_typed_flag_goes_over_the_demo_defaults(tmp_path, monkeypatch):
 
 
 def test_demo_defaults_do_not_reach_real_photos():
-    layers = "block4_pool,block5_pool"
-    assert parse_config(["--data-dir", "x"]) == FitConfig(data_dir="x", feature_layers=layers)
+    of_vgg16 = {"feature_layers": "block4_pool,block5_pool", "mixup": 0.3}
+    assert parse_config(["--data-dir", "x"]) == FitConfig(data_dir="x", **of_vgg16)
 
 
 def test_backbones_have_layers_of_their_own_unless_others_are_typed():
@@ -234,6 +236,22 @@ def test_backbones_have_layers_of_their_own_unless_others_are_typed():
     assert layers("--cut-layer", "block5_conv3") == ""
     assert layers("--feature-layers", "block5_pool") == "block5_pool"
     assert layers("--feature-layers", "") == ""
+
+
+def test_photos_are_mixed_where_that_was_measured_to_help_unless_something_else_is_typed():
+    def mixup(*flags):
+        return parse_config(["--data-dir", "x", *flags]).mixup
+
+    assert mixup() == 0.3
+    assert mixup("--mixup", "0") == 0
+    assert mixup("--mixup", "1", "--backbone", "mobilenet_v2") == 1
+    for others in (
+        ("--backbone", "mobilenet_v2"),
+        ("--preset", "fast"),
+        ("--head", "logistic"),
+        ("--preset", "report"),
+    ):
+        assert mixup(*others) == 0
 
 
 def test_a_config_file_replaces_all_defaults_and_flags_go_over_it(tmp_path):

@@ -294,6 +294,17 @@ def test_an_abn_answers_with_the_mean_of_both_branches_probabilities():
         np.testing.assert_allclose(alone.probabilities(features()), expected, 1e-5)
 
 
+def test_of_mixed_photos_the_label_with_the_larger_part_is_measured():
+    head = compiled(mixup=0.3)
+    labels = np.array([0, 1, 2, 0, 1, 2])
+    expected = head.evaluate(features(), labels_for(head, labels), verbose=0, return_dict=True)
+    mixed = 0.7 * np.eye(3)[labels] + 0.3 * np.eye(3)[(labels + 1) % 3]
+    targets = dict.fromkeys(head.branches, mixed)
+    found = head.evaluate(features(), targets, verbose=0, return_dict=True)
+    assert found.pop("loss") != pytest.approx(expected.pop("loss"), rel=1e-3)
+    assert found == pytest.approx(expected, rel=1e-6)
+
+
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 @pytest.mark.parametrize("head", HEADS)
 def test_losses_that_are_reported_are_plain_cross_entropies(head, smoothing):

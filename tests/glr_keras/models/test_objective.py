@@ -206,6 +206,17 @@ def test_the_loss_is_cross_entropy_of_logits_unless_it_is_smoothed():
     assert float(smoothed(np.array([1]), logits)) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("smoothing", [0, 0.1])
+def test_the_loss_of_mixed_photos_takes_distributions_and_of_others_labels(smoothing):
+    loss = make_loss(dataclasses.replace(CONFIG, mixup=0.3, label_smoothing=smoothing))
+    labels = np.eye(7, dtype="float32")[LABELS]
+    mixed = 0.7 * labels + 0.3 * np.roll(labels, 1, axis=0)
+    theirs = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
+    for targets, distributions in ((mixed, mixed), (LABELS, labels)):
+        found, expected = loss(targets, random_logits()), theirs(distributions, random_logits())
+        assert float(found) == pytest.approx(float(expected), rel=1e-6)
+
+
 def test_the_smoothed_loss_comes_back_from_a_saved_model():
     loss = SmoothedCrossentropy(0.3)
     again = keras.losses.deserialize(json.loads(json.dumps(keras.losses.serialize(loss))))

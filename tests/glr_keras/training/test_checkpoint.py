@@ -51,6 +51,7 @@ EVERYTHING = dataclasses.replace(
     patience=3,
     balance=0.5,
     label_smoothing=0.1,
+    mixup=0.3,
 )
 
 

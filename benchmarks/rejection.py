@@ -4,9 +4,13 @@ Leaves a fifth of the run's landmarks out, five times over; trains its head anew
 the features that the run has stored; and asks which test photos of the others, and which photos of
 those left out, each score takes for known. What is left out are landmarks too: near ones, harder to
 tell than any photo of people or dogs. Training takes as long as five times that of the run.
+
+With --other-train, half of the landmarks left out train the rejection, as `evaluate --other-train`
+does, and the photos of the other half are measured; then the halves change places.
 """
 
 import argparse
+import copy
 import dataclasses
 import tempfile
 from pathlib import Path
@@ -15,6 +19,7 @@ import numpy as np
 from show import print_context
 
 FOLDS = 5
+DRAWS = 200  # of the bootstrap
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +42,11 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="a complete run with stored features")
     parser.add_argument("--data-dir", type=Path, help="its records, if they were moved")
     parser.add_argument("--seed", type=int, default=0, help="of the landmarks left out")
+    parser.add_argument(
+        "--other-train",
+        action="store_true",
+        help="train the rejection with half of them, and measure the other half",
+    )
     args = parser.parse_args()
     print_context()
 
@@ -49,33 +59,39 @@ def main() -> None:
         name: evaluated.stored_views(records, name) for name in ("train", "validation", "test")
     }
     config = read_json(args.run / "config.json")
-    print_table(measure_folds(views, len(records.landmarks), config, args.seed))
+    print_table(measure_folds(views, len(records.landmarks), config, args.seed, args.other_train))
 
 
-def measure_folds(views: dict, num_landmarks: int, config, seed: int = 0) -> dict:
-    """Returns score -> a pair of arrays per fold: of known test photos, and of those left out."""
+def measure_folds(
+    views: dict, num_landmarks: int, config, seed: int = 0, other_train: bool = False
+) -> dict:
+    """Returns score -> a pair of arrays per fold: of known test photos, and of those left out.
+
+    With `other_train`, there are two pairs per fold, a half of the landmarks left out each.
+    """
     order = np.random.default_rng(seed).permutation(num_landmarks)
     pairs: dict[str, list] = {}
     for fold, left_out in enumerate(np.array_split(order, FOLDS)):
         known = np.setdiff1d(order, left_out)
-        head, rejectors, accuracy = fit_without(views, known, config)
-        inside, outside = (
-            _scores(rejectors, *_evidence(head, views, (split, *more), landmarks))
-            for landmarks, (split, *more) in (
-                (known, ("test",)),
-                (left_out, ("test", "validation")),
-            )
-        )
-        for name in rejectors:
-            pairs.setdefault(name, []).append((inside[name], outside[name]))
+        head, fitted, accuracy = fit_without(views, known, config)
+        halves = np.array_split(left_out, 2)
+        for learned, measured in [halves, halves[::-1]] if other_train else [(None, left_out)]:
+            score = fit_scores(head, views, fitted, learned)
+            inside = score(_evidence(head, views, ("test",), known)[0])
+            outside = score(_evidence(head, views, ("test", "validation"), measured)[0])
+            for name, scores in inside.items():
+                pairs.setdefault(name, []).append((scores, outside[name]))
         print(f"fold {fold + 1}: without {len(left_out)} landmarks, accuracy {accuracy:.3f}")
     return pairs
 
 
 def fit_without(views, known, config):
-    """Trains a head on `known` landmarks alone; returns it, rejectors by score, and accuracy."""
-    from glr_keras.calibration.rejector import fit_rejector
-    from glr_keras.calibration.scores import SCORES
+    """Trains a head on `known` landmarks alone.
+
+    Returns:
+        The head; what scores are fitted to: validation evidence with labels, and `TrainFeatures`;
+        and its accuracy on test photos.
+    """
     from glr_keras.calibration.train_features import TrainFeatures
     from glr_keras.models.heads import build_head
     from glr_keras.training.batches import StoredFeatures
@@ -87,14 +103,38 @@ def fit_without(views, known, config):
     train = TrainFeatures(len(known), len(kept["train"]))
     for features, labels in source.in_order("train"):
         train.update(_average(features), labels)
-    evidence, labels = _evidence(head, kept, ("validation",))
-    rejectors = {
-        name: fit_rejector(evidence, labels, train, name)
-        for name, score in SCORES.items()
-        if set(score.branches) <= set(head.branches)
-    }
     test, labels = _evidence(head, kept, ("test",))
-    return head, rejectors, float((test.log_probabilities.argmax(1) == labels).mean())
+    accuracy = float((test.log_probabilities.argmax(1) == labels).mean())
+    return head, (*_evidence(head, kept, ("validation",)), train), accuracy
+
+
+def fit_scores(head, views, fitted, learned):
+    """Fits scores, with the photos of the landmarks `learned` as other places unless it is None.
+
+    Returns:
+        Function from evidence to a dict of arrays, by score.
+    """
+    from glr_keras.calibration.rejector import fit_rejector
+    from glr_keras.calibration.scores import SCORES, TRAINED
+
+    evidence, labels, train = fitted
+    if learned is not None:
+        others, _ = _evidence(head, views, ("train", "validation", "test"), learned)
+        train = copy.copy(train)  # without the other half
+        train.update_others(others.embedding)
+        rejector = fit_rejector(evidence, labels, train, TRAINED)
+        rejectors = {
+            name: rejector
+            for name, score in SCORES.items()
+            if score.is_computable(evidence, rejector.arrays)
+        }
+    else:
+        rejectors = {
+            name: fit_rejector(evidence, labels, train, name)
+            for name, score in SCORES.items()
+            if set(score.branches) <= set(head.branches) and not score.learns_others
+        }
+    return lambda of: {name: np.asarray(one.scores(of, name)) for name, one in rejectors.items()}
 
 
 def train_head(head, source, config) -> None:
@@ -136,7 +176,7 @@ def _evidence(head, views, splits, landmarks=None):
     collector = EvidenceCollector()
     for split in splits:
         one = views[split] if landmarks is None else keep_landmarks(views[split], landmarks)
-        (file,) = one.files.values()
+        file = next(iter(one.files.values()))  # of train photos, the first view
         for rows in np.array_split(np.arange(len(one)), -(-len(one) // 256)):
             features = file.rows(rows)
             logits = head.predict_on_batch(features)
@@ -151,35 +191,50 @@ def _average(features):
     return average(features)
 
 
-def _scores(rejectors, evidence, labels):
-    return {name: np.asarray(one.scores(evidence)) for name, one in rejectors.items()}
+def print_table(pairs: dict, baseline: str = "combination") -> None:
+    """Prints the mean over folds of each score, best first, and how far from the baseline's it is.
 
-
-def print_table(pairs: dict) -> None:
-    """Prints the mean over folds of each score, best first."""
+    Intervals are of photos drawn anew, the same ones for all scores.
+    """
     from glr_keras.evaluation.rejection import auroc, average_precision, false_positives
     from glr_keras.evaluation.writing import aligned
 
     measures = (auroc, average_precision, false_positives)
-    rng = np.random.default_rng(0)
-    rows = []
-    for name, folds in pairs.items():
-        means = [np.mean([measure(*pair) for pair in folds]) for measure in measures]
-        drawn = np.array([[_draw(measure, folds, rng) for measure in measures] for _ in range(200)])
-        ends = np.percentile(drawn, [2.5, 97.5], axis=0).T
-        texts = [
-            f"{mean:.3f} ({low:.3f} to {high:.3f})"
-            for mean, (low, high) in zip(means, ends, strict=True)
-        ]
-        rows.append((means[0], [name, *texts]))
-    header = ["", "AUROC (95 % interval)", "AUPR", "FP at 95 %"]
-    print(aligned([header, *(row for _, row in sorted(rows, reverse=True))]))
+    draws = [draw(pairs[baseline], seed) for seed in range(DRAWS)]
+    means = {name: _measure(measures, folds) for name, folds in pairs.items()}
+    drawn = {
+        name: np.array([_measure(measures, take(folds, rows)) for rows in draws])
+        for name, folds in pairs.items()
+    }
+    lines = [["", "AUROC (95 % interval)", "AUPR", "FP at 95 %", "AUROC less", "FP less"]]
+    for name in sorted(pairs, key=lambda name: -means[name][0]):
+        less, drawn_less = means[name] - means[baseline], drawn[name] - drawn[baseline]
+        cells = [_cell(*one) for one in zip(means[name], drawn[name].T, strict=True)]
+        lines.append([name, *cells, *(_cell(less[i], drawn_less[:, i], "+.3f") for i in (0, 2))])
+    print(aligned(lines))
+    print(f"less: than {baseline}'s")
 
 
-def _draw(measure, folds, rng):
-    """Measures photos drawn anew from those of each fold: one draw of the bootstrap."""
-    drawn = [[rng.choice(scores, len(scores)) for scores in pair] for pair in folds]
-    return np.mean([measure(*pair) for pair in drawn])
+def draw(folds, seed):
+    """Draws photos of each fold anew: rows of both arrays, one draw of the bootstrap."""
+    rng = np.random.default_rng(seed)
+    return [[rng.integers(len(scores), size=len(scores)) for scores in pair] for pair in folds]
+
+
+def take(folds, rows):
+    return [
+        [scores[of] for scores, of in zip(pair, drawn, strict=True)]
+        for pair, drawn in zip(folds, rows, strict=True)
+    ]
+
+
+def _measure(measures, folds):
+    return np.array([np.mean([measure(*pair) for pair in folds]) for measure in measures])
+
+
+def _cell(value, drawn, digits=".3f"):
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return f"{value:{digits}} ({low:{digits}} to {high:{digits}})"
 
 
 if __name__ == "__main__":

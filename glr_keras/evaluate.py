@@ -4,7 +4,14 @@ import argparse
 import sys
 import warnings
 
-from glr_keras.evaluation.options import FILES, RESULT, SUSPECTS, check_arguments, parse_arguments
+from glr_keras.evaluation.options import (
+    FILES,
+    RESULT,
+    SUSPECTS,
+    changes_rejection,
+    check_arguments,
+    parse_arguments,
+)
 from glr_keras.inference.model_dir import data_dir_of, find_saved_model
 from glr_keras.runs.run_dir import report_command
 from tfrecords.common.console import UserError, print_any_path, run_command, start_tensorflow
@@ -88,19 +95,35 @@ def evaluate_all(args: argparse.Namespace) -> list:
     """Returns the `Evaluation` of each model, all on the same photos."""
     from glr_keras.evaluation.comparing import check_same_landmarks
     from glr_keras.evaluation.evaluating import evaluate_folder, evaluate_split
+    from glr_keras.evaluation.other_train import train_rejection
     from glr_keras.evaluation.sources import Evaluated
     from glr_keras.inference.loading import records_of
 
     # For photos in a folder, records only give the temperature.
-    are_needed = not args.photos or args.data_dir is not None
+    are_needed = not args.photos or args.data_dir is not None or changes_rejection(args)
     records = records_of(args.models[0], args.data_dir) if are_needed else _own_records(args)
     models = [Evaluated(path, args.tta) for path in args.models]
     if len(models) == 2:
         check_same_landmarks(*models)
-    others = (args.other, args.follow_links)
+    if changes_rejection(args):
+        train_rejection(models[0], records, args.other_train, args.follow_links)
+    others = _others(args, models)
     if args.photos:
-        return [evaluate_folder(model, args.photos, records, *others) for model in models]
-    return [evaluate_split(model, records, args.split, *others) for model in models]
+        return [
+            evaluate_folder(model, args.photos, records, others, args.follow_links)
+            for model in models
+        ]
+    return [evaluate_split(model, records, args.split, others) for model in models]
+
+
+def _others(args, models):
+    """Returns the photos of `--other` that no model's rejection was trained with."""
+    from glr_keras.evaluation.other_photos import other_photos, unmet_photos
+
+    if args.other is None:
+        return []
+    met = [model.rejector.other_digests for model in models if model.rejector is not None]
+    return unmet_photos(other_photos(args.other, args.follow_links), met)
 
 
 def _own_records(args):

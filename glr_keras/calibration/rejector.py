@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,15 @@ from safetensors.numpy import save_file
 
 from glr_keras.calibration.conformal import accepted_interval, num_rejected
 from glr_keras.calibration.evidence import Evidence
-from glr_keras.calibration.scores import COMBINATION, ENTROPY, SCORES
+from glr_keras.calibration.scores import COMBINATION, ENTROPY, SCORES, TRAINED
 from glr_keras.calibration.temperature import fit_temperature
 from glr_keras.calibration.train_features import TrainFeatures
 from tfrecords.common.console import UserError
 from tfrecords.common.files import atomic_path
+from tfrecords.images.prepared import DIGEST_BYTES
 
 FILE = "rejection.safetensors"
+DIGESTS = "other_digests"
 ACCEPT = 0.95  # fraction of photos of known landmarks to accept
 
 
@@ -34,6 +36,8 @@ class Rejector:
         accept: Float in (0, 1), fraction of photos of known landmarks to accept.
         arrays: What the score needs, by name; and "reference", the scores of the validation
             photos, float32 `(photos,)`, ascending. Arrays or variables.
+        other_train_photos: Int, photos of other places that the score is fitted to, too.
+        other_digests: Their files, `digest_of` each, ascending; uint8 `(other_train_photos, 16)`.
     """
 
     score: str
@@ -41,11 +45,15 @@ class Rejector:
     photos: int
     accept: float
     arrays: Mapping[str, Any]
+    other_train_photos: int = 0
+    other_digests: np.ndarray = field(
+        default_factory=lambda: np.zeros((0, DIGEST_BYTES), np.uint8), repr=False, compare=False
+    )
 
     @property
     def settings(self) -> dict:
         """All but the arrays."""
-        names = ("score", "temperature", "photos", "accept")
+        names = ("score", "temperature", "photos", "accept", "other_train_photos")
         return {name: getattr(self, name) for name in names}
 
     @property
@@ -96,6 +104,8 @@ class Rejector:
     def save(self, folder: Path) -> None:
         """Writes it into the folder of a run, atomically."""
         arrays = {name: np.ascontiguousarray(values) for name, values in self.arrays.items()}
+        if self.other_train_photos:
+            arrays[DIGESTS] = self.other_digests
         with atomic_path(folder / FILE) as temporary:
             save_file(arrays, temporary, {"settings": json.dumps(self.settings)})
 
@@ -128,7 +138,8 @@ def load_rejector(folder: Path, accept: float | None = None) -> Rejector | None:
             settings = json.loads(file.metadata()["settings"])
             names = list(file.keys())
             arrays = {name: file.get_tensor(name) for name in names}
-        rejector = Rejector(**settings, arrays=arrays)
+        digests = {DIGESTS: arrays.pop(DIGESTS)} if DIGESTS in arrays else {}
+        rejector = Rejector(**settings, arrays=arrays, **digests)
         return rejector if accept is None else replace(rejector, accept=accept)
     except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
         raise UserError(
@@ -157,11 +168,12 @@ def fit_rejector(
     Args:
         evidence: Of validation photos, arrays.
         labels: int64 `(photos,)`, theirs.
-        train: Of the train photos; None of a live run, which stores no features.
+        train: Of the train photos, and of other places if there are any to learn from; None of a
+            live run, which stores no features.
         score: Name of one of `SCORES`; by default the one that measures best of what there is.
         accept: As in `Rejector`.
     """
-    score = score or (ENTROPY if train is None else COMBINATION)
+    score = score or _best_score(train)
     temperature = fit_temperature(evidence.log_probabilities, labels)
     rejector = Rejector(score, temperature, len(labels), accept, {})
     if (fit := SCORES[score].fit) is not None:
@@ -170,3 +182,9 @@ def fit_rejector(
         rejector = replace(rejector, arrays=fit(train, rejector.scaled(evidence)))
     reference = np.sort(ops.convert_to_numpy(rejector.scores(evidence)))
     return replace(rejector, arrays={**rejector.arrays, "reference": reference})
+
+
+def _best_score(train):
+    if train is None:
+        return ENTROPY
+    return COMBINATION if train.penalties is None else TRAINED

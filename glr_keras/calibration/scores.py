@@ -5,6 +5,7 @@ Only keras.ops in them: the same code is measured on arrays and becomes part of 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -19,8 +20,12 @@ Arrays = Mapping[str, Any]
 MAXIMUM, ENERGY, ENTROPY = "maximum probability", "energy", "generalized entropy"
 NEAREST, MAHALANOBIS = "nearest neighbour", "relative Mahalanobis"
 AGREEMENT, ONE_AGAINST_REST = "branch agreement", "one against rest"
-COMBINATION = "combination"
-PARTS = (ENTROPY, MAHALANOBIS)  # of the combination; measured in benchmarks/rejection.py
+DISCRIMINANT_NEIGHBOUR, PENALIZED = "discriminant neighbour", "penalized neighbour"
+COMBINATION, TRAINED = "combination", "trained combination"
+# Of the combinations; measured in benchmarks/rejection.py. The longer begins with the shorter, so
+# that both can be computed from the arrays of the longer.
+PARTS = (ENTROPY, MAHALANOBIS)
+TRAINED_PARTS = (*PARTS, DISCRIMINANT_NEIGHBOUR, PENALIZED)
 TOP, GAMMA = 5, 0.1  # of the generalized entropy
 
 
@@ -35,12 +40,14 @@ class Score:
             a score without any.
         arrays: Their names.
         branches: Names of the branches that it compares.
+        learns_others: Whether it is fitted to photos of other places, too.
     """
 
     compute: Callable[[Evidence, Arrays], Any]
     fit: Callable[[TrainFeatures, Evidence], dict[str, np.ndarray]] | None = None
     arrays: tuple[str, ...] = ()
     branches: tuple[str, ...] = ()
+    learns_others: bool = False
 
     def is_computable(self, evidence: Evidence, arrays: Arrays) -> bool:
         """Whether a model's evidence and arrays hold what it takes."""
@@ -89,8 +96,29 @@ def nearest_neighbour(evidence: Evidence, arrays: Arrays):
     Reference:
     - [Sun et al., 2022](https://arxiv.org/abs/2204.06507)
     """
-    cosines = ops.matmul(unit_roots(evidence.embedding), ops.transpose(arrays["bank"]))
-    return ops.max(cosines, axis=-1)
+    return ops.max(_cosines(evidence, arrays), axis=-1)
+
+
+def discriminant_neighbour(evidence: Evidence, arrays: Arrays):
+    """The same in the directions in which landmarks differ, seen from the mean of all photos."""
+    photos = ops.matmul(unit_roots(evidence.embedding), arrays["projection"])
+    photos = ops.normalize(photos - arrays["background_mean"], axis=-1)
+    neighbours = ops.cast(arrays["neighbours"], "float32")
+    return ops.max(ops.matmul(photos, ops.transpose(neighbours)), axis=-1)
+
+
+def penalized_neighbour(evidence: Evidence, arrays: Arrays):
+    """`nearest_neighbour`, each cosine less how similar that train photo is to others.
+
+    Reference:
+    - [Henkel and Singer, 2020](https://arxiv.org/abs/2010.01650)
+    """
+    return ops.max(_cosines(evidence, arrays) - arrays["penalties"], axis=-1)
+
+
+def _cosines(evidence, arrays):
+    bank = ops.cast(arrays["bank"], "float32")
+    return ops.matmul(unit_roots(evidence.embedding), ops.transpose(bank))
 
 
 def relative_mahalanobis(evidence: Evidence, arrays: Arrays):
@@ -138,10 +166,11 @@ def _logits(evidence, branch):
     return ops.cast(evidence.logits[branch], "float32")
 
 
-def combination(evidence: Evidence, arrays: Arrays):
-    """Mean of the scores `PARTS`, each with mean 0 and variance 1 on validation photos."""
-    parts = ops.stack([SCORES[name].compute(evidence, arrays) for name in PARTS], axis=-1)
-    return ops.mean((parts - arrays["part_means"]) / arrays["part_deviations"], axis=-1)
+def combination(evidence: Evidence, arrays: Arrays, names: tuple[str, ...] = PARTS):
+    """Mean of scores, each with mean 0 and variance 1 on validation photos."""
+    parts = ops.stack([SCORES[name].compute(evidence, arrays) for name in names], axis=-1)
+    means, deviations = (arrays[name][: len(names)] for name in PART_ARRAYS)
+    return ops.mean((parts - means) / deviations, axis=-1)
 
 
 def fit_bank(train: TrainFeatures, validation: Evidence) -> dict[str, np.ndarray]:
@@ -149,16 +178,40 @@ def fit_bank(train: TrainFeatures, validation: Evidence) -> dict[str, np.ndarray
     return {"bank": train.bank}
 
 
-def fit_combination(train: TrainFeatures, validation: Evidence) -> dict[str, np.ndarray]:
-    """Fits the parts, and measures them on validation photos."""
+def fit_neighbours(train: TrainFeatures, validation: Evidence) -> dict[str, np.ndarray]:
+    """Keeps a view of each train photo in the directions of the discriminant, in half precision."""
     arrays = fit_discriminant(train)
-    each = [SCORES[name].compute(validation, arrays) for name in PARTS]
+    photos = train.first_view @ arrays["projection"] - arrays["background_mean"]
+    lengths = np.linalg.norm(photos, axis=1, keepdims=True)
+    return arrays | {"neighbours": (photos / np.maximum(lengths, 1e-12)).astype(np.float16)}
+
+
+def fit_penalized(train: TrainFeatures, validation: Evidence) -> dict[str, np.ndarray]:
+    """Keeps a view of each train photo in half precision, and its penalty."""
+    if train.penalties is None:
+        raise ValueError("This score needs photos of other places.")
+    return {"bank": train.first_view.astype(np.float16), "penalties": train.penalties}
+
+
+def fit_combination(
+    train: TrainFeatures, validation: Evidence, names: tuple[str, ...] = PARTS
+) -> dict[str, np.ndarray]:
+    """Fits the parts, and measures them on validation photos."""
+    arrays: dict[str, np.ndarray] = {}
+    for name in reversed(names):  # what a later one has fitted, an earlier one needs not
+        fit, needed = SCORES[name].fit, set(SCORES[name].arrays)
+        if fit is not None and not needed <= set(arrays):
+            arrays |= fit(train, validation)
+    each = [SCORES[name].compute(validation, arrays) for name in names]
     parts = np.stack([ops.convert_to_numpy(values) for values in each])
     deviations = np.maximum(parts.std(1), 1e-3)  # of a head that is always as sure
     return {**arrays, "part_means": parts.mean(1), "part_deviations": deviations}
 
 
 DISCRIMINANT = ("projection", "means", "background_mean", "background_variance")
+NEIGHBOURS = (*DISCRIMINANT, "neighbours")
+PENALTIES = ("bank", "penalties")
+PART_ARRAYS = ("part_means", "part_deviations")
 SCORES: Mapping[str, Score] = MappingProxyType(
     {
         MAXIMUM: Score(maximum_probability),
@@ -170,8 +223,14 @@ SCORES: Mapping[str, Score] = MappingProxyType(
         ),
         AGREEMENT: Score(branch_agreement, branches=("attention", "perception")),
         ONE_AGAINST_REST: Score(one_against_rest, branches=("attention", "perception")),
-        COMBINATION: Score(
-            combination, fit_combination, (*DISCRIMINANT, "part_means", "part_deviations")
+        DISCRIMINANT_NEIGHBOUR: Score(discriminant_neighbour, fit_neighbours, NEIGHBOURS),
+        PENALIZED: Score(penalized_neighbour, fit_penalized, PENALTIES, learns_others=True),
+        COMBINATION: Score(combination, fit_combination, (*DISCRIMINANT, *PART_ARRAYS)),
+        TRAINED: Score(
+            partial(combination, names=TRAINED_PARTS),
+            partial(fit_combination, names=TRAINED_PARTS),
+            (*NEIGHBOURS, *PENALTIES, *PART_ARRAYS),
+            learns_others=True,
         ),
     }
 )

@@ -5,6 +5,8 @@ from keras import ops
 
 from glr_keras.calibration.evidence import MAX_VALUES
 
+NEAREST_OTHERS = 5  # photos of other places that a train photo's penalty comes from: the reference
+
 
 def unit_roots(averages):
     """Signed square roots of features averaged over space, scaled to length 1, `(batch, channels)`.
@@ -32,6 +34,11 @@ class TrainFeatures:
         sums: float64 `(landmarks, channels)`.
         squares: float64 `(channels, channels)`, the sum of outer products.
         bank: float32 `(photos, channels)`: the first ones, at most `MAX_VALUES` values.
+        penalties: float32, for each row of `first_view` how similar other places are to it: the
+            mean cosine of the `NEAREST_OTHERS` most similar ones; None where there were none.
+
+    Reference:
+    - [Henkel and Singer, 2020](https://arxiv.org/abs/2010.01650), penalties of train photos
     """
 
     def __init__(self, num_landmarks: int, photos: int):
@@ -39,6 +46,7 @@ class TrainFeatures:
         self.counts = np.zeros(num_landmarks, np.int64)
         self._bank: list[np.ndarray] = []
         self._left = 0
+        self._nearest: np.ndarray | None = None
 
     def update(self, averages: np.ndarray, labels: np.ndarray) -> None:
         """Adds a batch of features averaged over space, float32 `(batch, channels)`."""
@@ -57,3 +65,19 @@ class TrainFeatures:
     @property
     def bank(self) -> np.ndarray:
         return np.concatenate(self._bank)
+
+    @property
+    def first_view(self) -> np.ndarray:
+        """The bank's rows of the first view, one per photo."""
+        return self.bank[: self.photos]
+
+    def update_others(self, averages: np.ndarray) -> None:
+        """Adds a batch of photos of other places, after all train photos."""
+        cosines = self.first_view @ ops.convert_to_numpy(unit_roots(averages)).T
+        if self._nearest is not None:
+            cosines = np.concatenate([self._nearest, cosines], axis=1)
+        self._nearest = -np.sort(-cosines, axis=1)[:, :NEAREST_OTHERS]
+
+    @property
+    def penalties(self) -> np.ndarray | None:
+        return None if self._nearest is None else self._nearest.mean(1)

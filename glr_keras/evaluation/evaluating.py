@@ -1,6 +1,6 @@
 """Measures one model: temperature on validation, then every answer, then the baselines."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,6 @@ from glr_keras.evaluation.sources import (
     LabelledPhoto,
     named_outputs,
 )
-from glr_keras.inference.photo_inputs import photo_paths
 from glr_keras.runs.slices import measure_slices, photo_slices
 from tfrecords.common.console import UserError
 
@@ -119,8 +118,7 @@ def evaluate_split(
     evaluated: Evaluated,
     records: Records,
     split: str,
-    other: Path | None = None,
-    follow_links: bool = False,
+    others: Sequence[LabelledPhoto] = (),
 ) -> Evaluation:
     """Measures a model on a split of records.
 
@@ -128,8 +126,7 @@ def evaluate_split(
         evaluated: The model.
         records: Records of the same landmarks.
         split: Name of the split.
-        other: Folder of photos that show none of the landmarks.
-        follow_links: Whether links that lead out of that folder are followed.
+        others: Photos that show none of the landmarks, from `other_photos`.
 
     Raises:
         UserError: the records are of other landmarks, or the split has no photos.
@@ -140,16 +137,17 @@ def evaluate_split(
             f"The split {split} of {records.data_dir} has no photos. Name the other one: --split "
             f"{'validation' if split == 'test' else 'test'}"
         )
+    failed_before = len(evaluated.failed)
     temperatures = calibrate(evaluated, records)
     from_features = evaluated.reads_features(records, split)
     answers = collect(evaluated, evaluated.split_batches(records, split), temperatures)
     baselines: dict[str, dict] = {}
     slices: list[dict] = []
-    if not evaluated.failed:
+    if len(evaluated.failed) == failed_before:
         baselines = measure_baselines(evaluated, records, split)
         slices = _measure_slices(evaluated, records, split, answers[ANSWER])
-    others = _answer_others(evaluated, other, temperatures, follow_links)
-    return Evaluation(evaluated, split, answers, from_features, baselines, others, slices)
+    of_others = _answer_others(evaluated, others, temperatures)
+    return Evaluation(evaluated, split, answers, from_features, baselines, of_others, slices)
 
 
 def _measure_slices(evaluated, records, split, answer):
@@ -162,7 +160,7 @@ def evaluate_folder(
     evaluated: Evaluated,
     folder: Path,
     records: Records | None,
-    other: Path | None = None,
+    others: Sequence[LabelledPhoto] = (),
     follow_links: bool = False,
 ) -> Evaluation:
     """Measures a model on photos in a folder, see `photo_folder.labelled_photos`.
@@ -171,8 +169,8 @@ def evaluate_folder(
         evaluated: The model.
         folder: Of photos.
         records: Whose stored validation features give temperatures; None for none.
-        other: As for `evaluate_split`.
-        follow_links: Whether links that lead out of the folders are followed.
+        others: As for `evaluate_split`.
+        follow_links: Whether links that lead out of the folder are followed.
 
     Raises:
         UserError: no folder has the name of a landmark, or no photo could be read.
@@ -183,16 +181,12 @@ def evaluate_folder(
     if records is not None and evaluated.reads_features(records, "validation"):
         temperatures = calibrate(evaluated, records)
     answers = _answer_photos(evaluated, photos, temperatures)
-    others = _answer_others(evaluated, other, temperatures, follow_links)
-    return Evaluation(evaluated, None, answers, False, {}, others)
+    of_others = _answer_others(evaluated, others, temperatures)
+    return Evaluation(evaluated, None, answers, False, {}, of_others)
 
 
-def _answer_others(evaluated, folder, temperatures, follow_links):
-    if folder is None:
-        return None
-    paths = photo_paths([str(folder)], follow_links)
-    photos = [LabelledPhoto(path, path, NO_LANDMARK) for path in paths]
-    return _answer_photos(evaluated, photos, temperatures)[ANSWER]
+def _answer_others(evaluated, photos, temperatures):
+    return _answer_photos(evaluated, photos, temperatures)[ANSWER] if photos else None
 
 
 def _answer_photos(evaluated, photos, temperatures):

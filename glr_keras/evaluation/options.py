@@ -53,6 +53,19 @@ def parse_arguments(argv=None) -> argparse.Namespace:
         metavar="DIR",
         help="photos of none of the landmarks: how many of them scores can reject",
     )
+    training = parser.add_mutually_exclusive_group()
+    training.add_argument(
+        "--other-train",
+        type=Path,
+        metavar="DIR",
+        help="first train what rejects other places with these photos, which show none of the "
+        "landmarks, and keep it in the run",
+    )
+    training.add_argument(
+        "--no-other-train",
+        action="store_true",
+        help="first train it without such photos again, as fit did",
+    )
     add("--follow-links", action="store_true", help="follow links that lead out of such a folder")
     photos.add_argument(
         "--suspects",
@@ -102,17 +115,41 @@ def check_arguments(args: argparse.Namespace) -> None:
         raise UserError(f"Expected one model, or two to compare; got {len(args.models)}.")
     for path in args.models:
         check_model(path)
-    for flag, folder in (("--photos", args.photos), ("--other", args.other)):
+    folders = {"--photos": args.photos, "--other": args.other, "--other-train": args.other_train}
+    for flag, folder in folders.items():
         if folder is not None:
             if not folder.is_dir():
                 raise UserError(f"{flag} {folder}: expected a folder, and there is none.")
             check_sources([str(folder)])
     if args.suspects and (len(args.models) > 1 or find_saved_model(args.models[0]) is not None):
         raise UserError("--suspects takes one run, since it reads the features stored for it.")
+    if changes_rejection(args):
+        _check_training(args)
     if args.photos is None:
         args.split = args.split or "test"
     args.out = args.out or _default_out(args)
     make_empty_folder(args.out, "--out", SUSPECTS if args.suspects else RESULT)
+
+
+def changes_rejection(args: argparse.Namespace) -> bool:
+    """Whether what rejects other places is trained again, with photos of them or without."""
+    return args.other_train is not None or args.no_other_train
+
+
+def _check_training(args):
+    flag = "--no-other-train" if args.no_other_train else "--other-train"
+    (model, *others) = args.models
+    if others:
+        raise UserError(f"{flag} takes one run, which it changes; got {len(args.models)}.")
+    if find_saved_model(model) is not None:
+        value = "" if args.no_other_train else f" {args.other_train}"
+        raise UserError(
+            f"{model} is an export, which keeps what its run had. Train the run, and export it "
+            f"again: python -m glr_keras.evaluate RUN {flag}{value}; python -m glr_keras.export "
+            "RUN --out DIR"
+        )
+    if args.suspects or args.tta != NO_TTA:
+        raise UserError(f"{flag} goes with neither --suspects nor --tta: leave that out.")
 
 
 def _default_out(args):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from glr_keras.calibration.evidence import EvidenceCollector, average
+from glr_keras.calibration.evidence import Evidence, EvidenceCollector, average
 from glr_keras.calibration.rejector import Rejector, fit_rejector
 from glr_keras.calibration.reliability import measure_calibration
 from glr_keras.calibration.score_histogram import score_histogram
@@ -35,15 +35,7 @@ def try_rejector(rejector: Rejector, measured: SplitMetrics, test: EvidenceColle
     """
     if not test.photos:
         return {"rejection": rejector.summary}
-    evidence = test.evidence
-    correct = np.asarray(evidence.log_probabilities).argmax(1) == test.labels
-    accepted = np.asarray(rejector.judge(evidence)["is_landmark"])
-    scores = np.asarray(rejector.scores(evidence))
-    of_test = {
-        "test_accepted": float(accepted.mean()),
-        "test_accuracy_of_accepted": float(correct[accepted].mean()) if accepted.any() else None,
-        "histogram": score_histogram(scores, threshold=rejector.threshold),
-    }
+    of_test = measure_on_test(rejector, test.evidence, test.labels)
     calibration = measure_calibration(
         np.exp(measured.of_photos("score")),
         np.exp(measured.of_photos("scaled_score")),
@@ -51,6 +43,23 @@ def try_rejector(rejector: Rejector, measured: SplitMetrics, test: EvidenceColle
         rejector.temperature,
     )
     return {"rejection": rejector.summary | of_test, "calibration": calibration}
+
+
+def measure_on_test(rejector: Rejector, evidence: Evidence, labels: np.ndarray) -> dict:
+    """Tries a rejector on test photos, all of known landmarks.
+
+    Returns:
+        Dict of "test_accepted", the fraction that it accepts; "test_accuracy_of_accepted", None if
+        there are none; "histogram" of the score, from `score_histogram`.
+    """
+    correct = np.asarray(evidence.log_probabilities).argmax(1) == labels
+    accepted = np.asarray(rejector.judge(evidence)["is_landmark"])
+    scores = np.asarray(rejector.scores(evidence))
+    return {
+        "test_accepted": float(accepted.mean()),
+        "test_accuracy_of_accepted": float(correct[accepted].mean()) if accepted.any() else None,
+        "histogram": score_histogram(scores, threshold=rejector.threshold),
+    }
 
 
 def _train_features(source):

@@ -1,5 +1,7 @@
 """Scores of the table, by hand and on Gaussians."""
 
+import copy
+
 import numpy as np
 import pytest
 from keras import ops
@@ -10,13 +12,17 @@ from glr_keras.calibration.rejector import fit_rejector
 from glr_keras.calibration.scores import (
     AGREEMENT,
     COMBINATION,
+    DISCRIMINANT_NEIGHBOUR,
     ENERGY,
     ENTROPY,
     MAHALANOBIS,
     MAXIMUM,
     NEAREST,
     ONE_AGAINST_REST,
+    PENALIZED,
     SCORES,
+    TRAINED,
+    fit_penalized,
 )
 from glr_keras.calibration.train_features import TrainFeatures, unit_roots
 
@@ -73,7 +79,7 @@ def evidence_of(features, labels):
     return Evidence(answers, {"perception": answers}, features.astype(np.float32))
 
 
-@pytest.mark.parametrize("score", [NEAREST, MAHALANOBIS, COMBINATION])
+@pytest.mark.parametrize("score", [NEAREST, MAHALANOBIS, DISCRIMINANT_NEIGHBOUR, COMBINATION])
 def test_scores_of_features_tell_other_places_whatever_the_head_says(places, score):
     train, (features, labels), others = places
     rejector = fit_rejector(evidence_of(features, labels), labels, train, score, accept=0.9)
@@ -82,6 +88,55 @@ def test_scores_of_features_tell_other_places_whatever_the_head_says(places, sco
     other = rejector.judge(evidence_of(others, np.zeros(len(others), int)))
     assert np.mean(known["is_landmark"]) == pytest.approx(0.9, abs=0.02)
     assert np.mean(other["is_landmark"]) < 0.2
+
+
+def test_a_train_photo_is_penalized_by_how_similar_other_places_are():
+    train = TrainFeatures(2, 2)
+    train.update(np.float32([[9, 0, 16], [0, 1, 0]]), np.array([0, 1]))
+    roots = np.array([[0.6, 0, 0.8], [0, 1, 0]])
+    for others in (np.eye(3), 4 * np.eye(3)[:1], np.eye(3)[2:]):  # by ones and threes
+        train.update_others(others.astype(np.float32))
+    expected = [(0.8 + 0.8 + 0.6 + 0.6 + 0) / 5, (1 + 0 + 0 + 0 + 0) / 5]
+    np.testing.assert_allclose(train.penalties, expected, atol=2e-3)
+    arrays = fit_penalized(train, None)
+    assert arrays["bank"].dtype == np.float16
+    photo = Evidence(None, {}, np.float32([[0, 0, 4], [0, 1, 1]]))
+    found = SCORES[PENALIZED].compute(photo, arrays)
+    cosines = np.array([[0, 0, 1], [0, 0.5**0.5, 0.5**0.5]]) @ roots.T
+    np.testing.assert_allclose(found, (cosines - expected).max(1), atol=2e-3)
+
+
+def test_photos_of_other_places_are_needed_where_a_score_takes_them(places):
+    train, (features, labels), _ = places
+    with pytest.raises(ValueError, match="needs photos of other places"):
+        fit_rejector(evidence_of(features, labels), labels, train, TRAINED)
+
+
+@pytest.mark.parametrize("score", [PENALIZED, TRAINED])
+def test_photos_of_other_places_train_a_score(places, score):
+    """Half of the other places are learned from, and the rest is measured."""
+    train, (features, labels), others = places
+    learned, measured = np.split(others.astype(np.float32), 2)
+    train = copy.copy(train)
+    train.update_others(learned)
+    rejector = fit_rejector(evidence_of(features, labels), labels, train, score, accept=0.9)
+    assert set(rejector.arrays) == {*SCORES[score].arrays, "reference"}
+    of_learned = evidence_of(learned, np.zeros(len(learned), int))
+    assert not np.any(rejector.judge(of_learned)["is_landmark"])
+    other = rejector.judge(evidence_of(measured, np.zeros(len(measured), int)))
+    assert np.mean(other["is_landmark"]) < 0.2
+
+
+def test_the_untrained_combination_is_computed_from_the_arrays_of_the_trained_one(places):
+    train, (features, labels), others = places
+    evidence = evidence_of(features, labels)
+    expected = fit_rejector(evidence, labels, train)
+    train = copy.copy(train)
+    train.update_others(others.astype(np.float32))
+    trained = fit_rejector(evidence, labels, train)
+    assert (expected.score, trained.score) == (COMBINATION, TRAINED)
+    scores = trained.scores(evidence, COMBINATION)
+    np.testing.assert_allclose(scores, expected.scores(evidence), rtol=1e-5, atol=1e-5)
 
 
 def test_a_landmark_without_train_photos_is_no_nearer_than_any_place(places):

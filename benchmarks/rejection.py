@@ -47,13 +47,19 @@ def main() -> None:
         action="store_true",
         help="train the rejection with half of them, and measure the other half",
     )
+    parser.add_argument(
+        "--l2", type=float, help="the one penalty of a logistic head, in place of 21 to choose from"
+    )
     args = parser.parse_args()
     print_context()
 
     from glr_keras.config import read_json
     from glr_keras.evaluation.sources import Evaluated
     from glr_keras.inference.loading import records_of
+    from glr_keras.training import logistic
 
+    if args.l2 is not None:
+        logistic.L2 = np.array([args.l2])
     records, evaluated = records_of(args.run, args.data_dir), Evaluated(args.run)
     views = {
         name: evaluated.stored_views(records, name) for name in ("train", "validation", "test")

@@ -212,13 +212,15 @@ def print_table(pairs: dict, baseline: str = "combination") -> None:
         name: np.array([_measure(measures, take(folds, rows)) for rows in draws])
         for name, folds in pairs.items()
     }
-    lines = [["", "AUROC (95 % interval)", "AUPR", "FP at 95 %", "AUROC less", "FP less"]]
+    lines = [
+        ["", "AUROC (95 % interval)", "AUPR", "FP at 95 %", "AUROC difference", "FP difference"]
+    ]
     for name in sorted(pairs, key=lambda name: -means[name][0]):
-        less, drawn_less = means[name] - means[baseline], drawn[name] - drawn[baseline]
+        gain, drawn_gain = means[name] - means[baseline], drawn[name] - drawn[baseline]
         cells = [_cell(*one) for one in zip(means[name], drawn[name].T, strict=True)]
-        lines.append([name, *cells, *(_cell(less[i], drawn_less[:, i], "+.3f") for i in (0, 2))])
+        lines.append([name, *cells, *(_cell(gain[i], drawn_gain[:, i], "+.3f") for i in (0, 2))])
     print(aligned(lines))
-    print(f"less: than {baseline}'s")
+    print(f"Differences are to {baseline}.")
 
 
 def draw(folds, seed):

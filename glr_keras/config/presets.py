@@ -60,12 +60,12 @@ DEMO = {
 }
 
 
-# Two depths side by side, where that was measured to beat the last layer alone, and photos that are
-# mixed, where that was measured to beat plain ones (docs/results.md).
+# Two depths side by side, where that was measured to beat the last layer alone (docs/results.md), and
+# photos that are mixed, where maps were measured to be better for it (docs/maps.md). Not the demo's.
 DEPTHS = MappingProxyType(
     {"vgg16": "block4_pool,block5_pool", "mobilenet_v2": "block_13_expand_relu,out_relu"}
 )
-MIXUP = MappingProxyType({"vgg16": 0.3})
+MIXUP = MappingProxyType({"vgg16": 0.3, "mobilenet_v2": 0.3})
 OTHER_LAYERS = {"cut_layer", "branch_layer"}  # settings that `feature_layers` excludes
 
 

@@ -242,11 +242,11 @@ def test_photos_are_mixed_where_that_was_measured_to_help_unless_something_else_
     def mixup(*flags):
         return parse_config(["--data-dir", "x", *flags]).mixup
 
-    assert mixup() == 0.3
+    assert mixup() == mixup("--backbone", "mobilenet_v2") == 0.3
     assert mixup("--mixup", "0") == 0
     assert mixup("--mixup", "1", "--backbone", "mobilenet_v2") == 1
     for others in (
-        ("--backbone", "mobilenet_v2"),
+        ("--backbone", "resnet50_v2"),
         ("--preset", "fast"),
         ("--head", "logistic"),
         ("--preset", "report"),

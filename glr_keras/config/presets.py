@@ -60,8 +60,8 @@ DEMO = {
 }
 
 
-# Two depths side by side, where that was measured to beat the last layer alone (docs/results.md), and
-# photos that are mixed, where maps were measured to be better for it (docs/maps.md). Not the demo's.
+# Two depths side by side, where that was measured to beat the last layer alone (docs/results.md);
+# photos that are mixed, where maps were measured to be better for it (docs/maps.md).
 DEPTHS = MappingProxyType(
     {"vgg16": "block4_pool,block5_pool", "mobilenet_v2": "block_13_expand_relu,out_relu"}
 )

@@ -86,8 +86,8 @@ class Source:
         num_landmarks: Int.
         config: FitConfig; its seed, batch_size, epochs and balance.
         photos: Int, photos of the train split.
-        devices: Int that divides the batch size. An epoch then leaves out the photos, fewer than
-            that, which would make its last batch one that the devices can't split evenly.
+        devices: Int that divides the batch size. An epoch then leaves out the last photos that
+            they can't split evenly.
     """
 
     def __init__(
@@ -113,15 +113,16 @@ class Source:
         raise NotImplementedError
 
     def train_batches(self, first_step: int) -> tf.data.Dataset:
-        """Yields the batches of all epochs from step `first_step` on.
+        """Yields the batches of all epochs from step `first_step` on, as `mix_batches` does.
 
-        Each epoch has its own shuffled order; epoch e shows view e modulo the number of views.
-
-        Returns:
-            Dataset as `mix_batches` returns it; the last batch of an epoch may be smaller.
+        Each epoch has its own shuffled order; epoch e shows view e modulo the number of views. Its
+        last batch may be smaller.
         """
         batches = self._unmixed_batches(first_step)
         return mix_batches(batches, first_step, self._config, self.num_landmarks)
+
+    def _unmixed_batches(self, first_step) -> tf.data.Dataset:
+        raise NotImplementedError
 
     def eval_batches(self, split: str) -> tf.data.Dataset:
         """Yields (inputs, dict of labels) of every photo of a split once, in order."""

@@ -38,7 +38,7 @@ def test_the_folder_is_laid_out_for_tensorflow_serving(small_export, small_run):
     hashed = {name.removeprefix("1/") for name in files if "assets" not in name}
     assert set(description.pop("sha256")) == hashed - {".lock", "fingerprint.pb", "MODEL_CARD.md"}
     rejection = json.loads((small_run / "metrics.json").read_text())["rejection"]
-    settings = ("score", "temperature", "photos", "accept")
+    settings = ("score", "temperature", "photos", "accept", "other_train_photos")
     assert description.pop("rejection") == {name: rejection[name] for name in settings}
     assert description == {
         "image_size": 32,

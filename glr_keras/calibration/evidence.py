@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-MAX_VALUES = 2**25  # of an array that is kept: 128 MB in float32
+MAX_VALUES = 2**23  # of an array that is kept: 32 MB in float32, of which scores make a dozen
 
 
 @dataclass(frozen=True)

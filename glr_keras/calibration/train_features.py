@@ -3,8 +3,7 @@
 import numpy as np
 from keras import ops
 
-from glr_keras.calibration.evidence import MAX_VALUES
-
+MAX_BANK_VALUES = 2**25  # 128 MB in float32
 NEAREST_OTHERS = 5  # photos of other places that a train photo's penalty comes from: the reference
 
 
@@ -33,7 +32,7 @@ class TrainFeatures:
         counts: int64 `(landmarks,)`, views of photos.
         sums: float64 `(landmarks, channels)`.
         squares: float64 `(channels, channels)`, the sum of outer products.
-        bank: float32 `(photos, channels)`: the first ones, at most `MAX_VALUES` values.
+        bank: float32 `(photos, channels)`: the first ones, at most `MAX_BANK_VALUES` values.
         penalties: float32, for each row of `first_view` how similar other places are to it: the
             mean cosine of the `NEAREST_OTHERS` most similar ones; None where there were none.
 
@@ -55,7 +54,7 @@ class TrainFeatures:
         if not self.counts.any():
             self.sums = np.zeros((len(self.counts), channels))
             self.squares = np.zeros((channels, channels))
-            self._left = max(1, MAX_VALUES // channels)
+            self._left = max(1, MAX_BANK_VALUES // channels)
         self.counts += np.bincount(labels, minlength=len(self.counts))
         np.add.at(self.sums, labels, rows)
         self.squares += rows.T @ rows

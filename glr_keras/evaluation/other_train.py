@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from glr_keras.calibration.evidence import EvidenceCollector, average
+from glr_keras.calibration.evidence import EvidenceCollector
 from glr_keras.calibration.rejector import Rejector, fit_rejector
-from glr_keras.calibration.train_features import TrainFeatures
 from glr_keras.data.records import Records
 from glr_keras.evaluation.other_photos import (
     as_array,
@@ -21,7 +20,7 @@ from glr_keras.evaluation.other_photos import (
 )
 from glr_keras.evaluation.sources import FEATURES_BATCH, Evaluated
 from glr_keras.runs.run_dir import RunDir
-from glr_keras.training.calibrating import measure_on_test
+from glr_keras.training.calibrating import measure_on_test, sum_features
 from tfrecords.common.console import UserError, command_line
 
 IN_RECORDS, COPY = "in the records of the run", "a copy of another one"
@@ -96,12 +95,10 @@ def _check(evaluated, records):
 def _train_features(evaluated, records):
     """Sums up all stored views of the train photos, as `fit` does."""
     views = evaluated.stored_views(records, "train")
-    train = TrainFeatures(len(evaluated.landmarks), len(views))
-    for file in views.files.values():
-        for start in range(0, len(views), FEATURES_BATCH):
-            rows = np.arange(start, min(start + FEATURES_BATCH, len(views)))
-            train.update(average(file.rows(rows)), views.labels[rows])
-    return train
+    starts = range(0, len(views), FEATURES_BATCH)
+    blocks = [np.arange(start, min(start + FEATURES_BATCH, len(views))) for start in starts]
+    batches = ((file.rows(b), views.labels[b]) for file in views.files.values() for b in blocks)
+    return sum_features(batches, len(evaluated.landmarks), len(views))
 
 
 def _learn(evaluated, records, folder, follow_links, train):

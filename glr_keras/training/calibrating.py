@@ -1,5 +1,7 @@
 """The last step of training: temperature and rejector, from validation photos."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from glr_keras.calibration.evidence import Evidence, EvidenceCollector, average
@@ -67,7 +69,20 @@ def _train_features(source):
     if not isinstance(source, StoredFeatures):
         return None
     labels, _ = source.index("train")
-    train = TrainFeatures(source.num_landmarks, len(labels))
-    for features, labels in source.in_order("train"):
+    return sum_features(source.in_order("train"), source.num_landmarks, len(labels))
+
+
+def sum_features(
+    batches: Iterable[tuple[np.ndarray, np.ndarray]], num_landmarks: int, photos: int
+) -> TrainFeatures:
+    """Sums up the stored features of train photos.
+
+    Args:
+        batches: Features `(batch, height, width, channels)` and labels `(batch,)`, view after view.
+        num_landmarks: Int.
+        photos: Int, photos of each view.
+    """
+    train = TrainFeatures(num_landmarks, photos)
+    for features, labels in batches:
         train.update(average(features), labels)
     return train

@@ -35,7 +35,6 @@ def mix_batches(
     - [Zhang et al., 2018](https://arxiv.org/abs/1710.09412); on features rather than photos,
       [Verma et al., 2019](https://arxiv.org/abs/1806.05236)
     """
-
     if not config.mixup:
         return batches
 

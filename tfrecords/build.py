@@ -6,19 +6,14 @@ from collections import Counter
 
 from tfrecords.common.console import UserError, command_line, run_command
 from tfrecords.common.files import rename_durably
+from tfrecords.common.tables import SOURCES
 from tfrecords.common.types import Skipped
 from tfrecords.download.options import FetchOptions
 from tfrecords.images.prepared import PreparedPhotos, Rejected
 from tfrecords.options import BuildOptions, parse_options
 from tfrecords.records.adding import Addition
 from tfrecords.records.earlier import EarlierRecords
-from tfrecords.records.metadata import (
-    MANIFEST,
-    SOURCES,
-    describe_shards,
-    write_metadata,
-    write_sources,
-)
+from tfrecords.records.metadata import MANIFEST, describe_shards, write_metadata, write_sources
 from tfrecords.records.staging import BEAM, PREPARED, RECORDS, check_space, staging_folder
 from tfrecords.records.summary import print_summary
 from tfrecords.records.writer import write_shards

@@ -1,6 +1,5 @@
 """Photos of other places, and which files of them a model has met before."""
 
-import csv
 import hashlib
 import sys
 from collections.abc import Sequence
@@ -12,11 +11,10 @@ from glr_keras.evaluation.answers import NO_LANDMARK
 from glr_keras.evaluation.sources import LabelledPhoto
 from glr_keras.inference.photo_inputs import photo_paths
 from tfrecords.common.console import UserError
+from tfrecords.common.tables import SOURCES, read_table
 from tfrecords.images.decode import PhotoError
 from tfrecords.images.photo_file import read_photo_file
 from tfrecords.images.prepared import DIGEST_BYTES, digest_of
-
-SOURCES = "sources.csv"  # beside records: the hashes of the files that they were made of
 
 
 def other_photos(folder: Path, follow_links: bool = False) -> list[LabelledPhoto]:
@@ -39,16 +37,10 @@ def _digest(path):
 
 def source_digests(data_dir: Path) -> set[bytes]:
     """Returns the hashes of the files that records were made of; none of an earlier version's."""
-    try:
-        with open(data_dir / SOURCES, newline="", encoding="utf-8") as file:
-            return {bytes.fromhex(row["file"]) for row in csv.DictReader(file)}
-    except FileNotFoundError:
+    path = data_dir / SOURCES
+    if not path.exists():
         return set()
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-        raise UserError(
-            f"{data_dir / SOURCES} can't be read as a table with a column `file` ({error}). Build "
-            "the records again."
-        ) from error
+    return set(read_table(path, lambda row: bytes.fromhex(row["file"])))
 
 
 def unmet_photos(

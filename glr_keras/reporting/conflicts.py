@@ -1,10 +1,10 @@
 """Copies under two landmarks, which the build left out: one of their labels is wrong."""
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
 from glr_keras.reporting.thumbnails import SIDE, data_uri
+from tfrecords.common.tables import SKIPPED, read_table
 from tfrecords.images.decode import PhotoError, decode_photo
 from tfrecords.images.photo_file import read_photo_file
 
@@ -31,11 +31,10 @@ def read_conflicts(data_dir: Path, photos: Path | None = None) -> list[Conflict]
         data_dir: Folder of records.
         photos: Folder of photos that they were built from; None for no pictures.
     """
-    path = data_dir / "skipped.csv"
+    path = data_dir / SKIPPED
     if not path.exists():
         return []
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["reason"] == "two landmarks"]
+    rows = [row for row in read_table(path) if row["reason"] == "two landmarks"]
     known = {row["photo"] for row in rows}
     pairs: dict[frozenset[str], tuple[str, str]] = {}
     for row in rows:

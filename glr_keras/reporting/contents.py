@@ -1,6 +1,5 @@
 """RunContents: what the files of a run say, read for its report. No TensorFlow here."""
 
-import csv
 import dataclasses
 import json
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from glr_keras.runs.run_dir import RunDir
 from glr_keras.runs.suspects import Suspect, read_suspects
 from tfrecords.common.console import UserError, command_line
 from tfrecords.common.flags import flag_of
+from tfrecords.common.tables import LANDMARKS, read_table
 
 EVALUATION = Path("evaluation", "test", "evaluation.json")  # where `glr_keras.evaluate` writes it
 MAX_SUSPECTS = 24  # photos that are shown
@@ -133,11 +133,11 @@ def _read_counts(data_dir, records):
     manifest = read_manifest(data_dir)
     if manifest is None or (records and fingerprint(manifest) != records):
         return {}
-    path = data_dir / "landmarks.csv"
+    path = data_dir / LANDMARKS
     if not path.exists():
         return {}
-    with open(path, newline="", encoding="utf-8") as file:
-        return {
-            row["name"]: {split: int(row[split]) for split in SPLITS}
-            for row in csv.DictReader(file)
-        }
+    return dict(read_table(path, lambda row: (row["name"], _counts_of(row))))
+
+
+def _counts_of(row):
+    return {split: int(row[split]) for split in SPLITS}

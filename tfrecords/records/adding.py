@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tfrecords.common.console import UserError, command_line
+from tfrecords.common.tables import LANDMARKS, SKIPPED, read_table
 from tfrecords.common.types import Photo, Skipped
 from tfrecords.images.photo_file import PhotoError
 from tfrecords.images.prepared import Prepared, PreparedPhotos, digest_of
-from tfrecords.records.earlier import EarlierRecords, read_table
-from tfrecords.records.metadata import LANDMARKS, PRE_SPLIT, SKIPPED, parse_landmarks
+from tfrecords.records.earlier import EarlierRecords
+from tfrecords.records.metadata import PRE_SPLIT, parse_landmarks
 from tfrecords.sources.source import FileReader, Source
 from tfrecords.splitting.assignment import Assignment
 

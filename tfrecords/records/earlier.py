@@ -3,7 +3,6 @@
 A photo that was converted once need not be converted again.
 """
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,16 +10,12 @@ from pathlib import Path
 from tqdm import tqdm
 
 from tfrecords.common.console import UserError, command_line
+from tfrecords.common.tables import SOURCES, read_table
 from tfrecords.common.types import Photo
 from tfrecords.images.fingerprints import fingerprint
 from tfrecords.images.photo_file import PhotoError
 from tfrecords.images.prepared import Prepared, PreparedPhotos, Reader, digest_of
-from tfrecords.records.metadata import (
-    MANIFEST,
-    SOURCES,
-    Manifest,
-    library_versions,
-)
+from tfrecords.records.metadata import MANIFEST, Manifest, library_versions
 from tfrecords.records.tfrecord_io import masked_crc, read_frames
 
 
@@ -126,19 +121,3 @@ class EarlierRecords:
         if self.manifest.versions != library_versions():
             return "other versions of the libraries that decode photos built it"
         return ""
-
-
-def read_table(path: Path) -> list[dict[str, str]]:
-    """Reads a table that lies beside shards.
-
-    Raises:
-        UserError: it is damaged.
-    """
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
-    except (OSError, ValueError) as error:
-        command = command_line("tfrecords.check", path.parent)
-        raise UserError(
-            f"{path} can't be read ({error}). See what is wrong with: {command}"
-        ) from error

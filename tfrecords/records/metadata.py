@@ -10,6 +10,7 @@ from typing import Any
 
 from tfrecords.common.console import UserError
 from tfrecords.common.files import sha256_of, write_atomically, write_csv
+from tfrecords.common.tables import LANDMARKS, SKIPPED
 from tfrecords.common.types import SPLITS, Photo
 from tfrecords.images.convert import JPEG_QUALITY
 from tfrecords.images.prepared import Outcome, Prepared
@@ -17,9 +18,6 @@ from tfrecords.records.histogram import draw_histogram
 from tfrecords.splitting.assignment import Assignment, count_reasons
 
 MANIFEST = "manifest.json"
-LANDMARKS = "landmarks.csv"
-SKIPPED = "skipped.csv"
-SOURCES = "sources.csv"
 FORMAT = 1
 PRE_SPLIT = "as given"  # in place of percentages
 CODECS = ("jpg", "libjpeg_turbo", "jpg_2000", "libtiff", "webp", "avif")  # as Pillow names them

@@ -6,13 +6,8 @@ from typing import Any, NamedTuple
 
 from tfrecords.common.console import UserError
 from tfrecords.common.files import sha256_of
-from tfrecords.records.metadata import (
-    LANDMARKS,
-    MANIFEST,
-    Landmark,
-    Manifest,
-    parse_landmarks,
-)
+from tfrecords.common.tables import LANDMARKS
+from tfrecords.records.metadata import MANIFEST, Landmark, Manifest, parse_landmarks
 from tfrecords.validation.findings import Finding
 
 

@@ -1,15 +1,12 @@
 """What an answer must be better than: the largest landmark, and the most similar train photo."""
 
-from collections.abc import Sequence
-
 import keras
 import numpy as np
 
 from glr_keras.data.records import Records
 from glr_keras.evaluation.answers import accuracies
-from glr_keras.evaluation.sources import FEATURES_BATCH, Evaluated
+from glr_keras.evaluation.sources import Evaluated
 from glr_keras.features.store import FeatureViews
-from glr_keras.features.view_files import ViewFile
 
 MAJORITY, NEAREST = "majority class", "nearest neighbour"
 
@@ -36,41 +33,30 @@ def measure_baselines(evaluated: Evaluated, records: Records, split: str) -> dic
 def nearest_labels(train: FeatureViews, views: FeatureViews) -> np.ndarray:
     """Returns the label of the train photo most similar to each photo, int64 `(photos,)`.
 
-    Train features are read in blocks and never all in memory. Of equals, the first one counts.
+    Train features are read in batches and never all in memory. Of equals, the first one counts.
     """
-    (file,) = views.files.values()
-    blocks = [pooled(file, rows) for rows in _blocks(len(views))]
-    photos = np.concatenate(blocks)
+    photos = np.concatenate([pooled(features) for features, _ in views.in_order()])
     best = np.full(len(photos), -np.inf, np.float32)
     labels = np.zeros(len(photos), np.int64)
-    for file in train.files.values():
-        for rows in _blocks(len(train)):
-            similarities = photos @ pooled(file, rows).T
-            nearest = similarities.argmax(1)
-            highest = similarities[np.arange(len(photos)), nearest]
-            is_better = highest > best
-            best[is_better] = highest[is_better]
-            labels[is_better] = train.labels[rows[nearest[is_better]]]
+    for features, train_labels in train.in_order():
+        similarities = photos @ pooled(features).T
+        nearest = similarities.argmax(1)
+        highest = similarities[np.arange(len(photos)), nearest]
+        is_better = highest > best
+        best[is_better] = highest[is_better]
+        labels[is_better] = train_labels[nearest[is_better]]
     return labels
 
 
-def _blocks(count):
-    return [
-        np.arange(start, min(start + FEATURES_BATCH, count))
-        for start in range(0, count, FEATURES_BATCH)
-    ]
-
-
-def pooled(file: ViewFile, rows: Sequence[int]) -> np.ndarray:
-    """Reads features, averages them over space and scales them to length 1.
+def pooled(features: np.ndarray) -> np.ndarray:
+    """Averages features over space and scales them to length 1.
 
     Args:
-        file: ViewFile.
-        rows: Int each, numbers of photos.
+        features: `(batch, height, width, channels)`.
 
     Returns:
-        float32 `(rows, channels)`.
+        float32 `(batch, channels)`.
     """
-    features = keras.ops.cast(file.rows(rows), "float32")
+    features = keras.ops.cast(features, "float32")
     average = keras.ops.convert_to_numpy(keras.ops.mean(features, axis=(1, 2)))
     return average / np.maximum(np.linalg.norm(average, axis=1, keepdims=True), 1e-12)

@@ -5,7 +5,6 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from glr_keras.calibration.evidence import EvidenceCollector
@@ -18,7 +17,7 @@ from glr_keras.evaluation.other_photos import (
     photo_digests,
     source_digests,
 )
-from glr_keras.evaluation.sources import FEATURES_BATCH, Evaluated
+from glr_keras.evaluation.sources import Evaluated
 from glr_keras.runs.run_dir import RunDir
 from glr_keras.training.calibrating import measure_on_test, sum_features
 from tfrecords.common.console import UserError, command_line
@@ -95,10 +94,7 @@ def _check(evaluated, records):
 def _train_features(evaluated, records):
     """Sums up all stored views of the train photos, as `fit` does."""
     views = evaluated.stored_views(records, "train")
-    starts = range(0, len(views), FEATURES_BATCH)
-    blocks = [np.arange(start, min(start + FEATURES_BATCH, len(views))) for start in starts]
-    batches = ((file.rows(b), views.labels[b]) for file in views.files.values() for b in blocks)
-    return sum_features(batches, len(evaluated.landmarks), len(views))
+    return sum_features(views.in_order(), len(evaluated.landmarks), len(views))
 
 
 def _learn(evaluated, records, folder, follow_links, train):

@@ -16,7 +16,7 @@ from glr_keras.calibration.rejector import Rejector
 from glr_keras.calibration.scores import MAXIMUM, SCORES
 from glr_keras.data.records import Records, photo_index, raw_records
 from glr_keras.evaluation.answers import UNLABELLED
-from glr_keras.features.store import FeatureViews
+from glr_keras.features.store import FeatureViews, row_batches
 from glr_keras.inference.landmark_model import LandmarkModel, load
 from glr_keras.inference.loading import stored_views
 from glr_keras.inference.model_dir import NO_TTA, find_saved_model
@@ -25,7 +25,6 @@ from glr_keras.models.answer import answer_log_probabilities
 from glr_keras.runs.metrics import log_softmax
 from tfrecords.common.console import UserError
 
-FEATURES_BATCH = 256  # photos' features; only speed and memory depend on it
 PHOTOS_BATCH = 32
 TINY = float(np.finfo(np.float32).tiny)  # a probability that has a logarithm
 ANSWER = "answer"  # name of what the model answers, beside the names of its branches
@@ -183,11 +182,9 @@ class Evaluated:
     def _feature_batches(self, views):
         (file,) = views.files.values()
         head = self.model.recognizer.head
-        for start in range(0, len(views), FEATURES_BATCH):
-            rows = np.arange(start, min(start + FEATURES_BATCH, len(views)))
-            features = file.rows(rows)
-            photos, labels = [views.photo_ids[row] for row in rows], views.labels[rows]
-            yield Batch(photos, labels, _evidence(head, features))
+        for rows in row_batches(len(views)):
+            photos = [views.photo_ids[row] for row in rows]
+            yield Batch(photos, views.labels[rows], _evidence(head, file.rows(rows)))
 
     def photo_batches(self, photos: Iterable[LabelledPhoto], bar: tqdm) -> Iterator[Batch]:
         """Yields photos that can be read, in order; the others are added to `failed`."""

@@ -11,14 +11,13 @@ from keras import ops
 
 from glr_keras.calibration.evidence import average
 from glr_keras.calibration.train_features import unit_roots
-from glr_keras.features.store import FeatureViews
+from glr_keras.features.store import FeatureViews, row_batches
 from glr_keras.runs.metrics import log_softmax
 from glr_keras.runs.suspects import Suspect
 from glr_keras.training.logistic import CrossEntropy
 
 FOLDS = 5
 L2 = 0.02  # best of `training.logistic.L2` on validation photos of 27 landmarks, VGG16
-BATCH = 256
 
 
 def find_suspects(views: Mapping[str, FeatureViews], names: Sequence[str]) -> list[Suspect]:
@@ -31,7 +30,7 @@ def find_suspects(views: Mapping[str, FeatureViews], names: Sequence[str]) -> li
     Reference:
     - [Northcutt et al., 2021](https://arxiv.org/abs/1911.00068), confident learning
     """
-    features = np.concatenate([_pool(next(iter(one.files.values()))) for one in views.values()])
+    features = np.concatenate([_pool(one) for one in views.values()])
     labels = np.concatenate([one.labels for one in views.values()])
     answers = cross_validate(features, labels, len(names))
     rows = np.arange(len(labels))
@@ -74,8 +73,7 @@ def cross_validate(features: np.ndarray, labels: np.ndarray, num_landmarks: int)
     return answers
 
 
-def _pool(file):
-    starts = range(0, file.shape[0], BATCH)
-    blocks = (np.arange(start, min(start + BATCH, file.shape[0])) for start in starts)
-    pooled = [ops.convert_to_numpy(unit_roots(average(file.rows(rows)))) for rows in blocks]
+def _pool(views):
+    batches = (views.first_view.rows(rows) for rows in row_batches(len(views)))
+    pooled = [ops.convert_to_numpy(unit_roots(average(features))) for features in batches]
     return np.concatenate(pooled)

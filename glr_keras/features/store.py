@@ -17,6 +17,14 @@ from glr_keras.features.view_files import ViewFile
 from tfrecords.common.files import locked, warn_corrupted, write_atomically
 from tfrecords.images.prepared import DIGEST_BYTES, digest_of
 
+FEATURES_BATCH = 256  # photos read at once; only speed and memory depend on it
+
+
+def row_batches(photos: int) -> list[np.ndarray]:
+    """Returns the numbers of that many photos in order, `FEATURES_BATCH` in each array."""
+    starts = range(0, photos, FEATURES_BATCH)
+    return [np.arange(start, min(start + FEATURES_BATCH, photos)) for start in starts]
+
 
 @dataclasses.dataclass(frozen=True)
 class FeatureViews:
@@ -37,11 +45,26 @@ class FeatureViews:
     @property
     def shape(self) -> tuple[int, int, int]:
         """(height, width, channels) of one photo's features."""
-        _, height, width, channels = next(iter(self.files.values())).shape
+        _, height, width, channels = self.first_view.shape
         return height, width, channels
 
     def __len__(self):
         return len(self.labels)
+
+    @property
+    def first_view(self) -> ViewFile:
+        """The file of the first view; validation and test photos have no other."""
+        return next(iter(self.files.values()))
+
+    def in_order(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Reads all photos in the first view, then in the next.
+
+        Yields:
+            Features, float16 `(batch, height, width, channels)`, and labels, int64 `(batch,)`.
+        """
+        for file in self.files.values():
+            for rows in row_batches(len(self)):
+                yield file.rows(rows), self.labels[rows]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -115,7 +115,7 @@ class ViewFile:
             checksums.seek(4 * block)
             checksums.write(self._checksum(block, data.data).to_bytes(4, "little"))
 
-    def rows(self, numbers: Sequence[int]) -> np.ndarray:
+    def rows(self, numbers: Sequence[int] | np.ndarray) -> np.ndarray:
         """Reads the features of some photos.
 
         They are read, not mapped: pages of a map count as memory of the process, which would grow

@@ -10,7 +10,7 @@ import numpy as np
 from glr_keras.data.random_access import RandomAccess, parse_record
 from glr_keras.data.records import Records
 from glr_keras.evaluation.baselines import pooled
-from glr_keras.features.store import FeatureViews
+from glr_keras.features.store import FeatureViews, row_batches
 from glr_keras.inference.landmark_model import LandmarkModel
 from glr_keras.inference.loading import records_of, stored_views
 from glr_keras.inference.model_dir import find_saved_model
@@ -18,7 +18,6 @@ from tfrecords.common.console import UserError
 
 EXAMPLES, LOOKED_AT = 6, 400  # examples shown, and photos of a split among which they are chosen
 MAX_NEIGHBOURS = 50_000  # photos that are compared: 256 MB of MobileNetV2's features
-BLOCK = 256  # photos read at once
 HIDDEN = "The photos of the records are not shown here (--no-photos)."
 UNREADABLE = "The records of this run can't be read here, so there are no known photos to show."
 OF_EXPORT = (
@@ -132,12 +131,11 @@ class KnownPhotos:
 
     def _read(self, views: FeatureViews):
         count = min(len(views), MAX_NEIGHBOURS)  # records are shuffled: a fair draw
-        file = next(iter(views.files.values()))
         parts = []
-        for start in range(0, count, BLOCK):
+        for rows in row_batches(count):
             if self._stop.is_set():
                 return
-            parts.append(pooled(file, range(start, min(start + BLOCK, count))))
+            parts.append(pooled(views.first_view.rows(rows)))
         self._embeddings = np.concatenate(parts)
         self._labels = views.labels[:count]  # last: only then is there something to compare
 

@@ -24,12 +24,11 @@ from glr_keras.data.records import (
 )
 from glr_keras.data.tracing import as_written
 from glr_keras.data.views import make_view
-from glr_keras.features.store import FeatureViews
+from glr_keras.features.store import FeatureViews, row_batches
 from glr_keras.training.mixup import mix_batches
 from tfrecords.common.console import UserError
 from tfrecords.common.parallel import available_cores
 
-EVAL_BATCH = 256  # photos' features; only speed and memory depend on it
 LIVE_EVAL_BATCH = 32  # photos through the backbone
 
 
@@ -196,21 +195,18 @@ class StoredFeatures(Source):
     def eval_batches(self, split):
         views = self._views[split]
         (file,) = views.files.values()
-        blocks = list(_blocks(len(views)))
+        batches = row_batches(len(views))
 
         def read(number):
-            rows = blocks[int(number)]
+            rows = batches[int(number)]
             return file.rows(rows), views.labels[rows]
 
-        numbers = tf.data.Dataset.range(len(blocks))
+        numbers = tf.data.Dataset.range(len(batches))
         return self._read_batches(numbers, read, views.shape, None)
 
     def in_order(self, split: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yields features and labels of all photos of a split in the first view, then the next."""
-        views = self._views[split]
-        for file in views.files.values():
-            for rows in _blocks(len(views)):
-                yield file.rows(rows), views.labels[rows]
+        return self._views[split].in_order()
 
     def _read_batches(self, numbers, read, shape, weights):
         @as_written
@@ -222,12 +218,6 @@ class StoredFeatures(Source):
 
         batches = numbers.map(load, num_parallel_calls=2, deterministic=True).prefetch(2)
         return without_autotune(batches)
-
-
-def _blocks(photos):
-    """Yields the rows of `EVAL_BATCH` photos after the other."""
-    for start in range(0, photos, EVAL_BATCH):
-        yield np.arange(start, min(start + EVAL_BATCH, photos))
 
 
 class LivePhotos(Source):

@@ -1,11 +1,10 @@
 """Photos whose label may be wrong, from a few Gaussians."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
 from glr_keras.evaluation.suspects import cross_validate, find_suspects
+from glr_keras.features.store import FeatureViews
 from glr_keras.runs.suspects import FILE, FOLDER, read_suspects, write_suspects
 
 
@@ -22,12 +21,7 @@ class Features:
 def views_of(features, labels):
     photo_ids = [f"p{number}" for number in range(len(labels))]
     file = Features(features[:, None, None].astype(np.float16))
-
-    class View(SimpleNamespace):
-        def __len__(self):
-            return len(labels)
-
-    return View(files={0: file}, labels=labels, photo_ids=photo_ids)
+    return FeatureViews("train", {0: file}, labels, photo_ids)
 
 
 @pytest.fixture(scope="module")

@@ -91,7 +91,7 @@ def test_neighbours_are_the_most_similar_photos_of_the_landmark(
     label = 3
     (rows,) = np.nonzero(views.labels == label)
     embedding = run.embed(photo)
-    similarities = pooled(views.files[0], rows.tolist()) @ (embedding / np.linalg.norm(embedding))
+    similarities = pooled(views.first_view.rows(rows)) @ (embedding / np.linalg.norm(embedding))
     landmark = run.landmarks[label]
     found = predict(address, photo, f"?landmark={landmark}&neighbours=2")["neighbours"]
     order = np.argsort(-similarities)[:2]

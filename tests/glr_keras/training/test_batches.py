@@ -105,10 +105,18 @@ def test_features_are_float16_of_a_known_shape_and_every_output_has_the_labels(m
 def test_eval_sees_every_photo_once_in_order_also_in_the_last_partial_batch(
     make_source, monkeypatch
 ):
-    monkeypatch.setattr("glr_keras.training.batches.EVAL_BATCH", 4)
+    monkeypatch.setattr("glr_keras.features.store.FEATURES_BATCH", 4)
     batches = shown(make_source().eval_batches("test"))
     assert [numbers for numbers, _ in batches] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
     np.testing.assert_array_equal(np.concatenate([labels for _, labels in batches]), LABELS)
+
+
+def test_train_photos_come_in_order_in_the_first_view_and_then_the_next(make_source, monkeypatch):
+    monkeypatch.setattr("glr_keras.features.store.FEATURES_BATCH", 6)
+    features, labels = zip(*make_source().in_order("train"), strict=True)
+    assert [len(batch) for batch in features] == [6, 4, 6, 4]
+    assert np.concatenate(features).ravel().tolist() == [*range(10), *range(100, 110)]
+    np.testing.assert_array_equal(np.concatenate(labels), [*LABELS, *LABELS])
 
 
 def test_the_index_gives_labels_and_photo_ids_in_order(make_source):

@@ -99,19 +99,19 @@ class CrossEntropy:
         Returns:
             The parameters, and the mean cross-entropy with the penalty.
         """
-        values = [self._value_and_slope(start.ravel(), l2)[0] for start in starts]
-        lowest = int(np.argmin(values))
+        evaluated = [self._value_and_slope(start.ravel(), l2) for start in starts]
+        lowest = int(np.argmin([value for value, _ in evaluated]))
+        start, of_start = starts[lowest].ravel(), evaluated[lowest]
         # Tolerances are relative: weak penalties have values near 0, and one landmark has 0.
-        scale = values[lowest] or 1.0
+        scale = of_start[0] or 1.0
 
         def scaled(flat):
-            value, slope = self._value_and_slope(flat, l2)
+            is_start = np.array_equal(flat, start)  # the first point that scipy asks for
+            value, slope = of_start if is_start else self._value_and_slope(flat, l2)
             return value / scale, slope / scale
 
         options = {"maxiter": MAX_ITERATIONS, "ftol": 1e-6, "gtol": 1e-5}
-        found = scipy.optimize.minimize(
-            scaled, starts[lowest].ravel(), jac=True, method="L-BFGS-B", options=options
-        )
+        found = scipy.optimize.minimize(scaled, start, jac=True, method="L-BFGS-B", options=options)
         return found.x.reshape(self._shape), float(found.fun) * scale
 
     def _value_and_slope(self, flat, l2):

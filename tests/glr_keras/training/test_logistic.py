@@ -77,6 +77,20 @@ def test_one_landmark_needs_no_weights():
     assert not parameters.any()
 
 
+def test_no_point_is_evaluated_twice(monkeypatch):
+    points, evaluate = [], CrossEntropy._value_and_slope
+
+    def count(self, flat, l2):
+        points.append(flat.tobytes())
+        return evaluate(self, flat, l2)
+
+    monkeypatch.setattr(CrossEntropy, "_value_and_slope", count)
+    features = np.random.default_rng(0).normal(size=(90, CHANNELS)).astype("float32")
+    objective = CrossEntropy(features, np.arange(90) % LANDMARKS, np.ones(90), LANDMARKS)
+    objective.minimize(0.01, objective.start(), objective.start() + 1)
+    assert len(points) == len(set(points)) > 3
+
+
 def test_the_penalty_of_the_highest_validation_accuracy_is_kept(tmp_path):
     head, state = fit(tmp_path)
     assert [row["l2"] for row in state.history] == list(logistic.L2)

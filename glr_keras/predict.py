@@ -62,7 +62,15 @@ def parse_arguments(argv=None) -> argparse.Namespace:
         description="Names the landmarks of photos: one row per photo on standard output, in the "
         "order given. Exit code 1 where some could not be read.",
     )
-    add = parser.add_argument
+    _add_photos(parser.add_argument)
+    _add_answer(parser.add_argument)
+    _add_rows_and_files(parser.add_argument)
+    args = parser.parse_args(argv)
+    _check(args, parser.error)
+    return args
+
+
+def _add_photos(add):
     add("model", type=Path, help="a run directory or an export")
     add(
         "photos",
@@ -72,6 +80,9 @@ def parse_arguments(argv=None) -> argparse.Namespace:
     )
     add("--follow-links", action="store_true", help="follow links that lead out of a folder")
     add("--watch", type=Path, metavar="DIR", help="then wait for new photos in DIR, until Ctrl-C")
+
+
+def _add_answer(add):
     add("--top", type=int, default=5, metavar="N", help="landmarks per photo (default: 5)")
     add("--tta", choices=TTA, default=NO_TTA, help=TTA_HELP)
     add(
@@ -93,6 +104,9 @@ def parse_arguments(argv=None) -> argparse.Namespace:
         metavar="SECONDS",
         help="between two frames of a video (default: 1)",
     )
+
+
+def _add_rows_and_files(add):
     add("--format", choices=FORMATS, default="table", help="of the rows (default: table)")
     add("--maps", type=Path, metavar="DIR", help="draw where the model looked, one PNG per photo")
     add(
@@ -108,16 +122,17 @@ def parse_arguments(argv=None) -> argparse.Namespace:
         help="name, latitude and longitude of landmarks, for sidecars (default: landmarks.csv of "
         "the run's records, if it has these columns)",
     )
-    args = parser.parse_args(argv)
+
+
+def _check(args, refuse):
     if not args.photos and not args.watch:
-        parser.error("the following arguments are required: photos, or --watch DIR")
+        refuse("the following arguments are required: photos, or --watch DIR")
     if args.top < 1:
-        parser.error(f"--top must be at least 1, got {args.top}")
+        refuse(f"--top must be at least 1, got {args.top}")
     if not args.every > 0:
-        parser.error(f"--every must be above 0, got {args.every:g}")
+        refuse(f"--every must be above 0, got {args.every:g}")
     if args.landmarks and not args.sidecar:
-        parser.error("--landmarks is for sidecars; add --sidecar json or xmp")
-    return args
+        refuse("--landmarks is for sidecars; add --sidecar json or xmp")
 
 
 def predict(model, paths: Iterable[str], writer: AnswerWriter, args: argparse.Namespace) -> None:

@@ -29,8 +29,7 @@ DESCRIPTION = (
 
 def parse_arguments(argv=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m glr_keras.evaluate", description=DESCRIPTION)
-    add = parser.add_argument
-    add(
+    parser.add_argument(
         "models",
         nargs="+",
         type=Path,
@@ -38,40 +37,56 @@ def parse_arguments(argv=None) -> argparse.Namespace:
         help="a run directory or an export, or two of them to compare",
     )
     photos = parser.add_mutually_exclusive_group()
+    _add_photos(photos.add_argument)
+    _add_other_places(parser)
     photos.add_argument(
-        "--split", choices=("test", "validation"), help="of the records (default: test)"
+        "--suspects",
+        action="store_true",
+        help="instead, list photos of all splits whose label may be wrong, from stored features",
     )
-    photos.add_argument(
+    _add_answer(parser.add_argument)
+    parser.add_argument(
+        "--data-dir", type=Path, metavar="DATA", help="records (default: those of the first run)"
+    )
+    _add_result(parser.add_argument)
+    return parser.parse_args(argv)
+
+
+def _add_photos(add):
+    add("--split", choices=("test", "validation"), help="of the records (default: test)")
+    add(
         "--photos",
         type=Path,
         metavar="DIR",
         help="a folder per landmark, named as the model names it; photos beside them have no label",
     )
+
+
+def _add_other_places(parser):
+    add = parser.add_argument
     add(
         "--other",
         type=Path,
         metavar="DIR",
         help="photos of none of the landmarks: how many of them scores can reject",
     )
-    training = parser.add_mutually_exclusive_group()
-    training.add_argument(
+    add_one_of = parser.add_mutually_exclusive_group().add_argument
+    add_one_of(
         "--other-train",
         type=Path,
         metavar="DIR",
         help="first train what rejects other places with these photos, which show none of the "
         "landmarks, and keep it in the run",
     )
-    training.add_argument(
+    add_one_of(
         "--no-other-train",
         action="store_true",
         help="first train it without such photos again, as fit did",
     )
     add("--follow-links", action="store_true", help="follow links that lead out of such a folder")
-    photos.add_argument(
-        "--suspects",
-        action="store_true",
-        help="instead, list photos of all splits whose label may be wrong, from stored features",
-    )
+
+
+def _add_answer(add):
     add(
         "--tta",
         choices=TTA,
@@ -84,7 +99,9 @@ def parse_arguments(argv=None) -> argparse.Namespace:
         metavar="X",
         help="fraction of photos of known landmarks to accept (default: the model's, or 0.95)",
     )
-    add("--data-dir", type=Path, metavar="DATA", help="records (default: those of the first run)")
+
+
+def _add_result(add):
     add(
         "--out",
         type=Path,
@@ -101,7 +118,6 @@ def parse_arguments(argv=None) -> argparse.Namespace:
         help="exit with code 1 if a number of the answer is lower, as in accuracy=.9; NAME is "
         f"among {', '.join(THRESHOLDS)}",
     )
-    return parser.parse_args(argv)
 
 
 def check_arguments(args: argparse.Namespace) -> None:

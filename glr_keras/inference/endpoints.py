@@ -56,7 +56,6 @@ def build_endpoints(
         "features", from `image_bytes`: `embedding`, float32 `(batch, channels)`: the features of
         each photo, averaged over space.
     """
-    image_size, framing = recognizer.image_size, recognizer.framing
 
     def predict(views, with_map=False):
         with weights_scope():
@@ -69,27 +68,41 @@ def build_endpoints(
             features = recognizer.backbone(views, training=False)
         return {"embedding": tf.reduce_mean(tf.cast(features, tf.float32), axis=(1, 2))}
 
-    def of_files(ask):
-        if not decode_in_graph:
-            return of_decoded_files(ask)
-
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")])
-        @as_written
-        def endpoint(image_bytes):
-            return ask(_decode_all(image_bytes, image_size, short_side, framing))
-
-        return endpoint
-
-    def of_decoded_files(ask):
-        views = tf.TensorSpec([None, image_size, image_size, 3], tf.float32, "views")
-        answer = tf.function(as_written(ask), input_signature=[views])
-
-        def endpoint(image_bytes):
-            return answer(_decode_all(image_bytes, image_size, short_side, framing))
-
-        return endpoint
-
     predict_with_map = _even_if_empty(partial(predict, with_map=True))
+    of_files = _of_files if decode_in_graph else _of_decoded_files
+    view_settings = recognizer.image_size, short_side, recognizer.framing
+    return {
+        "serving_default": of_files(predict_with_map, *view_settings),
+        "scores": of_files(_even_if_empty(predict), *view_settings),
+        "pixels": _of_pixels(predict_with_map, *view_settings),
+        "features": of_files(_even_if_empty(embed), *view_settings),
+    }
+
+
+def _of_files(ask, image_size, short_side, framing):
+    """Makes a function of files out of a function of views: one graph that also decodes."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")])
+    @as_written
+    def endpoint(image_bytes):
+        return ask(_decode_all(image_bytes, image_size, short_side, framing))
+
+    return endpoint
+
+
+def _of_decoded_files(ask, image_size, short_side, framing):
+    """The same, of two graphs: the decoder's, which the process has anyway, and that of `ask`."""
+    views = tf.TensorSpec([None, image_size, image_size, 3], tf.float32, "views")
+    answer = tf.function(as_written(ask), input_signature=[views])
+
+    def endpoint(image_bytes):
+        return answer(_decode_all(image_bytes, image_size, short_side, framing))
+
+    return endpoint
+
+
+def _of_pixels(ask, image_size, short_side, framing):
+    """Makes a function of decoded photos out of a function of views."""
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32, "photos")])
     @as_written
@@ -99,14 +112,9 @@ def build_endpoints(
             return eval_view(shrink(photo, short_side), image_size, framing)
 
         views = tf.map_fn(view, photos, fn_output_signature=tf.float32)
-        return predict_with_map(tf.ensure_shape(views, [None, image_size, image_size, 3]))
+        return ask(tf.ensure_shape(views, [None, image_size, image_size, 3]))
 
-    return {
-        "serving_default": of_files(predict_with_map),
-        "scores": of_files(_even_if_empty(predict)),
-        "pixels": pixels,
-        "features": of_files(_even_if_empty(embed)),
-    }
+    return pixels
 
 
 def _name_landmarks(recognizer, rejector, outputs, embedding):

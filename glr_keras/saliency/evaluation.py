@@ -102,21 +102,12 @@ def faithfulness(
     scores = {name: _columns(rows, len(photos)) for name, rows in measured.items()}
     if boxes is not None:
         for name, one in named.items():
-            rows = [localization.localization(*pair) for pair in zip(one, boxes, strict=True)]
-            scores[name] |= _columns(rows, len(photos))
-    parameters = {
-        "photos": len(next(iter(measured.values()))),
-        "grid": list(grid),
-        "steps": len(measures.step_counts(grid[0] * grid[1], steps)) - 1,
-        "groups": list(groups),
-        "baselines": list(baselines),
-        "mean": settings.mean.tolist() if settings.mean.size <= 4 else "given",
-        "road_fractions": list(measures.ROAD_FRACTIONS),
-        "seconds": None if seconds is None else round(seconds, 1),
-        "seed": seed,
-    }
-    fractions = measures.step_counts(grid[0] * grid[1], steps) / (grid[0] * grid[1])
-    return Faithfulness(scores, curves, fractions, parameters)
+            scores[name] |= _localize(one, boxes)
+    cells = grid[0] * grid[1]
+    removed = measures.step_counts(cells, steps)
+    num_measured = len(next(iter(measured.values())))
+    parameters = _parameters(settings, num_measured, grid, len(removed) - 1, seconds)
+    return Faithfulness(scores, curves, removed / cells, parameters)
 
 
 def _measure_photos(ask, photos, maps, seconds, settings):
@@ -228,6 +219,27 @@ def _checked_maps(maps, photos) -> dict[str, np.ndarray]:
 def _check_names(what, names, known):
     if unknown := [name for name in names if name not in known]:
         raise ValueError(f"{what}: expected names among {', '.join(known)}, got {unknown[0]!r}")
+
+
+def _localize(maps, boxes):
+    """Compares maps with the boxes of their photos: dict from measure to `(photos,)`."""
+    rows = [localization.localization(*pair) for pair in zip(maps, boxes, strict=True)]
+    return _columns(rows, len(maps))
+
+
+def _parameters(settings, photos, grid, steps, seconds):
+    """Returns all that the numbers depend on, see `Faithfulness`."""
+    return {
+        "photos": photos,
+        "grid": list(grid),
+        "steps": steps,
+        "groups": list(settings.groups),
+        "baselines": list(settings.baselines),
+        "mean": settings.mean.tolist() if settings.mean.size <= 4 else "given",
+        "road_fractions": list(measures.ROAD_FRACTIONS),
+        "seconds": None if seconds is None else round(seconds, 1),
+        "seed": settings.seed,
+    }
 
 
 def _columns(rows: Sequence[dict], photos: int) -> dict[str, np.ndarray]:

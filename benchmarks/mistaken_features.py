@@ -7,13 +7,14 @@ import keras
 import numpy as np
 from keras import layers
 
-from glr_keras.data.records import SPLITS, photo_batches, photo_index
+from glr_keras.data.records import photo_batches, photo_index
 from glr_keras.features.computing import compute_missing
 from glr_keras.features.extraction import feature_views, features_key
 from glr_keras.features.missing import find_missing
 from glr_keras.features.store import FeatureFolder, FeatureViews
 from glr_keras.models.backbones import BACKBONES, build_backbone, hash_weights
 from glr_keras.models.seeding import seeded_layers
+from tfrecords.common.types import SPLITS
 
 # Of ImageNet's photos in [0, 1], as PyTorch's networks expect them to be taken off and divided by.
 MEAN, STANDARD_DEVIATION = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])

@@ -15,6 +15,7 @@ from glr_keras.evaluation.options import (
 from glr_keras.inference.model_dir import data_dir_of, find_saved_model
 from glr_keras.runs.run_dir import report_command
 from tfrecords.common.console import UserError, print_any_path, run_command, start_tensorflow
+from tfrecords.common.types import SPLITS
 
 SHOWN = 10  # suspects that are printed
 EXIT_FAILED = 1  # photos that could not be read, or a number below --fail-under
@@ -62,7 +63,6 @@ def run(args: argparse.Namespace) -> bool:
 
 def list_suspects(args: argparse.Namespace) -> None:
     """Writes the photos whose label may be wrong, and prints the first ones."""
-    from glr_keras.data.records import SPLITS
     from glr_keras.evaluation.sources import Evaluated
     from glr_keras.evaluation.suspects import find_suspects
     from glr_keras.evaluation.writing import aligned

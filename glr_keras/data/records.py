@@ -15,9 +15,8 @@ from glr_keras.data.tracing import as_written
 from glr_keras.data.views import eval_view, make_view
 from tfrecords.common.console import UserError, command_line
 from tfrecords.common.parallel import available_cores
+from tfrecords.common.types import SPLITS
 from tfrecords.images.prepared import digest_of
-
-SPLITS = ("train", "validation", "test")
 
 
 @dataclasses.dataclass(frozen=True)

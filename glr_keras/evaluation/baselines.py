@@ -1,8 +1,8 @@
 """What an answer must be better than: the largest landmark, and the most similar train photo."""
 
-import keras
 import numpy as np
 
+from glr_keras.calibration.evidence import average
 from glr_keras.data.records import Records
 from glr_keras.evaluation.answers import accuracies
 from glr_keras.evaluation.sources import Evaluated
@@ -57,6 +57,5 @@ def pooled(features: np.ndarray) -> np.ndarray:
     Returns:
         float32 `(batch, channels)`.
     """
-    features = keras.ops.cast(features, "float32")
-    average = keras.ops.convert_to_numpy(keras.ops.mean(features, axis=(1, 2)))
-    return average / np.maximum(np.linalg.norm(average, axis=1, keepdims=True), 1e-12)
+    averages = average(features)
+    return averages / np.maximum(np.linalg.norm(averages, axis=1, keepdims=True), 1e-12)

@@ -15,10 +15,10 @@ from glr_keras.runs.suspects import Suspect, read_suspects
 from tfrecords.common.console import UserError, command_line
 from tfrecords.common.flags import flag_of
 from tfrecords.common.tables import LANDMARKS, read_table
+from tfrecords.common.types import SPLITS
 
 EVALUATION = Path("evaluation", "test", "evaluation.json")  # where `glr_keras.evaluate` writes it
 MAX_SUSPECTS = 24  # photos that are shown
-SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)

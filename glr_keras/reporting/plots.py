@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from glr_keras.reporting.contents import SPLITS, RunContents
+from glr_keras.reporting.contents import RunContents
+from tfrecords.common.types import SPLITS
 
 WIDTH, HEIGHT = 420, 250
 LEFT, RIGHT, TOP, BOTTOM = 44, 10, 10, 36  # around the axes

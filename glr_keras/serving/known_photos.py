@@ -15,6 +15,7 @@ from glr_keras.inference.landmark_model import LandmarkModel
 from glr_keras.inference.loading import records_of, stored_views
 from glr_keras.inference.model_dir import find_saved_model
 from tfrecords.common.console import UserError
+from tfrecords.common.types import SPLITS
 
 EXAMPLES, LOOKED_AT = 6, 400  # examples shown, and photos of a split among which they are chosen
 MAX_NEIGHBOURS = 50_000  # photos that are compared: 256 MB of MobileNetV2's features
@@ -71,7 +72,7 @@ class KnownPhotos:
                 return
             self._readers = {
                 split: RandomAccess(self._records, split)
-                for split in ("train", "validation", "test")
+                for split in SPLITS
                 if self._records.num_photos(split)
             }
             self.examples = self._choose_examples()

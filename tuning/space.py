@@ -19,7 +19,8 @@ NO_UNITS = "none"  # how a head without hidden layers is written
 COMMON = {
     *LOCATIONS,
     *("live", "finetune_from", "trainable_blocks", "distribute"),
-    *("backbone", "weights", "cut_layer", "feature_layers", "branch_layer", "train_trunk"),
+    *("backbone", "weights", "cut_layer", "feature_layers"),
+    *("branch_layer", "train_trunk", "finetune_after"),
     *("image_size", "precision"),
     *("views", "feature_seed"),
     *("framing", "plain_view", "rotation", "min_crop_area", "brightness", "flip"),
@@ -123,7 +124,7 @@ NEEDS = {
     "head_units": ("head", lambda head: head != "linear"),
     "dropout": ("head_units", bool),
     "momentum": ("optimizer", lambda optimizer: optimizer == "sgd"),
-    **dict.fromkeys(("trunk_learning_rate", "frozen_epochs"), ("train_trunk", bool)),
+    **dict.fromkeys(("trunk_learning_rate", "frozen_epochs"), ("trunk_learns", bool)),
     "step_epochs": ("schedule", lambda schedule: schedule == "step"),
     "step_factor": ("schedule", lambda schedule: schedule == "step"),
 }

@@ -88,7 +88,7 @@ def build_trial_model(config: FitConfig, photos: StoredPhotos) -> keras.Model:
     keras.backend.clear_session()  # collects garbage, too
     trunk = copy_trunk(photos.trunk)
     if trunk is not None:
-        set_trainable(trunk, config.train_trunk)
+        set_trainable(trunk, config.trunk_learns)
     model = build_head(config, photos.num_landmarks, photos.views["train"].shape, trunk)
     compile_model(model, config, photos.steps(config))
     model.optimizer.build(model.trainable_variables)

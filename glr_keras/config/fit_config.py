@@ -41,7 +41,14 @@ class FitConfig:
         "while all behind it becomes the trunk of the perception branch (default: none)",
     )
     train_trunk: bool = option(False, "let the trunk behind --branch-layer learn, too")
-    trunk_learning_rate: float = option(0.1, "of the trunk, as a factor of --learning-rate")
+    finetune_after: str = option(
+        "",
+        "layer or block of the backbone, such as block4_pool: features are stored there, and all "
+        "behind it is fine-tuned with the head, both branches of an ABN (default: none)",
+    )
+    trunk_learning_rate: float = option(
+        0.1, "of what is fine-tuned of the backbone, as a factor of --learning-rate"
+    )
     frozen_epochs: int = option(0, "first epochs in which the trunk does not learn yet")
     image_size: int = option(256, "side of the square the backbone sees, in pixels")
     framing: str = option(
@@ -161,6 +168,16 @@ class FitConfig:
 
     def __post_init__(self):
         check(self)
+
+    @property
+    def split_layer(self) -> str:
+        """The layer or block whose output is stored while a trunk is behind it; "" for none."""
+        return self.branch_layer or self.finetune_after
+
+    @property
+    def trunk_learns(self) -> bool:
+        """Whether the part of the backbone behind `split_layer` learns with the head."""
+        return self.train_trunk or bool(self.finetune_after)
 
     @property
     def is_live(self) -> bool:

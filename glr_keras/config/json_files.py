@@ -20,6 +20,7 @@ EARLIER_VALUES = {
     "plain_view": False,
     "branch_layer": "",
     "train_trunk": False,
+    "finetune_after": "",
     "trunk_learning_rate": 0.1,
     "frozen_epochs": 0,
 }

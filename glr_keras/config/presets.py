@@ -6,6 +6,7 @@ from typing import Any
 
 from glr_keras.config.fit_config import FitConfig
 from glr_keras.config.flags import from_flags
+from tfrecords.common.console import UserError
 
 # The settings of the student report that this project started from, to the letter.
 REPORT = {
@@ -36,8 +37,11 @@ REPORT = {
     "rotation": 45.0,
     "brightness": 0.25,
 }
+# What is behind a layer of the backbone learns with the head: half an hour rather than a minute,
+# for the highest accuracy (docs/results.md).
+FINETUNE = {"epochs": 8, "ema": 0.98}
 PRESETS: Mapping[str, dict[str, Any]] = MappingProxyType(
-    {"default": {}, "report": REPORT, "fast": {"head": "logistic"}}
+    {"default": {}, "report": REPORT, "fast": {"head": "logistic"}, "finetune": FINETUNE}
 )
 
 # What the built-in demo sets otherwise, so that it takes a minute on a laptop and works even on
@@ -66,6 +70,8 @@ DEPTHS = MappingProxyType(
     {"vgg16": "block4_pool,block5_pool", "mobilenet_v2": "block_13_expand_relu,out_relu"}
 )
 MIXUP = MappingProxyType({"vgg16": 0.3, "mobilenet_v2": 0.3})
+# Where the layers that `--preset finetune` trains begin.
+FINETUNE_AFTER = MappingProxyType({"vgg16": "block4_pool", "mobilenet_v2": "block_12"})
 OTHER_LAYERS = {"cut_layer", "branch_layer"}  # settings that `feature_layers` excludes
 
 
@@ -77,7 +83,7 @@ def new_config(
     Args:
         flags: Values by name, as `add_flags` parses them.
         preset: "default", the fields' own values and, of some backbones, features of two depths and
-            mixup; "report"; or "fast".
+            mixup; "report"; "fast"; or "finetune".
         is_demo: Whether the photos are the built-in demo's, for which some values differ.
 
     Raises:
@@ -85,6 +91,13 @@ def new_config(
     """
     values = {**(DEMO if is_demo else {}), **PRESETS[preset], **flags}
     backbone = values.get("backbone", FitConfig.backbone)
+    if preset == "finetune" and "finetune_after" not in values:
+        if backbone not in FINETUNE_AFTER:
+            raise UserError(
+                f"--preset finetune: where it should begin was not measured for {backbone}. Name a "
+                "layer or block with --finetune-after, near the end."
+            )
+        values["finetune_after"] = FINETUNE_AFTER[backbone]
     is_flat = values.get("pooling") == "flatten"
     if not (is_demo or is_flat or values.keys() & OTHER_LAYERS):
         values = {"feature_layers": DEPTHS.get(backbone, "")} | values

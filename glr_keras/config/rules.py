@@ -85,9 +85,18 @@ RULES: tuple[tuple[Callable[[Any], Any], str], ...] = (
         "trunk. Leave one out; --feature-layers '' takes back that of a config.",
     ),
     (
-        lambda c: c.branch_layer and c.head == "logistic",
-        "--head logistic has no trunk to put behind --branch-layer: leave it out, or name another "
-        "head.",
+        lambda c: c.finetune_after and c.branch_layer,
+        "--finetune-after and --branch-layer exclude each other: features are stored at one layer.",
+    ),
+    (
+        lambda c: c.finetune_after and c.finetune_from,
+        "--finetune-after fine-tunes together with a new head, --finetune-from those of a complete "
+        "run: leave one out.",
+    ),
+    (
+        lambda c: c.split_layer and c.head == "logistic",
+        "--head logistic is fitted to features as they are: leave out --branch-layer and "
+        "--finetune-after, or name another head.",
     ),
     (
         lambda c: c.train_trunk and not c.branch_layer,
@@ -95,11 +104,12 @@ RULES: tuple[tuple[Callable[[Any], Any], str], ...] = (
         "backbone is behind it.",
     ),
     (
-        lambda c: c.frozen_epochs and not c.train_trunk,
-        "--frozen-epochs needs --train-trunk: no other trunk learns at all.",
+        lambda c: c.frozen_epochs and not c.trunk_learns,
+        "--frozen-epochs needs --finetune-after or --train-trunk: else nothing of the backbone "
+        "learns at all.",
     ),
     (
-        lambda c: c.train_trunk and c.frozen_epochs >= c.epochs,
+        lambda c: c.trunk_learns and c.frozen_epochs >= c.epochs,
         "--frozen-epochs must be below --epochs {epochs}, got {frozen_epochs}.",
     ),
     (

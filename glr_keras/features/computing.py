@@ -65,7 +65,7 @@ def _extract(split, rows, missing, records, backbone, config, bar):
     with ThreadPoolExecutor(1) as writer:
         for batch in _batches(records, split, views, rows, config):
             for one, builder, photos in zip(missing, builders, batch, strict=True):
-                for block in builder.add(_compute(backbone, photos)):
+                for block in builder.add(compute_block(backbone, photos)):
                     pending.append(writer.submit(one.write, *block))
                     if len(pending) > MAX_PENDING:
                         bar.update(pending.popleft().result())
@@ -87,16 +87,18 @@ def _batches(records, split, views, rows, config):
         )
 
 
-def _compute(backbone, photos):
-    """Calls the backbone on a batch that is filled up with empty photos, so always as large.
+def compute_block(network: keras.Model, photos: np.ndarray) -> np.ndarray:
+    """Calls a network on a batch that is filled up with empty photos, so always as large.
 
     What is stored of a photo, in float16, then depends neither on its place nor on the photos
     beside it; a batch of a single photo is computed otherwise (docs/features.md).
     """
     count = len(photos)
     if count < BLOCK:
-        photos = np.concatenate([photos, np.zeros((BLOCK - count, *photos.shape[1:]), "float32")])
-    return backbone.predict_on_batch(photos)[:count]
+        photos = np.concatenate(
+            [photos, np.zeros((BLOCK - count, *photos.shape[1:]), photos.dtype)]
+        )
+    return network.predict_on_batch(photos)[:count]
 
 
 class _BlockBuilder:

@@ -1,19 +1,20 @@
 """Computes features: the frozen backbone over every photo and view, once."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import keras
+import numpy as np
 from tqdm import tqdm
 
 from glr_keras.config import FitConfig
 from glr_keras.data.records import SPLITS, Records, photo_index
 from glr_keras.features.computing import compute_missing
 from glr_keras.features.missing import find_missing
-from glr_keras.features.reuse import StoredElsewhere
+from glr_keras.features.reuse import StoredElsewhere, StoredRows, ViewRows
 from glr_keras.features.store import FeatureFolder, FeatureViews
 from tfrecords.common.console import UserError, command_line
 from tfrecords.common.files import READ_ONLY, show_bytes
@@ -28,6 +29,7 @@ def feature_views(
     weights_hash: str,
     config: FitConfig,
     splits: Sequence[str] = SPLITS,
+    sources: Mapping[tuple[str, int | None], ViewRows] | None = None,
 ) -> dict[str, FeatureViews]:
     """Opens the features of some splits; what is missing is computed first, with a progress bar.
 
@@ -44,6 +46,8 @@ def feature_views(
         weights_hash: Of the backbone, from `backbones.hash_weights`.
         config: FitConfig; its precision is not "auto" (see `precision.choose_precision`).
         splits: Names among "train", "validation" and "test".
+        sources: (split, view) -> what its rows are read from instead of being computed, or of being
+            copied from other records.
 
     Returns:
         Dict from split to its features.
@@ -64,8 +68,13 @@ def feature_views(
         if missing:
             if protected := [error for error in errors if error]:
                 raise _not_writable(parent, protected[0])
-            missing = _find_stored(missing, folders, records)
-            _check_space(missing, parent)
+            if sources is None:
+                missing = _find_stored(missing, folders, records)
+                copied = "of them were computed for other records and are copied"
+            else:
+                missing = [_read_from(sources[one.split, one.view], one) for one in missing]
+                copied = "of them come from stored features of the layer before"
+            _check_space(missing, parent, copied)
             compute_missing(missing, records, backbone, config)
     return dict(zip(splits, views, strict=True))
 
@@ -104,7 +113,7 @@ def find_views(
 def features_key(records: Records, split: str, weights_hash: str, config: FitConfig) -> dict:
     """Returns all that the features of a split depend on."""
     names, seed = ["backbone", "cut_layer", "image_size", "framing", "precision"], {}
-    if config.feature_layers:
+    if config.feature_layers and not config.split_layer:
         names.append("feature_layers")
     if split == "train":  # eval views have no randomness, so another seed finds them again
         names += ["plain_view", "rotation", "min_crop_area", "brightness", "flip"]
@@ -116,7 +125,7 @@ def features_key(records: Records, split: str, weights_hash: str, config: FitCon
         "weights": weights_hash,
         **seed,
         **{name: getattr(config, name) for name in names},
-        "cut_layer": config.branch_layer or config.cut_layer,  # where it was, among the names
+        "cut_layer": config.split_layer or config.cut_layer,  # where it was, among the names
     }
 
 
@@ -176,7 +185,13 @@ def _find_stored(missing, folders, records):
     ]
 
 
-def _check_space(missing, folder):
+def _read_from(source, one):
+    stored, rows = StoredRows(one.file.shape[0]), np.arange(one.file.shape[0])
+    stored.add(source, rows, rows)
+    return replace(one, stored=stored)
+
+
+def _check_space(missing, folder, copied_from):
     """Prints what space the features take, and refuses where it is not there."""
     needed = sum(one.nbytes for one in missing)
     free = shutil.disk_usage(folder).free
@@ -196,4 +211,4 @@ def _check_space(missing, folder):
         )
     print(f"Features to compute: {account}", flush=True)
     if copied:
-        print(f"{copied:,} of them were computed for other records and are copied.", flush=True)
+        print(f"{copied:,} {copied_from}.", flush=True)

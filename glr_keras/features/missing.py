@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -57,7 +58,7 @@ class Missing:
             computed: Numbers of those of its photos that were computed; the others were stored.
             features: Of these.
         """
-        rows, data = self.rows_of(block), _to_float16(features, self.file.path)
+        rows, data = self.rows_of(block), to_float16(features, self.file.path)
         if len(computed) < len(rows):
             whole = np.empty((len(rows), *self.file.shape[1:]), DTYPE)
             is_computed = np.isin(rows, computed)
@@ -91,7 +92,12 @@ def find_missing(views: Iterable[FeatureViews]) -> list[Missing]:
     return found
 
 
-def _to_float16(features, path):
+def to_float16(features: np.ndarray, path: Path) -> np.ndarray:
+    """Rounds features as they are stored.
+
+    Raises:
+        UserError: one is too large; `path` is the file that it is for.
+    """
     largest = float(np.abs(features).max(initial=0))
     if not largest < ROUNDED_TO_INFINITY:
         raise UserError(

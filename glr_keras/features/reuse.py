@@ -4,18 +4,29 @@ When a data set grows, only the views of its new photos are computed.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from tqdm import tqdm
 
 from glr_keras.data.records import Records, open_records, photo_hashes
 from glr_keras.features.store import FeatureFolder
-from glr_keras.features.view_files import BLOCK, DTYPE, ViewFile
+from glr_keras.features.view_files import BLOCK, DTYPE
 from tfrecords.common.console import UserError
 
 OF_RECORDS = ("split", "records")  # what of a key does not change how a view of a photo looks
+
+
+class ViewRows(Protocol):
+    """What rows of a view can be read from: a `ViewFile`, or what makes them of another one."""
+
+    shape: tuple[int, ...]
+
+    def rows(self, numbers: Sequence[int]) -> np.ndarray:
+        """Returns float16 `(len(numbers), height, width, channels)`."""
+        ...
 
 
 class StoredRows:
@@ -26,11 +37,11 @@ class StoredRows:
     """
 
     def __init__(self, photos: int):
-        self._files: list[ViewFile] = []
+        self._files: list[ViewRows] = []
         self._file_of = np.full(photos, -1, np.int32)
         self._row_of = np.zeros(photos, np.int64)
 
-    def add(self, file: ViewFile, rows: np.ndarray, rows_there: np.ndarray) -> None:
+    def add(self, file: ViewRows, rows: np.ndarray, rows_there: np.ndarray) -> None:
         """Adds rows that `file` holds; those found before stay where they were found."""
         is_new = self._file_of[rows] < 0
         self._file_of[rows[is_new]] = len(self._files)

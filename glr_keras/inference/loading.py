@@ -9,6 +9,7 @@ from glr_keras.config import read_json
 from glr_keras.data.manifest import fingerprint, read_manifest
 from glr_keras.data.records import Records, open_records
 from glr_keras.features.extraction import find_views
+from glr_keras.features.finetuned import find_finetuned_views
 from glr_keras.features.store import FeatureViews
 from glr_keras.inference.model_dir import check_run, data_dir_of
 from glr_keras.models.backbones import hash_weights
@@ -98,5 +99,7 @@ def stored_views(
     config, facts = read_json(run_dir / "config.json"), RunDir(run_dir).read_environment()
     if config.is_live or "backbone_weights" not in facts:
         return None
+    if config.finetune_after:
+        return find_finetuned_views(records, split, recognizer.backbone, config)
     shape = recognizer.backbone.output_shape[1:]
     return find_views(records, split, facts["backbone_weights"], shape, config)

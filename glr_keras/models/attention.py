@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from glr_keras.models.answer import answer_log_probabilities
+from glr_keras.models.finetuned import FineTunedHead
 from glr_keras.models.recognizer import Recognizer
 
 
@@ -44,6 +45,8 @@ def answer_with_map(head: keras.Model, features: tf.Tensor) -> tuple[tf.Tensor, 
 
 def outputs_with_map(head: keras.Model, features: tf.Tensor) -> tuple[dict, tf.Tensor]:
     """Returns the logits of each branch, a dict, and the maps of `answer_with_map`."""
+    if isinstance(head, FineTunedHead):
+        return outputs_with_map(head.inner, head.trunk(features, training=False))
     if hasattr(head, "explain"):
         outputs = dict(head.explain(features))
         maps = outputs.pop("attention_map")[..., 0]

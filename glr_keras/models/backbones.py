@@ -33,15 +33,16 @@ def build_networks(config: FitConfig) -> tuple[keras.Model, keras.Model | None]:
 
     Args:
         config: FitConfig; its backbone, weights, cut_layer, feature_layers, branch_layer,
-            train_trunk, image_size, precision (not "auto": see `precision.choose_precision`) and,
-            for random weights, seed.
+            finetune_after, train_trunk, image_size, precision (not "auto": see
+            `precision.choose_precision`) and, for random weights, seed.
 
     Returns:
         backbone: Model from float32 RGB photos `(batch, image_size, image_size, 3)` in [0, 255] to
             float32 features `(batch, height, width, channels)`. Preprocessing is inside. Not
             trainable, so it always runs in inference mode (batch norm with its stored statistics).
         trunk: Model from these features to those of the last layer, where there is a
-            `branch_layer`; else None. It learns where `train_trunk` says so, its batch norms never.
+            `branch_layer` or `finetune_after`; else None. It learns where `train_trunk` or
+            `finetune_after` says so, its batch norms never.
 
     Raises:
         WeightsUnreachableError: `weights` is "imagenet" and the download failed.
@@ -51,11 +52,12 @@ def build_networks(config: FitConfig) -> tuple[keras.Model, keras.Model | None]:
     with seeded_layers(config.seed_of_features), _dtype_policy(config.precision):
         whole = _build_with_weights(backbone, config)
     network, trunk = _tap(whole, config), None
-    if config.branch_layer:
-        network, trunk = split_network(network, config.branch_layer, backbone.block, whole)
+    if config.split_layer:
+        flag = "--branch-layer" if config.branch_layer else "--finetune-after"
+        network, trunk = split_network(network, config.split_layer, backbone.block, whole, flag)
         maps = keras.Input(trunk.input_shape[1:], name="maps")
         trunk = keras.Model(maps, _in_float32(trunk(maps)), name="trunk")
-        set_trainable(trunk, config.train_trunk)
+        set_trainable(trunk, config.trunk_learns)
     photos = keras.Input((config.image_size, config.image_size, 3), name="photos")
     features = _in_float32(network(backbone.preprocess(photos)))
     model = keras.Model(photos, features, name=config.backbone)

@@ -8,6 +8,7 @@ import keras
 
 from glr_keras.config import FitConfig
 from glr_keras.models.abn import ABN
+from glr_keras.models.finetuned import FineTunedHead
 from glr_keras.models.plain_heads import DropoutHead, LinearHead, LogisticHead
 from glr_keras.models.seeding import seeded_layers
 from tfrecords.common.console import UserError
@@ -37,18 +38,24 @@ def build_head(
 
     Raises:
         UserError: the trunk takes other features.
+
+    Returns:
+        One of `HEADS`; behind a trunk that is fine-tuned with it, a `FineTunedHead`.
     """
     if trunk is not None and trunk.input_shape[1:] != tuple(feature_shape):
         raise UserError(
-            f"The trunk behind --branch-layer {config.branch_layer} takes features of shape "
+            f"The trunk behind {config.split_layer} takes features of shape "
             f"{trunk.input_shape[1:]}, and these are {tuple(feature_shape)}: of another layer or "
             "another --image-size."
         )
     head_class = HEADS[config.head]
     settings = {name: getattr(config, name) for name in head_class.settings_of_config}
-    if trunk is not None:
+    is_finetuned = trunk is not None and bool(config.finetune_after)
+    if trunk is not None and not is_finetuned:
         settings["trunk"] = trunk
     with seeded_layers(config.seed):
         head = head_class(num_landmarks=num_landmarks, **settings)
+        if is_finetuned:
+            head = FineTunedHead(trunk, head)
         head.build((None, *feature_shape))
     return head

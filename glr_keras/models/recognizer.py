@@ -7,6 +7,7 @@ import keras
 from glr_keras.config import FitConfig
 from glr_keras.models.answer import AnswerMetrics
 from glr_keras.models.backbones import build_networks
+from glr_keras.models.finetuned import FineTunedHead, join_networks
 from glr_keras.models.heads import build_head
 from glr_keras.models.keras_settings import standard_settings
 from glr_keras.models.layers import PACKAGE
@@ -53,6 +54,18 @@ class Recognizer(AnswerMetrics, keras.Model):
     def num_landmarks(self):
         return self.head.num_landmarks
 
+    def joined(self) -> "Recognizer":
+        """Returns a recogniser whose backbone ends with the trunk that its head has learned with.
+
+        Weights are shared, answers the same; without a `FineTunedHead` it is this one.
+        """
+        if not isinstance(self.head, FineTunedHead):
+            return self
+        backbone = join_networks(self.backbone, self.head.trunk)
+        joined = Recognizer(backbone, self.head.inner, self.landmarks, self.framing)
+        joined.build(backbone.input_shape)
+        return joined
+
     def call(self, photos, training=None):
         return self.head(self.backbone(photos, training=False), training=training)
 
@@ -82,6 +95,9 @@ class Recognizer(AnswerMetrics, keras.Model):
 
 def build_model(config: FitConfig, num_landmarks: int) -> Recognizer:
     """Builds an untrained recogniser: a frozen backbone with its weights, and a new head.
+
+    With `config.finetune_after` the head is a `FineTunedHead`, whose trunk learns with it; after
+    training, `joined` makes a recogniser like any other of it.
 
     For training loops of your own; `models.compile_model` gives its head the losses. Landmarks are
     named by their labels until `model.landmarks` is set.

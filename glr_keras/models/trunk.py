@@ -1,7 +1,8 @@
-"""Splits a backbone at a branch layer: features in front, and behind it the perception's trunk.
+"""Splits a backbone at a layer: features are stored in front, and behind it is the trunk.
 
 An attention branch can stand at any depth of a network (Fukui et al., 2019, figure 3). All that
-comes behind is then a part of the perception branch, which sees the features times (1 + M).
+comes behind is then a part of the perception branch, which sees the features times (1 + M). Or the
+trunk is fine-tuned in front of the whole head (see `finetuned`).
 """
 
 import re
@@ -13,15 +14,16 @@ from tfrecords.common.console import UserError
 
 
 def split_network(
-    network: keras.Model, branch_layer: str, pattern: str, whole: keras.Model
+    network: keras.Model, layer: str, pattern: str, whole: keras.Model, flag: str
 ) -> tuple[keras.Model, keras.Model]:
     """Splits a network in two where it is a single tensor.
 
     Args:
         network: Functional model.
-        branch_layer: Name of a block, for its end, or of a layer.
+        layer: Name of a block, for its end, or of a layer.
         pattern: Regular expression of blocks, see `backbones.Backbone`.
         whole: The network before its last layers were cut off, for the message.
+        flag: That named the layer, for the message.
 
     Returns:
         Two models that share their layers with `network`: up to that layer, and behind it.
@@ -30,12 +32,12 @@ def split_network(
         UserError: no such block or layer, one that other paths go around, or nothing is behind it.
     """
     points, ends = branch_points(network), block_ends(network, pattern)
-    place = points.get(branch_layer) or ends.get(branch_layer)
+    place = points.get(layer) or ends.get(layer)
     if place is None:
         raise UserError(
-            f"--branch-layer {branch_layer}: {_reason(network, branch_layer, pattern, whole)}. "
-            f"The attention branch can stand at the end of {', '.join(ends)}, or at a layer "
-            "between these that no shortcut goes around."
+            f"{flag} {layer}: {_reason(network, layer, pattern, whole)}. "
+            f"Expected the end of {', '.join(ends)}, or a layer between these that no shortcut "
+            "goes around."
         )
     front = keras.Model(network.inputs, place.output, name=network.name)
     return front, keras.Model(place.output, network.outputs[0], name=f"{network.name}_trunk")

@@ -176,13 +176,13 @@ class StoredFeatures(Source):
         devices: int = 1,
     ):
         super().__init__(outputs, num_landmarks, config, len(views["train"]), devices)
-        self._views = views
+        self.views = views
 
     def index(self, split):
-        return self._views[split].labels, self._views[split].photo_ids
+        return self.views[split].labels, self.views[split].photo_ids
 
     def _unmixed_batches(self, first_step):
-        views, config = self._views["train"], self._config
+        views, config = self.views["train"], self._config
         files = list(views.files.values())
 
         def read(step):
@@ -193,7 +193,7 @@ class StoredFeatures(Source):
         return self._read_batches(numbers, read, views.shape, self._weights)
 
     def eval_batches(self, split):
-        views = self._views[split]
+        views = self.views[split]
         (file,) = views.files.values()
         batches = row_batches(len(views))
 
@@ -206,7 +206,7 @@ class StoredFeatures(Source):
 
     def in_order(self, split: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yields features and labels of all photos of a split in the first view, then the next."""
-        return self._views[split].in_order()
+        return self.views[split].in_order()
 
     def _read_batches(self, numbers, read, shape, weights):
         @as_written

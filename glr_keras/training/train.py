@@ -11,6 +11,7 @@ from glr_keras.calibration.evidence import Evidence, EvidenceCollector, average
 from glr_keras.config import FitConfig
 from glr_keras.data.records import Records, open_records
 from glr_keras.features.extraction import feature_views
+from glr_keras.features.finetuned import finetuned_views
 from glr_keras.models.answer import answer_log_probabilities
 from glr_keras.models.backbones import WeightsUnreachableError, build_networks, hash_weights
 from glr_keras.models.heads import build_head
@@ -59,7 +60,7 @@ def train(config: FitConfig) -> dict:
         log = RunLog(run.logs)
         epochs = EpochSummaries(context, source, log)
         state = fit_recognizer(recognizer, source, strategy, config, run, [epochs])
-        return complete_run(context, source, state, log)
+        return complete_run(*join_trunk(context, source), state, log)
 
 
 def bind_inputs(context: RunContext) -> str:
@@ -71,7 +72,7 @@ def bind_inputs(context: RunContext) -> str:
         "backbone_weights": weights_hash,
         "precision": config.precision,
     }
-    if config.branch_layer:
+    if config.split_layer:
         inputs["trunk_weights"] = hash_weights(recognizer.head.trunk)
     facts = {
         "landmarks": len(records.landmarks),
@@ -128,6 +129,23 @@ def open_source(context: RunContext, weights_hash: str, devices: int = 1) -> Sou
         return LivePhotos(records, outputs, landmarks, config, devices)
     views = feature_views(records, recognizer.backbone, weights_hash, config)
     return StoredFeatures(views, outputs, landmarks, config, devices)
+
+
+def join_trunk(context: RunContext, source: Source) -> tuple[RunContext, Source]:
+    """Makes what was fine-tuned a part of the backbone, with features of its own.
+
+    So what comes after training sees a recogniser like any other. Without `config.finetune_after`
+    nothing changes.
+    """
+    config, records, tuned = context.config, context.records, context.recognizer.head
+    if not config.finetune_after:
+        return context, source
+    context = dataclasses.replace(context, recognizer=context.recognizer.joined())
+    if isinstance(source, StoredFeatures):
+        backbone, outputs = context.recognizer.backbone, context.recognizer.branches
+        views = finetuned_views(records, backbone, tuned.trunk, source.views, config)
+        source = StoredFeatures(views, outputs, len(records.landmarks), config)
+    return context, source
 
 
 def complete_run(context: RunContext, source: Source, state: TrainingState, log: RunLog) -> dict:

@@ -238,6 +238,19 @@ def test_backbones_have_layers_of_their_own_unless_others_are_typed():
     assert layers("--feature-layers", "") == ""
 
 
+def test_the_backbones_end_is_fine_tuned_where_that_was_measured_or_typed():
+    def finetuned(*flags):
+        return parse_config(["--data-dir", "x", "--preset", "finetune", *flags])
+
+    assert finetuned().finetune_after == "block4_pool"
+    assert finetuned().feature_layers == "block4_pool,block5_pool"
+    assert (finetuned().epochs, finetuned().ema, finetuned().mixup) == (8, 0.98, 0.3)
+    assert finetuned("--backbone", "mobilenet_v2").finetune_after == "block_12"
+    assert finetuned("--finetune-after", "block3").finetune_after == "block3"
+    with pytest.raises(UserError, match="not measured for xception. Name a layer or block with"):
+        finetuned("--backbone", "xception")
+
+
 def test_photos_are_mixed_where_that_was_measured_to_help_unless_something_else_is_typed():
     def mixup(*flags):
         return parse_config(["--data-dir", "x", *flags]).mixup

@@ -118,3 +118,21 @@ def test_a_rung_whose_training_is_over_leaves_its_parents_state(photos, tmp_path
 def test_a_rung_is_resumed_only_if_its_rates_are_those_of_the_longer_trial(schedule, is_shared):
     config = plain_config(schedule=schedule, epochs=3, warmup_epochs=1)
     assert share_schedule(dataclasses.replace(config, epochs=1), config, 5) == is_shared
+
+
+def test_what_is_fine_tuned_learns_in_each_trial_anew(demo_data, tmp_path):
+    flags = ("--data-dir", str(demo_data), *SMALL, "--finetune-after", "block1_pool")
+    space = ("--space", "alpha", "--features-dir", str(tmp_path / "features"))
+    plan, _ = plan_search(*parse_flags((*flags, *space)))
+    stored, plan = open_photos(SearchDir(tmp_path / "search"), plan, open_records(demo_data))
+    before = stored.trunk.get_weights()
+    config = dataclasses.replace(plan.base, epochs=1, trunk_learning_rate=1.0)
+    model = build_trial_model(config, stored)
+    train_head(model, config, stored, TrialDir(tmp_path))
+    moved = [
+        not np.array_equal(*pair) for pair in zip(model.trunk.get_weights(), before, strict=True)
+    ]
+    assert any(moved)
+    assert all(
+        np.array_equal(*pair) for pair in zip(stored.trunk.get_weights(), before, strict=True)
+    )

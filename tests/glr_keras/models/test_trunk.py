@@ -198,9 +198,9 @@ def test_a_trunk_of_other_features_is_refused():
     ("settings", "message"),
     [
         ({"train_trunk": True}, "--train-trunk needs --branch-layer, e.g. block4_pool"),
-        ({"frozen_epochs": 1}, "--frozen-epochs needs --train-trunk"),
+        ({"frozen_epochs": 1}, "--frozen-epochs needs --finetune-after or --train"),
         ({"branch_layer": "a", "feature_layers": "b,c"}, "exclude each other"),
-        ({"branch_layer": "a", "head": "logistic"}, "--head logistic has no trunk"),
+        ({"branch_layer": "a", "head": "logistic"}, "--head logistic is fitted to features"),
         (
             {"branch_layer": "a", "train_trunk": True, "frozen_epochs": 5, "epochs": 5},
             "--frozen-epochs must be below --epochs 5, got 5",

@@ -124,7 +124,7 @@ def test_what_is_fine_tuned_learns_in_each_trial_anew(demo_data, tmp_path):
     flags = ("--data-dir", str(demo_data), *SMALL, "--finetune-after", "block1_pool")
     space = ("--space", "alpha", "--features-dir", str(tmp_path / "features"))
     plan, _ = plan_search(*parse_flags((*flags, *space)))
-    stored, plan = open_photos(SearchDir(tmp_path / "search"), plan, open_records(demo_data))
+    stored, plan = open_photos(SearchDir(tmp_path), plan, open_records(demo_data))
     before = stored.trunk.get_weights()
     config = dataclasses.replace(plan.base, epochs=1, trunk_learning_rate=1.0)
     model = build_trial_model(config, stored)

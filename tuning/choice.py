@@ -59,6 +59,11 @@ def choose_space(
             raise UserError(f"{name} has no range of its own. Give it one with --space-file FILE.")
         if not _makes_difference(name, selected, base):
             parent, _ = dependency(name, selected, base)
+            if parent == "trunk_learns":
+                raise UserError(
+                    f"{name} changes nothing where nothing of the backbone learns. Set "
+                    "--finetune-after, or --branch-layer with --train-trunk."
+                )
             raise UserError(
                 f"{name} changes nothing while {parent} is {getattr(base, parent)!r}. Add {parent} "
                 "to --space, or set another."

@@ -28,7 +28,7 @@ class StoredPhotos:
     Attributes:
         views: Split -> its features; "train" and "validation" only, the test is for the winner.
         num_landmarks: Int.
-        trunk: What of the backbone is behind `branch_layer`; each trial has a copy.
+        trunk: What of the backbone is behind the stored layer; each trial has a copy.
     """
 
     views: dict[str, FeatureViews]

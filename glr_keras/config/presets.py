@@ -91,7 +91,7 @@ def new_config(
     """
     values = {**(DEMO if is_demo else {}), **PRESETS[preset], **flags}
     backbone = values.get("backbone", FitConfig.backbone)
-    if preset == "finetune" and "finetune_after" not in values:
+    if preset == "finetune" and not values.keys() & {"finetune_after", "branch_layer"}:
         if backbone not in FINETUNE_AFTER:
             raise UserError(
                 f"--preset finetune: where it should begin was not measured for {backbone}. Name a "

@@ -85,9 +85,9 @@ def _check(evaluated, records):
             fit = command_line("glr_keras.fit", "--data-dir", records.data_dir, "--run-dir", "RUN")
             raise UserError(
                 f"{run} has no stored features of its {split} photos, which the photos of other "
-                "places are compared with: it was trained live or fine-tuned, or they were "
-                "deleted. Its rejection stays as it is, and --other DIR measures it. A run with "
-                f"stored features can be trained with other places: {fit}"
+                "places are compared with: it was trained with --live or --finetune-from, or they "
+                "were deleted. Its rejection stays as it is, and --other DIR measures it. A run "
+                f"with stored features can be trained with other places: {fit}"
             )
 
 

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import MappingProxyType
 
 import keras
 import numpy as np
@@ -21,6 +23,7 @@ from tfrecords.common.files import READ_ONLY, show_bytes
 
 FORMAT = 4  # of features on disk; another number is another folder
 SPARE_BYTES = 2**26  # that a disk keeps free
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 def feature_views(
@@ -30,6 +33,7 @@ def feature_views(
     config: FitConfig,
     splits: Sequence[str] = SPLITS,
     sources: Mapping[tuple[str, int | None], ViewRows] | None = None,
+    facts: Mapping[str, str] = NOTHING,
 ) -> dict[str, FeatureViews]:
     """Opens the features of some splits; what is missing is computed first, with a progress bar.
 
@@ -48,6 +52,7 @@ def feature_views(
         splits: Names among "train", "validation" and "test".
         sources: (split, view) -> what its rows are read from instead of being computed, or of being
             copied from other records.
+        facts: What the features depend on besides all that.
 
     Returns:
         Dict from split to its features.
@@ -56,7 +61,7 @@ def feature_views(
         UserError: the folder can't be written, has no room, or a feature is too large for float16.
     """
     parent = _parent(records, config)
-    keys = [features_key(records, split, weights_hash, config) for split in splits]
+    keys = [features_key(records, split, weights_hash, config) | facts for split in splits]
     folders = [FeatureFolder(parent, key) for key in keys]
     with ExitStack() as locks:
         errors = [_claim(folder, locks) for folder in folders]
@@ -85,6 +90,7 @@ def find_views(
     weights_hash: str,
     shape: tuple[int, int, int],
     config: FitConfig,
+    facts: Mapping[str, str] = NOTHING,
 ) -> FeatureViews | None:
     """Opens the stored features of a split, if all of them are there and fit their checksums.
 
@@ -96,11 +102,12 @@ def find_views(
         weights_hash: Of the backbone, as `feature_views` takes it.
         shape: `(height, width, channels)` of one photo's features.
         config: FitConfig of the run; its precision is not "auto".
+        facts: As `feature_views` takes them.
 
     Returns:
         FeatureViews, or None where some must be computed.
     """
-    key = features_key(records, split, weights_hash, config)
+    key = features_key(records, split, weights_hash, config) | facts
     folder = FeatureFolder(_parent(records, config), key)
     if not folder.path.is_dir() or (index := folder.load_index()) is None:
         return None
@@ -191,13 +198,37 @@ def _read_from(source, one):
     return replace(one, stored=stored)
 
 
+def check_room(records: Records, shape: tuple[int, int, int], config: FitConfig) -> None:
+    """Checks that features of one view of all photos can be written later on.
+
+    Raises:
+        UserError: no room, or the folder can only be read.
+    """
+    parent = _parent(records, config)
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=parent, prefix="."):
+            pass
+    except OSError as error:
+        if error.errno not in READ_ONLY:
+            raise
+        raise _not_writable(parent, error) from error
+    _account(sum(records.num_photos(split) for split in SPLITS), shape, parent)
+
+
 def _check_space(missing, folder, copied_from):
     """Prints what space the features take, and refuses where it is not there."""
-    needed = sum(one.nbytes for one in missing)
-    free = shutil.disk_usage(folder).free
     photos = sum(len(one.rows) for one in missing)
-    copied = photos - sum(len(one.rows_to_compute) for one in missing)
-    height, width, channels = missing[0].file.shape[1:]
+    account = _account(photos, missing[0].file.shape[1:], folder)
+    print(f"Features to compute: {account}", flush=True)
+    if copied := photos - sum(len(one.rows_to_compute) for one in missing):
+        print(f"{copied:,} {copied_from}.", flush=True)
+
+
+def _account(photos, shape, folder):
+    """Says what space views of photos take, and refuses where it is not there."""
+    height, width, channels = shape
+    needed, free = photos * height * width * channels * 2, shutil.disk_usage(folder).free
     account = (
         f"{photos:,} views of photos x {height} x {width} x {channels} x 2 bytes = "
         f"{show_bytes(needed)}; {show_bytes(free)} are free in {folder}."
@@ -209,6 +240,4 @@ def _check_space(missing, folder, copied_from):
             f"No room for the features: {account} Free some space, see what is stored with "
             f"{command}, keep fewer --views, or train with --live, which stores none."
         )
-    print(f"Features to compute: {account}", flush=True)
-    if copied:
-        print(f"{copied:,} {copied_from}.", flush=True)
+    return account

@@ -15,6 +15,8 @@ from glr_keras.features.store import FeatureViews
 from glr_keras.features.view_files import ViewFile
 from glr_keras.models.backbones import hash_weights
 
+TOO_LARGE = "Train in another --run-dir with a lower --learning-rate or --trunk-learning-rate."
+
 
 def finetuned_views(
     records: Records,
@@ -48,7 +50,9 @@ def finetuned_views(
         for view, file in before[split].files.items()
     }
     weights_hash = hash_weights(backbone)
-    return feature_views(records, backbone, weights_hash, _as_stored(config), splits, files)
+    return feature_views(
+        records, backbone, weights_hash, _as_stored(config), splits, files, _facts(config)
+    )
 
 
 def find_finetuned_views(
@@ -56,7 +60,8 @@ def find_finetuned_views(
 ) -> FeatureViews | None:
     """Opens them if all are stored, as `extraction.find_views` does."""
     shape = backbone.output_shape[1:]
-    return find_views(records, split, hash_weights(backbone), shape, _as_stored(config))
+    weights_hash = hash_weights(backbone)
+    return find_views(records, split, weights_hash, shape, _as_stored(config), _facts(config))
 
 
 class TrunkRows:
@@ -73,8 +78,11 @@ class TrunkRows:
 
     def rows(self, numbers: Sequence[int]) -> np.ndarray:
         """Returns float16 `(len(numbers), height, width, channels)`."""
-        features = compute_block(self._trunk, self._file.rows(numbers))
-        return to_float16(features, self._file.path)
+        return to_float16(compute_block(self._trunk, self._file.rows(numbers)), TOO_LARGE)
+
+
+def _facts(config):
+    return {"finetuned_after": config.finetune_after}  # so that a list of features shows it
 
 
 def _as_stored(config):

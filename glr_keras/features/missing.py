@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -17,6 +16,7 @@ from tfrecords.common.files import warn_corrupted
 
 MANY_BYTES = 2**30  # to check; fewer take no second and need no progress bar
 ROUNDED_TO_INFINITY = 65520  # by float16; from here on
+WRONG_WEIGHTS = "Are these the right weights for this backbone?"
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Missing:
             computed: Numbers of those of its photos that were computed; the others were stored.
             features: Of these.
         """
-        rows, data = self.rows_of(block), to_float16(features, self.file.path)
+        rows, data = self.rows_of(block), to_float16(features, WRONG_WEIGHTS)
         if len(computed) < len(rows):
             whole = np.empty((len(rows), *self.file.shape[1:]), DTYPE)
             is_computed = np.isin(rows, computed)
@@ -92,16 +92,13 @@ def find_missing(views: Iterable[FeatureViews]) -> list[Missing]:
     return found
 
 
-def to_float16(features: np.ndarray, path: Path) -> np.ndarray:
+def to_float16(features: np.ndarray, remedy: str) -> np.ndarray:
     """Rounds features as they are stored.
 
     Raises:
-        UserError: one is too large; `path` is the file that it is for.
+        UserError: one is too large; `remedy` says what to do.
     """
     largest = float(np.abs(features).max(initial=0))
     if not largest < ROUNDED_TO_INFINITY:
-        raise UserError(
-            f"{path.parent.name}: features up to {largest:g} do not fit float16 (65504). Are these "
-            "the right weights for this backbone?"
-        )
+        raise UserError(f"Features up to {largest:g} do not fit float16 (65504). {remedy}")
     return keras.ops.convert_to_numpy(keras.ops.cast(features, "float16"))  # numpy's takes longer

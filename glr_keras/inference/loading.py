@@ -13,6 +13,7 @@ from glr_keras.features.finetuned import find_finetuned_views
 from glr_keras.features.store import FeatureViews
 from glr_keras.inference.model_dir import check_run, data_dir_of
 from glr_keras.models.backbones import hash_weights
+from glr_keras.models.finetuned import front_of
 from glr_keras.models.recognizer import Recognizer
 from glr_keras.models.saving import read_recognizer
 from glr_keras.runs.run_dir import RunDir
@@ -93,13 +94,25 @@ def records_of(run: Path, data_dir: Path | None = None) -> Records:
 
 
 def stored_views(
-    run_dir: Path, recognizer: Recognizer, records: Records, split: str
+    run_dir: Path, recognizer: Recognizer, records: Records, split: str, frozen: bool = False
 ) -> FeatureViews | None:
-    """Returns the features of a split that a run has stored; None if there are not all."""
+    """Returns the features of a split that a run has stored; None if there are not all.
+
+    Args:
+        run_dir: Directory of a complete run.
+        recognizer: Of that run.
+        records: From `data.open_records`.
+        split: "train", "validation" or "test".
+        frozen: Bool, whether those of a fine-tuned run are to be what its trunk has learned on,
+            which no label has touched.
+    """
     config, facts = read_json(run_dir / "config.json"), RunDir(run_dir).read_environment()
     if config.is_live or "backbone_weights" not in facts:
         return None
+    backbone = recognizer.backbone
+    if config.finetune_after and not frozen:
+        return find_finetuned_views(records, split, backbone, config)
     if config.finetune_after:
-        return find_finetuned_views(records, split, recognizer.backbone, config)
-    shape = recognizer.backbone.output_shape[1:]
+        backbone = front_of(backbone)
+    shape = backbone.output_shape[1:]
     return find_views(records, split, facts["backbone_weights"], shape, config)

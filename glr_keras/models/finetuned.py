@@ -61,8 +61,13 @@ class FineTunedHead(AnswerMetrics, keras.Model):
 
 
 def join_networks(front: keras.Model, trunk: keras.Model) -> keras.Model:
-    """Returns one frozen network of both; they share its weights."""
+    """Returns one network of both that shares their weights, and freezes all of them."""
     photos = keras.Input(front.input_shape[1:], name="photos")
     backbone = keras.Model(photos, trunk(front(photos)), name=front.name)
     backbone.trainable = False
     return backbone
+
+
+def front_of(backbone: keras.Model) -> keras.Model:
+    """Returns the frozen front of what `join_networks` has made."""
+    return next(layer for layer in backbone.layers if isinstance(layer, keras.Model))

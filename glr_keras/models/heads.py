@@ -36,11 +36,11 @@ def build_head(
         feature_shape: (height, width, channels) of one photo's features.
         trunk: What comes behind them, from `backbones.build_networks`.
 
-    Raises:
-        UserError: the trunk takes other features.
-
     Returns:
         One of `HEADS`; behind a trunk that is fine-tuned with it, a `FineTunedHead`.
+
+    Raises:
+        UserError: the trunk takes other features.
     """
     if trunk is not None and trunk.input_shape[1:] != tuple(feature_shape):
         raise UserError(

@@ -57,7 +57,8 @@ class Recognizer(AnswerMetrics, keras.Model):
     def joined(self) -> "Recognizer":
         """Returns a recogniser whose backbone ends with the trunk that its head has learned with.
 
-        Weights are shared, answers the same; without a `FineTunedHead` it is this one.
+        Weights are shared, answers the same, and the trunk no longer learns; without a
+        `FineTunedHead` it is this one.
         """
         if not isinstance(self.head, FineTunedHead):
             return self

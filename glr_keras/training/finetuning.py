@@ -55,7 +55,8 @@ def _in_precision(saved, config):
     Built anew: some layers keep what they were built in, whatever policy they are given later.
     """
     backbone, trunk = build_networks(dataclasses.replace(config, weights="random"))
-    copy_weights(saved.backbone, backbone)
+    # The layers of a fine-tuned one are nested otherwise, in the same order.
+    backbone.set_weights(saved.backbone.get_weights())
     head = saved.head
     if trunk is not None:
         head = build_head(config, len(saved.landmarks), backbone.output_shape[1:], trunk)
@@ -63,18 +64,6 @@ def _in_precision(saved, config):
     recognizer = Recognizer(backbone, head, saved.landmarks, saved.framing)
     recognizer.build(backbone.input_shape)
     return recognizer
-
-
-def copy_weights(source: keras.Model, target: keras.Model) -> None:
-    """Gives a network the weights of one with the same layers, however these are nested."""
-    values = {_name(variable): variable for variable in source.weights}
-    for variable in target.weights:
-        variable.assign(values[_name(variable)])
-
-
-def _name(variable):
-    """Names a variable of a network by its layer, whatever model that is nested in."""
-    return "/".join(variable.path.split("/")[-2:])
 
 
 def unfreeze(backbone: keras.Model, num_blocks: int) -> None:

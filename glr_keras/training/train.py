@@ -10,7 +10,7 @@ import keras
 from glr_keras.calibration.evidence import Evidence, EvidenceCollector, average
 from glr_keras.config import FitConfig
 from glr_keras.data.records import Records, open_records
-from glr_keras.features.extraction import feature_views
+from glr_keras.features.extraction import check_room, feature_views
 from glr_keras.features.finetuned import finetuned_views
 from glr_keras.models.answer import answer_log_probabilities
 from glr_keras.models.backbones import WeightsUnreachableError, build_networks, hash_weights
@@ -128,6 +128,8 @@ def open_source(context: RunContext, weights_hash: str, devices: int = 1) -> Sou
     if config.is_live:
         return LivePhotos(records, outputs, landmarks, config, devices)
     views = feature_views(records, recognizer.backbone, weights_hash, config)
+    if config.finetune_after:  # rather now than after the training
+        check_room(records, recognizer.head.trunk.output_shape[1:], config)
     return StoredFeatures(views, outputs, landmarks, config, devices)
 
 

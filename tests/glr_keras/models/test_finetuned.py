@@ -1,6 +1,7 @@
 """Fine-tuning on stored features: what is behind a layer of the backbone learns with the head."""
 
 import dataclasses
+import json
 import shutil
 
 import keras
@@ -12,9 +13,11 @@ from glr_keras.config.presets import new_config
 from glr_keras.data.records import open_records, photo_batches
 from glr_keras.evaluation.evaluating import evaluate_split
 from glr_keras.evaluation.sources import Evaluated
+from glr_keras.features import extraction
 from glr_keras.features.extraction import features_key
 from glr_keras.fit import finetuning_config
 from glr_keras.inference.landmark_model import load
+from glr_keras.inference.loading import stored_views
 from glr_keras.models.abn import ABN
 from glr_keras.models.attention import answer_with_map
 from glr_keras.models.backbones import build_backbone
@@ -160,6 +163,27 @@ def test_these_features_are_what_its_backbone_makes_of_the_photos(run, demo_data
     (batch,) = photo_batches(records, "test", 32, "whole", 3).take(1)
     features = load(path).recognizer.backbone(batch["photo"])
     np.testing.assert_allclose(file.rows([0, 1, 2]), features, rtol=2e-3, atol=2e-3)
+
+
+def test_suspects_are_found_on_features_that_no_label_has_touched(run, demo_data):
+    path, *_ = run
+    views = stored_views(path, load(path).recognizer, open_records(demo_data), "test", frozen=True)
+    assert views.shape == (8, 8, 128)
+
+
+def test_a_list_of_features_tells_them_from_those_of_the_frozen_backbone(run):
+    _, _, config = run
+    keys = [json.loads(path.read_text()) for path in config.features_path.glob("*/manifest.json")]
+    assert sorted(key.get("finetuned_after", "") for key in keys) == [""] * 3 + ["block2_pool"] * 3
+
+
+def test_room_for_them_is_looked_for_before_training(run, tmp_path, monkeypatch):
+    _, _, config = run
+    usage = shutil.disk_usage(tmp_path)._replace(free=extraction.SPARE_BYTES + 400_000)
+    monkeypatch.setattr(extraction.shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(UserError, match="No room for the features: 50 views of photos x 4 x 4"):
+        train(dataclasses.replace(config, run_dir=str(tmp_path / "run")))
+    assert not (tmp_path / "run" / "history.csv").exists()
 
 
 def test_a_run_that_was_stopped_before_its_own_features_ends_the_same(run, tmp_path, monkeypatch):

@@ -55,9 +55,9 @@ def parse_config(argv=None) -> FitConfig:
     parser.add_argument(
         "--preset",
         choices=PRESETS,
-        help="default; fast (logistic regression, in seconds); finetune (the backbone's end learns, "
-        "too: most accurate, an hour rather than a minute); report (the student report's settings, "
-        "to the letter); flags go over it",
+        help="default; fast (logistic regression, in seconds); finetune (the backbone's end "
+        "learns, too: most accurate, an hour rather than a minute); report (the student report's "
+        "settings, to the letter); flags go over it",
     )
     add_flags(parser)
     flags = vars(parser.parse_args(argv))

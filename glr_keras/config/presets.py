@@ -70,8 +70,8 @@ DEPTHS = MappingProxyType(
     {"vgg16": "block4_pool,block5_pool", "mobilenet_v2": "block_13_expand_relu,out_relu"}
 )
 MIXUP = MappingProxyType({"vgg16": 0.3, "mobilenet_v2": 0.3})
-# Where the layers that `--preset finetune` trains begin.
-FINETUNE_AFTER = MappingProxyType({"vgg16": "block4_pool", "mobilenet_v2": "block_12"})
+# After which layer `--preset finetune` trains, where that was measured to pay (docs/results.md).
+FINETUNE_AFTER = MappingProxyType({"vgg16": "block4_pool"})
 OTHER_LAYERS = {"cut_layer", "branch_layer"}  # settings that `feature_layers` excludes
 
 
@@ -94,8 +94,8 @@ def new_config(
     if preset == "finetune" and not values.keys() & {"finetune_after", "branch_layer"}:
         if backbone not in FINETUNE_AFTER:
             raise UserError(
-                f"--preset finetune: where it should begin was not measured for {backbone}. Name a "
-                "layer or block with --finetune-after, near the end."
+                f"--preset finetune was measured to pay with {', '.join(FINETUNE_AFTER)}, not with "
+                f"{backbone}. To try it, name a layer or block near the end with --finetune-after."
             )
         values["finetune_after"] = FINETUNE_AFTER[backbone]
     is_flat = values.get("pooling") == "flatten"

@@ -245,9 +245,10 @@ def test_the_backbones_end_is_fine_tuned_where_that_was_measured_or_typed():
     assert finetuned().finetune_after == "block4_pool"
     assert finetuned().feature_layers == "block4_pool,block5_pool"
     assert (finetuned().epochs, finetuned().ema, finetuned().mixup) == (8, 0.98, 0.3)
-    assert finetuned("--backbone", "mobilenet_v2").finetune_after == "block_12"
+    with_layer = finetuned("--backbone", "mobilenet_v2", "--finetune-after", "block_12")
+    assert with_layer.finetune_after == "block_12"
     assert finetuned("--finetune-after", "block3").finetune_after == "block3"
-    with pytest.raises(UserError, match=r"not measured for xception\. Name a layer or block with"):
+    with pytest.raises(UserError, match="measured to pay with vgg16, not with xception"):
         finetuned("--backbone", "xception")
 
 

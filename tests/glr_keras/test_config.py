@@ -36,6 +36,7 @@ TYPED = {
     "feature_layers": ("block4_pool,block5_pool", "block4_pool,block5_pool"),
     "branch_layer": ("block4_pool", "block4_pool"),
     "train_trunk": (None, True),
+    "finetune_after": ("block4_pool", "block4_pool"),
     "trunk_learning_rate": ("0.01", 0.01),
     "frozen_epochs": ("1", 1),
     "image_size": ("96", 96),
@@ -279,7 +280,7 @@ def test_a_config_file_replaces_all_defaults_and_flags_go_over_it(tmp_path):
 
 def test_what_is_written_is_read_back(tmp_path):
     typed = {name: value for name, (_, value) in TYPED.items()}
-    excluded = {"cut_layer": "", "feature_layers": ""}
+    excluded = {"cut_layer": "", "feature_layers": "", "finetune_after": ""}
     config = FitConfig(**typed | excluded | {"answer": "perception", "head": "abn"})
     assert read_json(written(tmp_path, to_json(config))) == config
     assert list(json.loads(to_json(config))) == [field.name for field in FIELDS]

@@ -171,5 +171,5 @@ def test_models_that_can_not_be_trained_again_are_refused(
     config = json.loads((run / "config.json").read_text())
     features = str(records.data_dir / "nowhere")
     (run / "config.json").write_text(json.dumps(config | {"features_dir": features}))
-    with pytest.raises(UserError, match=r"no stored features of its train photos.*trained live"):
+    with pytest.raises(UserError, match=r"no stored features of its train photos.*with --live"):
         evaluate(run, "--other-train", others)

@@ -15,7 +15,7 @@ from stored_features import (
 )
 
 from glr_keras.data.records import open_records
-from glr_keras.features.computing import _compute
+from glr_keras.features.computing import compute_block
 from glr_keras.features.extraction import feature_views
 from glr_keras.features.view_files import BLOCK as REAL_BLOCK
 from glr_keras.models.backbones import build_backbone
@@ -118,7 +118,7 @@ def test_features_of_a_photo_depend_on_no_other_photo(settings, monkeypatch):
     photos = np.random.default_rng(0).uniform(0, 255, shape).astype("float32")
 
     def stored(photos):
-        return np.asarray(_compute(network, photos)).astype(np.float16)
+        return np.asarray(compute_block(network, photos)).astype(np.float16)
 
     together = stored(photos)
     np.testing.assert_array_equal(stored(photos[::-1])[::-1], together)

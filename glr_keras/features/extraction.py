@@ -61,7 +61,7 @@ def feature_views(
         UserError: the folder can't be written, has no room, or a feature is too large for float16.
     """
     parent = _parent(records, config)
-    keys = [features_key(records, split, weights_hash, config) | facts for split in splits]
+    keys = [{**features_key(records, one, weights_hash, config), **facts} for one in splits]
     folders = [FeatureFolder(parent, key) for key in keys]
     with ExitStack() as locks:
         errors = [_claim(folder, locks) for folder in folders]
@@ -107,7 +107,7 @@ def find_views(
     Returns:
         FeatureViews, or None where some must be computed.
     """
-    key = features_key(records, split, weights_hash, config) | facts
+    key = {**features_key(records, split, weights_hash, config), **facts}
     folder = FeatureFolder(_parent(records, config), key)
     if not folder.path.is_dir() or (index := folder.load_index()) is None:
         return None

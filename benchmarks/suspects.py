@@ -23,11 +23,10 @@ def main() -> None:
     args = parser.parse_args()
     print_context()
 
-    from glr_keras.evaluation.sources import Evaluated
-    from glr_keras.inference.loading import records_of
+    from glr_keras.inference.loading import load_recognizer, records_of, stored_views
 
     records = records_of(args.run, args.data_dir)
-    views = Evaluated(args.run).stored_views(records, "train")
+    views = stored_views(args.run, load_recognizer(args.run), records, "train", frozen=True)
     found = [plant(views, records.landmarks, seed) for seed in range(args.draws)]
     print(
         f"Of {PLANTED} wrong labels among {len(views):,} photos, {np.mean(found):.1f} are among "

@@ -23,10 +23,11 @@ def main() -> None:
     args = parser.parse_args()
     print_context()
 
-    from glr_keras.inference.loading import load_recognizer, records_of, stored_views
+    from glr_keras.evaluation.sources import Evaluated
+    from glr_keras.inference.loading import records_of
 
     records = records_of(args.run, args.data_dir)
-    views = stored_views(args.run, load_recognizer(args.run), records, "train", frozen=True)
+    views = Evaluated(args.run).stored_views(records, "train", frozen=True)
     found = [plant(views, records.landmarks, seed) for seed in range(args.draws)]
     print(
         f"Of {PLANTED} wrong labels among {len(views):,} photos, {np.mean(found):.1f} are among "

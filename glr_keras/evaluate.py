@@ -66,15 +66,14 @@ def list_suspects(args: argparse.Namespace) -> None:
     from glr_keras.evaluation.sources import Evaluated
     from glr_keras.evaluation.suspects import find_suspects
     from glr_keras.evaluation.writing import aligned
-    from glr_keras.inference.loading import records_of, stored_views
+    from glr_keras.inference.loading import records_of
     from glr_keras.runs.suspects import write_suspects
 
     (path,) = args.models
     records, model = records_of(path, args.data_dir), Evaluated(path, args.tta)
     model.check_records(records)
     # Features that were fine-tuned know the labels that are in doubt.
-    recognizer = model.model.recognizer
-    found = {split: stored_views(path, recognizer, records, split, frozen=True) for split in SPLITS}
+    found = {split: model.stored_views(records, split, frozen=True) for split in SPLITS}
     views = {split: one for split, one in found.items() if one is not None}
     if missing := [split for split in SPLITS if split not in views]:
         raise UserError(

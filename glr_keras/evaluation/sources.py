@@ -95,7 +95,7 @@ class Evaluated:
         self._is_run = find_saved_model(path) is None
         self.rejector: Rejector | None = self.model.rejector
         self._ask = tf.function(self._outputs_of_views, reduce_retracing=True)
-        self._views: dict[tuple[str, str], FeatureViews | None] = {}
+        self._views: dict[tuple[str, str, bool], FeatureViews | None] = {}
 
     @property
     def landmarks(self) -> list[str]:
@@ -132,12 +132,17 @@ class Evaluated:
         judged = rejector.judge(batch.evidence)
         return scores, keras.ops.convert_to_numpy(judged["p_value"])
 
-    def stored_views(self, records: Records, split: str) -> FeatureViews | None:
-        """Returns the features of a split that the run has stored; None if there are not all."""
-        key = records.fingerprint, split
+    def stored_views(
+        self, records: Records, split: str, frozen: bool = False
+    ) -> FeatureViews | None:
+        """Returns the features of a split that the run has stored; None if there are not all.
+
+        `frozen` is as `inference.loading.stored_views` takes it.
+        """
+        key = records.fingerprint, split, frozen
         if key not in self._views:
             self._views[key] = (
-                stored_views(self.path, self.model.recognizer, records, split)
+                stored_views(self.path, self.model.recognizer, records, split, frozen)
                 if self._is_run
                 else None
             )

@@ -40,7 +40,7 @@ def compute_missing(
 
 
 def _copy_blocks(one, bar):
-    """Writes the blocks of which all rows are stored with other records."""
+    """Writes the blocks of which all rows are read from elsewhere."""
     nothing = one.rows_to_compute[:0], np.empty((0, *one.file.shape[1:]), DTYPE)
     for block in np.setdiff1d(one.blocks, one.rows_to_compute // BLOCK).tolist():
         bar.update(one.write(block, *nothing))

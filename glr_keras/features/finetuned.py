@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from glr_keras.config import FitConfig
-from glr_keras.data.records import SPLITS, Records
+from glr_keras.data.records import Records
 from glr_keras.features.computing import compute_block
 from glr_keras.features.extraction import feature_views, find_views
 from glr_keras.features.missing import to_float16
@@ -24,7 +24,6 @@ def finetuned_views(
     trunk: keras.Model,
     before: dict[str, FeatureViews],
     config: FitConfig,
-    splits: Sequence[str] = SPLITS,
 ) -> dict[str, FeatureViews]:
     """Opens the features of a fine-tuned backbone; what is missing is computed by its trunk.
 
@@ -36,7 +35,6 @@ def finetuned_views(
         trunk: From features of the layer before to those of the backbone.
         before: Split -> stored features of that layer.
         config: FitConfig of the run, with `finetune_after`.
-        splits: Names among "train", "validation" and "test".
 
     Returns:
         Dict from split to its features.
@@ -46,12 +44,12 @@ def finetuned_views(
     """
     files = {
         (split, view): TrunkRows(file, trunk)
-        for split in splits
-        for view, file in before[split].files.items()
+        for split, views in before.items()
+        for view, file in views.files.items()
     }
     weights_hash = hash_weights(backbone)
     return feature_views(
-        records, backbone, weights_hash, _as_stored(config), splits, files, _facts(config)
+        records, backbone, weights_hash, _as_stored(config), list(before), files, _facts(config)
     )
 
 

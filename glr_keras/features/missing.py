@@ -25,7 +25,7 @@ class Missing:
 
     Attributes:
         blocks: Their numbers, ascending.
-        stored: Rows of the view that lie with other records.
+        stored: Rows of the view that are read from elsewhere.
     """
 
     split: str

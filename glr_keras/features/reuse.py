@@ -30,7 +30,7 @@ class ViewRows(Protocol):
 
 
 class StoredRows:
-    """Which rows of one view lie in files of other records, and where.
+    """Which rows of one view can be read from elsewhere, and from where.
 
     Args:
         photos: Int, rows of the view.

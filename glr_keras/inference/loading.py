@@ -109,10 +109,8 @@ def stored_views(
     config, facts = read_json(run_dir / "config.json"), RunDir(run_dir).read_environment()
     if config.is_live or "backbone_weights" not in facts:
         return None
-    backbone = recognizer.backbone
     if config.finetune_after and not frozen:
-        return find_finetuned_views(records, split, backbone, config)
-    if config.finetune_after:
-        backbone = front_of(backbone)
+        return find_finetuned_views(records, split, recognizer.backbone, config)
+    backbone = front_of(recognizer.backbone) if config.finetune_after else recognizer.backbone
     shape = backbone.output_shape[1:]
     return find_views(records, split, facts["backbone_weights"], shape, config)

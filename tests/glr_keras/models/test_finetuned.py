@@ -7,6 +7,7 @@ import shutil
 import keras
 import numpy as np
 import pytest
+from small_trunks import LABELS, PHOTOS, SMALL_TRUNK
 
 from glr_keras.config import FitConfig
 from glr_keras.config.presets import new_config
@@ -30,24 +31,7 @@ from glr_keras.training.train import train
 from glr_keras.training.variables import changing
 from tfrecords.common.console import UserError
 
-SMALL = {
-    "weights": "random",
-    "image_size": 32,
-    "precision": "float32",
-    "cut_layer": "block3_pool",
-    "finetune_after": "block2_pool",
-    "pooling": "average",
-    "head_units": (6,),  # the last layer then starts at random, so that gradients reach the trunk
-    "attention_channels": 4,
-    "optimizer": "sgd",
-    "momentum": 0.0,
-    "learning_rate": 0.1,
-    "schedule": "constant",
-    "warmup_epochs": 0,
-    "epochs": 2,
-}
-PHOTOS = np.random.default_rng(0).uniform(0, 255, (4, 32, 32, 3)).astype(np.float32)
-LABELS = np.array([0, 1, 2, 0])
+SMALL = SMALL_TRUNK | {"finetune_after": "block2_pool", "epochs": 2}
 
 
 def config_of(**settings):
@@ -171,7 +155,7 @@ def test_suspects_are_found_on_features_that_no_label_has_touched(run, demo_data
     assert views.shape == (8, 8, 128)
 
 
-def test_a_list_of_features_tells_them_from_those_of_the_frozen_backbone(run):
+def test_a_list_of_features_shows_which_ones_are_fine_tuned(run):
     _, _, config = run
     keys = [json.loads(path.read_text()) for path in config.features_path.glob("*/manifest.json")]
     assert sorted(key.get("finetuned_after", "") for key in keys) == [""] * 3 + ["block2_pool"] * 3

@@ -5,6 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
+from small_trunks import LABELS, PHOTOS, SMALL_TRUNK
 
 from glr_keras.config import FitConfig
 from glr_keras.data.records import open_records
@@ -21,24 +22,7 @@ from glr_keras.training.train import train
 from glr_keras.training.variables import changing
 from tfrecords.common.console import UserError
 
-SMALL = {
-    "weights": "random",
-    "image_size": 32,
-    "precision": "float32",
-    "cut_layer": "block3_pool",
-    "branch_layer": "block2_pool",
-    "pooling": "average",
-    "head_units": (6,),  # the last layer then starts at random, so that gradients reach the trunk
-    "attention_channels": 4,
-    "optimizer": "sgd",
-    "momentum": 0.0,
-    "learning_rate": 0.1,
-    "schedule": "constant",
-    "warmup_epochs": 0,
-    "epochs": 3,
-}
-PHOTOS = np.random.default_rng(0).uniform(0, 255, (4, 32, 32, 3)).astype(np.float32)
-LABELS = np.array([0, 1, 2, 0])
+SMALL = SMALL_TRUNK | {"branch_layer": "block2_pool", "epochs": 3}
 
 
 def config_of(**settings):

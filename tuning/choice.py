@@ -18,6 +18,7 @@ from tuning.space import (
     inclusive_range,
     possible_values,
     type_of,
+    why_idle,
     why_refused,
 )
 
@@ -55,19 +56,11 @@ def choose_space(
         raise UserError(f"{', '.join(twice)}: set and searched at once. Leave one of them out.")
     selected = {name: known[name] for name in chosen}
     for name in chosen:
-        if known[name].is_open:
-            raise UserError(f"{name} has no range of its own. Give it one with --space-file FILE.")
         if not _makes_difference(name, selected, base):
             parent, _ = dependency(name, selected, base)
-            if parent == "trunk_learns":
-                raise UserError(
-                    f"{name} changes nothing where nothing of the backbone learns. Set "
-                    "--finetune-after, or --branch-layer with --train-trunk."
-                )
-            raise UserError(
-                f"{name} changes nothing while {parent} is {getattr(base, parent)!r}. Add {parent} "
-                "to --space, or set another."
-            )
+            raise UserError(f"{name} changes nothing {why_idle(parent, base)}")
+        if known[name].is_open:
+            raise UserError(f"{name} has no range of its own. Give it one with --space-file FILE.")
     dimensions = [known[name] for name in DIMENSIONS if name in chosen]
     if not dimensions:
         raise UserError("Nothing is left to search: every hyperparameter is set.")

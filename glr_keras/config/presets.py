@@ -1,5 +1,6 @@
 """Presets: named sets of values that flags go over, and what differs for the demo."""
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from glr_keras.config.fit_config import FitConfig
 from glr_keras.config.flags import from_flags
 from tfrecords.common.console import UserError
+from tfrecords.common.flags import flag_of
 
 # The settings of the student report that this project started from, to the letter.
 REPORT = {
@@ -103,4 +105,16 @@ def new_config(
         values = {"feature_layers": DEPTHS.get(backbone, "")} | values
     if not is_demo and values.get("head") != "logistic":
         values = {"mixup": MIXUP.get(backbone, 0.0)} | values
-    return from_flags(values, FitConfig())
+    try:
+        return from_flags(values, FitConfig())
+    except UserError as error:
+        if not (untyped := _named_in(str(error), values.keys() - flags.keys())):
+            raise
+        default = "The built-in demo" if is_demo else f"The default of {backbone}"
+        source = default if preset == "default" else f"--preset {preset}"
+        raise UserError(f"{error}\n{source} sets {' and '.join(untyped)}.") from error
+
+
+def _named_in(message, names):
+    flags = re.findall(r"--[a-z-]*[a-z]", message)
+    return [flag for flag in dict.fromkeys(flags) if flag in map(flag_of, names)]

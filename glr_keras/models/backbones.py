@@ -53,8 +53,7 @@ def build_networks(config: FitConfig) -> tuple[keras.Model, keras.Model | None]:
         whole = _build_with_weights(backbone, config)
     network, trunk = _tap(whole, config), None
     if config.split_layer:
-        flag = "--branch-layer" if config.branch_layer else "--finetune-after"
-        network, trunk = split_network(network, config.split_layer, backbone.block, whole, flag)
+        network, trunk = split_network(network, config, whole)
         maps = keras.Input(trunk.input_shape[1:], name="maps")
         trunk = keras.Model(maps, _in_float32(trunk(maps)), name="trunk")
         set_trainable(trunk, config.trunk_learns)

@@ -10,20 +10,19 @@ import re
 import keras
 from keras import layers
 
+from glr_keras.config import BACKBONES, FitConfig
 from tfrecords.common.console import UserError
 
 
 def split_network(
-    network: keras.Model, layer: str, pattern: str, whole: keras.Model, flag: str
+    network: keras.Model, config: FitConfig, whole: keras.Model
 ) -> tuple[keras.Model, keras.Model]:
     """Splits a network in two where it is a single tensor.
 
     Args:
         network: Functional model.
-        layer: Name of a block, for its end, or of a layer.
-        pattern: Regular expression of blocks, see `backbones.Backbone`.
+        config: FitConfig, whose `split_layer` names a block, for its end, or a layer.
         whole: The network before its last layers were cut off, for the message.
-        flag: That named the layer, for the message.
 
     Returns:
         Two models that share their layers with `network`: up to that layer, and behind it.
@@ -31,13 +30,17 @@ def split_network(
     Raises:
         UserError: no such block or layer, one that other paths go around, or nothing is behind it.
     """
+    layer, pattern = config.split_layer, BACKBONES[config.backbone].block
     points, ends = branch_points(network), block_ends(network, pattern)
     place = points.get(layer) or ends.get(layer)
     if place is None:
+        flag = "--branch-layer" if config.branch_layer else "--finetune-after"
+        depths = f"--feature-layers {config.feature_layers}"
+        hint = f" {depths} limits this; --feature-layers '' takes the last layer alone."
         raise UserError(
             f"{flag} {layer}: {_reason(network, layer, pattern, whole)}. "
             f"Expected the end of {', '.join(ends)}, or a layer between these that no shortcut "
-            "goes around."
+            f"goes around.{hint if config.feature_layers else ''}"
         )
     front = keras.Model(network.inputs, place.output, name=network.name)
     return front, keras.Model(place.output, network.outputs[0], name=f"{network.name}_trunk")

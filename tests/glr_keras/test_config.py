@@ -253,6 +253,35 @@ def test_the_backbones_end_is_fine_tuned_where_that_was_measured_or_typed():
         finetuned("--backbone", "xception")
 
 
+@pytest.mark.parametrize(
+    ("flags", "source"),
+    [
+        (
+            ("--preset", "finetune", "--head", "logistic"),
+            "--preset finetune sets --finetune-after.",
+        ),
+        (
+            ("--preset", "finetune", "--frozen-epochs", "8"),
+            "--preset finetune sets --epochs.",
+        ),
+        (
+            ("--preset", "report", "--feature-layers", "block4_pool"),
+            "--preset report sets --pooling.",
+        ),
+        (("--feature-layers", "block4_pool", "--cut-layer", "block4_pool"), ""),
+    ],
+)
+def test_a_message_names_where_flags_that_nobody_typed_come_from(flags, source):
+    with pytest.raises(UserError) as raised:
+        parse_config(["--data-dir", "x", *flags])
+    assert str(raised.value).partition("\n")[2] == source
+
+
+def test_a_message_names_what_the_demo_sets():
+    with pytest.raises(UserError, match=r"\nThe built-in demo sets --epochs\.$"):
+        parse_config(["--warmup-epochs", "20"])
+
+
 def test_photos_are_mixed_where_that_was_measured_to_help_unless_something_else_is_typed():
     def mixup(*flags):
         return parse_config(["--data-dir", "x", *flags]).mixup

@@ -65,6 +65,10 @@ def test_json_is_read_too(tmp_path):
         (["alpha", "gamma"], "gamma is no hyperparameter. These can be searched: seed, head,"),
         (["backbone"], "backbone changes what is stored or where. These can be searched"),
         (["step_factor"], "step_factor changes nothing while schedule is 'constant'"),
+        (
+            ["trunk_learning_rate"],
+            "changes nothing where nothing of the backbone learns. Set --fin",
+        ),
         ([""], " is no hyperparameter. These can be searched"),
     ],
 )

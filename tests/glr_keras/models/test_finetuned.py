@@ -14,6 +14,7 @@ from glr_keras.config.presets import new_config
 from glr_keras.data.records import open_records, photo_batches
 from glr_keras.evaluation.evaluating import evaluate_split
 from glr_keras.evaluation.sources import Evaluated
+from glr_keras.export import export
 from glr_keras.features import extraction
 from glr_keras.features.extraction import features_key
 from glr_keras.fit import finetuning_config
@@ -65,15 +66,21 @@ def test_untrained_it_answers_as_the_whole_network_does():
     np.testing.assert_allclose(tuned.probabilities(PHOTOS), whole.probabilities(PHOTOS), rtol=1e-5)
 
 
-@pytest.mark.parametrize("head", ["abn", "dropout", "linear"])
-def test_joined_it_answers_the_same_and_loads_as_it_was_saved(head, tmp_path):
-    config = config_of(head=head)
+MOBILENET = {"backbone": "mobilenet_v2", "cut_layer": "block_3_project_BN"}
+MOBILENET |= {"finetune_after": "block_2"}
+
+
+@pytest.mark.parametrize(
+    "settings", [{"head": "abn"}, {"head": "dropout"}, {"head": "linear"}, MOBILENET]
+)
+def test_joined_it_answers_the_same_and_loads_as_it_was_saved(settings, tmp_path):
+    config = config_of(**settings)
     recognizer = build_model(config, 3)
     train_steps(config, recognizer)
     before = np.asarray(recognizer.probabilities(PHOTOS))
     joined = recognizer.joined()
     np.testing.assert_array_equal(joined.probabilities(PHOTOS), before)
-    assert joined.backbone.output_shape == (None, 4, 4, 256)
+    assert joined.backbone.output_shape[1:] == recognizer.head.trunk.output_shape[1:]
     assert not joined.backbone.trainable_variables
     assert joined.joined() is joined
     joined.save(tmp_path / "model.keras")
@@ -194,6 +201,15 @@ def test_a_live_run_learns_too(run, tmp_path):
     assert load(tmp_path / "live").explain(PHOTOS[0]).attention_map.shape == (4, 4)
 
 
+@pytest.mark.slow  # 20 s; `export` itself compares its answers with the run's
+def test_it_is_exported_like_any_run(run, demo_data, tmp_path):
+    path, *_ = run
+    export(path, tmp_path / "export", demo_data, "float32", 256)
+    places = path, tmp_path / "export"
+    expected, found = (load(place).predict(PHOTOS[0]) for place in places)
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
+
+
 def test_its_backbone_can_be_trained_on(run):
     path, *_ = run
     config = finetuning_config({"finetune_from": str(path)}, None)
@@ -225,6 +241,16 @@ def test_flags_that_do_not_fit_are_refused(settings, message):
 def test_a_layer_that_is_none_lists_the_blocks():
     with pytest.raises(UserError, match=r"--finetune-after block9: vgg16 has no such block"):
         build_model(config_of(finetune_after="block9"), 3)
+
+
+def test_a_layer_that_the_depths_of_features_exclude_is_named_with_the_way_out():
+    config = config_of(
+        cut_layer="", feature_layers="block2_pool,block3_pool", finetune_after="block3_conv1"
+    )
+    message = "not a single tensor there.*block2, or a layer.*--feature-layers '' takes the last"
+    with pytest.raises(UserError, match=message):
+        build_model(config, 3)
+    build_model(dataclasses.replace(config, feature_layers="", cut_layer="block3_pool"), 3)
 
 
 def test_flattened_features_have_one_depth():

@@ -56,7 +56,14 @@ found = {}
 for name in ("none", "mirrored"):
     one = dataclasses.replace(config, distribute=name)
     strategy = make_strategy(name)
-    recognizer = Recognizer(backbone, build_head(one, 3, (2, 2, 4)), ["a", "b", "c"])
+    trunk = None
+    if one.finetune_after:
+        keras.utils.set_random_seed(0)
+        maps = keras.Input((2, 2, 4))
+        # Without bias: batch norm takes it away, and Adam would step after what rounding leaves.
+        convolution = keras.layers.Conv2D(5, 3, padding="same", use_bias=False)
+        trunk = keras.Model(maps, convolution(maps))
+    recognizer = Recognizer(backbone, build_head(one, 3, (2, 2, 4), trunk), ["a", "b", "c"])
     recognizer.build(backbone.input_shape)
     source = StoredFeatures(views, recognizer.branches, 3, one, devices=2)
     run = RunDir(folder / name)
@@ -120,6 +127,12 @@ def test_two_devices_give_the_losses_and_weights_of_one(tmp_path):
     norms = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
     assert len(norms) == 4  # of features, attention branch, map and pooled features
     assert not any(norm.synchronized for norm in norms)
+
+
+@pytest.mark.slow
+def test_two_devices_fine_tune_as_one_does(tmp_path):
+    settings = {"finetune_after": "x", "trunk_learning_rate": 0.5}
+    assert_same_training(*train_both(tmp_path, photos=(30, 12), **settings))
 
 
 @pytest.mark.slow

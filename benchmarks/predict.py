@@ -14,7 +14,7 @@ from pathlib import Path
 from settings import base_config
 from show import print_context
 
-from glr_keras.predicting.batching import predict_batches
+from glr_keras.inference.batching import predict_batches
 from glr_keras.predicting.rows import start_rows
 from tfrecords.common.console import start_tensorflow
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from glr_keras.inference.batching import predict_batches
 from glr_keras.inference.model_dir import NO_TTA, TTA, TTA_HELP, check_model
 from glr_keras.inference.photo_inputs import check_sources, photo_paths
 from glr_keras.predicting.answers import AnswerWriter
-from glr_keras.predicting.batching import predict_batches
 from glr_keras.predicting.locations import locations_of
 from glr_keras.predicting.rows import FORMATS
 from glr_keras.predicting.sidecars import STYLES

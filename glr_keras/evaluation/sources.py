@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 
 import keras
@@ -17,6 +16,7 @@ from glr_keras.calibration.scores import MAXIMUM, SCORES
 from glr_keras.data.records import Records, photo_index, raw_records
 from glr_keras.evaluation.answers import UNLABELLED
 from glr_keras.features.store import FeatureViews, row_batches
+from glr_keras.inference.batching import predict_batches
 from glr_keras.inference.landmark_model import LandmarkModel, load
 from glr_keras.inference.loading import stored_views
 from glr_keras.inference.model_dir import NO_TTA, find_saved_model
@@ -192,10 +192,12 @@ class Evaluated:
             yield Batch(photos, views.labels[rows], _evidence(head, file.rows(rows)))
 
     def photo_batches(self, photos: Iterable[LabelledPhoto], bar: tqdm) -> Iterator[Batch]:
-        """Yields photos that can be read, in order; the others are added to `failed`."""
-        photos = iter(photos)
-        while batch := list(islice(photos, PHOTOS_BATCH)):
-            reasons, evidence, p_values = self._answer([photo.source for photo in batch])
+        """Yields photos that can be read, in order; the others are added to `failed`.
+
+        While a batch is computed, the next ones are read.
+        """
+        for batch, outcomes in predict_batches(self._read, photos, PHOTOS_BATCH):
+            reasons, evidence, p_values = self._answer(outcomes)
             bar.update(len(batch))
             pairs = list(zip(batch, reasons, strict=True))
             self.failed += [(photo.name, reason) for photo, reason in pairs if reason]
@@ -208,10 +210,13 @@ class Evaluated:
         model = self.model
         return outputs_of_views(model.recognizer, photos, model.tta, with_map=False)
 
-    def _answer(self, sources):
+    def _read(self, photos):
+        """Returns the view of each photo or, of an export, its answer; a reason if unreadable."""
+        read = self.model.try_views if self._is_run else self.model.try_predict
+        return read([photo.source for photo in photos])
+
+    def _answer(self, outcomes):
         """Returns a reason or "" for each photo; evidence and p-values of those without one."""
-        answer = self.model.try_views if self._is_run else self.model.try_predict
-        outcomes = answer(sources)
         reasons = [one if isinstance(one, str) else "" for one in outcomes]
         read = [one for one in outcomes if not isinstance(one, str)]
         if not read:

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from itertools import count, islice
+from itertools import islice
 
 import cv2
 import pytest
@@ -16,7 +16,6 @@ from PIL import Image
 import glr_keras
 from glr_keras import predict as command
 from glr_keras.predicting import watching
-from glr_keras.predicting.batching import IN_FLIGHT, predict_batches
 from tfrecords.common.console import UserError
 
 
@@ -134,23 +133,6 @@ def test_a_closed_pipe_ends_quietly(small_run, demo_photos, monkeypatch, capfd):
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_batches_come_in_order_and_only_a_few_are_read_ahead():
-    taken = []
-
-    def numbers():
-        for number in count():
-            taken.append(number)
-            yield number
-
-    batches = predict_batches(lambda batch: [-number for number in batch], numbers(), 4)
-    seen = [next(batches) for _ in range(50)]
-    assert [number for batch, _ in seen for number in batch] == list(range(200))
-    assert all(outcomes == [-number for number in batch] for batch, outcomes in seen)
-    assert len(taken) <= 200 + 4 * IN_FLIGHT
-    batches.close()
-    assert list(predict_batches(list, [])) == []
-
-
 def test_new_photos_are_predicted_as_they_come_until_ctrl_c(
     predict, small_run, demo_photos, tmp_path, monkeypatch
 ):
@@ -200,14 +182,6 @@ def test_a_video_has_a_row_per_frame_and_multi_crop_names_the_part(
     assert all(len(row["box"]) == 4 for row in rows)
     assert f"Best frames of {video}:" in err
     assert code == 0
-
-
-def test_a_failure_in_a_batch_is_raised():
-    def fail(batch):
-        raise RuntimeError("the model is gone")
-
-    with pytest.raises(RuntimeError, match="the model is gone"):
-        next(predict_batches(fail, range(9), 2))
 
 
 @pytest.mark.parametrize(

@@ -54,3 +54,5 @@ def test_an_export_that_differs_from_keras_is_refused(small_model):
         check_tolerance(changed(error=(0, 2e-4)), abn)
     with pytest.raises(UserError, match=r"--precision bfloat16 costs 0.6% of accuracy, more than"):
         check_tolerance(less_accurate(0.894), abn)
+    # In full precision answers within the tolerance are the same, even where landmarks tie.
+    check_tolerance(less_accurate(0.5), dataclasses.replace(abn, precision="float32"))

@@ -39,8 +39,8 @@ REPORT = {
     "rotation": 45.0,
     "brightness": 0.25,
 }
-# What is behind a layer of the backbone learns with the head: an hour rather than a minute, for the
-# highest accuracy (docs/results.md).
+# What is behind a layer of the backbone learns with the head: a quarter of an hour or more rather
+# than a minute, for the highest accuracy (docs/results.md).
 FINETUNE = {"epochs": 8, "ema": 0.98}
 PRESETS: Mapping[str, dict[str, Any]] = MappingProxyType(
     {"default": {}, "report": REPORT, "fast": {"head": "logistic"}, "finetune": FINETUNE}

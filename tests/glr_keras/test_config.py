@@ -219,6 +219,22 @@ def test_a_typed_flag_goes_over_the_demo_defaults(tmp_path, monkeypatch):
     assert parse_config(["--alpha", "0.25"]) == FitConfig(**DEMO | {"alpha": 0.25})
 
 
+def test_the_layer_of_the_demo_gives_way_to_others(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert parse_config([]).cut_layer == parse_config(["--preset", "fast"]).cut_layer != ""
+    for flags in (
+        ("--backbone", "mobilenet_v2"),
+        ("--preset", "report"),
+        ("--preset", "finetune"),
+        ("--feature-layers", "block4_pool,block5_pool"),
+        ("--branch-layer", "block4_pool"),
+        ("--cut-layer", ""),
+    ):
+        config = parse_config(list(flags))
+        assert config.cut_layer == ""
+        assert config.image_size == (224 if "report" in flags else DEMO["image_size"])
+
+
 def test_demo_defaults_do_not_reach_real_photos():
     of_vgg16 = {"feature_layers": "block4_pool,block5_pool", "mixup": 0.3}
     assert parse_config(["--data-dir", "x"]) == FitConfig(data_dir="x", **of_vgg16)

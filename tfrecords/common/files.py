@@ -82,17 +82,22 @@ def rename_durably(source: Path, target: Path) -> None:
 
     Otherwise a power failure can leave the new name with empty files behind it.
     """
-    folders = [parent for parent, _, _ in os.walk(source)] if source.is_dir() else []
+    sync(source)
+    os.replace(source, target)
+    _sync_folder(target.parent)
+
+
+def sync(path: Path) -> None:
+    """Waits until a file, or a folder and all in it, is on the disk and not only in a cache."""
+    folders = [parent for parent, _, _ in os.walk(path)] if path.is_dir() else []
     for folder in folders:
         for entry in os.scandir(folder):
             if entry.is_file(follow_symlinks=False):
                 _sync(entry.path, os.O_RDWR)
     if not folders:
-        _sync(source, os.O_RDWR)
+        _sync(path, os.O_RDWR)
     for folder in folders:
         _sync_folder(folder)
-    os.replace(source, target)
-    _sync_folder(target.parent)
 
 
 def _sync_folder(folder):

@@ -13,6 +13,7 @@ from glr_keras.runs.run_dir import Below, RunDir, TrainingState
 from tfrecords.common.console import UserError
 from tfrecords.common.files import (
     LOCK,
+    delete_temporary,
     locked,
     unexpected_files,
     writable,
@@ -100,6 +101,8 @@ class SearchDir:
                 self.path.mkdir(parents=True, exist_ok=True)
                 stack.enter_context(locked(self.path / LOCK, message))
             self.check(plan)  # again: another process may have begun a search meanwhile
+            for folder in (self.path, self.trials, self.path / "figures"):
+                delete_temporary(folder)  # a worker may be writing in those of the trials
             yield
 
     def bind(self, plan: SearchPlan, inputs: dict) -> None:
@@ -166,6 +169,7 @@ class TrialDir(RunDir):
         starts.write_text("x" * count)
         for name in ("result.json", "history.csv"):
             (self.path / name).unlink(missing_ok=True)
+        delete_temporary(self.path)
         self.drop_checkpoint()
         return count
 

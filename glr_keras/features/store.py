@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from glr_keras.features.view_files import ViewFile
-from tfrecords.common.files import locked, warn_corrupted, write_atomically
+from tfrecords.common.files import delete_temporary, locked, warn_corrupted, write_atomically
 from tfrecords.images.prepared import DIGEST_BYTES, digest_of
 
 FEATURES_BATCH = 256  # photos read at once; only speed and memory depend on it
@@ -96,8 +96,12 @@ class FeatureFolder:
             yield
 
     def start(self) -> None:
-        """Makes the folder, which is locked; writes the manifest if missing or damaged."""
+        """Makes the folder, which is locked; writes the manifest if missing or damaged.
+
+        What killed processes left in it is deleted.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
+        delete_temporary(self.path)
         text = json.dumps(self.key, indent=2) + "\n"
         path = self.path / "manifest.json"
         found = path.read_bytes() if path.exists() else None

@@ -1,5 +1,6 @@
 """How features lie on disk: an .npy file per view, with a checksum for each block of photos."""
 
+import errno
 import io
 import math
 import os
@@ -153,7 +154,8 @@ class ViewFile:
         try:
             write_atomically(self._verified, self._state())
         except OSError as error:
-            if error.errno not in READ_ONLY:
+            # Not there: whoever computes views deletes what looks like a killed process's.
+            if error.errno not in (*READ_ONLY, errno.ENOENT):
                 raise
 
     def _state(self):

@@ -18,8 +18,8 @@ from glr_keras.runs.environment import describe_environment
 from tfrecords.common.console import UserError
 from tfrecords.common.files import (
     LOCK,
-    TEMPORARY,
     atomic_path,
+    delete_temporary,
     locked,
     unexpected_files,
     writable,
@@ -111,6 +111,8 @@ class RunDir:
     def claim(self, config: FitConfig) -> Iterator[None]:
         """Holds the directory for a run of `config`, from before the first file is written.
 
+        What killed processes left in it is deleted.
+
         Raises:
             UserError: as `check` and `locked`, or it can't be written.
         """
@@ -120,8 +122,8 @@ class RunDir:
                 self.path.mkdir(parents=True, exist_ok=True)
                 held.enter_context(self.locked())
                 self.check(config)  # of a process that was faster
-                for left_over in self.path.glob(f"{TEMPORARY}*"):
-                    left_over.unlink()
+                for folder in (self.path, self.path / "figures", self.path / "checkpoint"):
+                    delete_temporary(folder)
                 write_atomically(self.config, to_json(config))
             yield
 

@@ -46,6 +46,21 @@ def test_a_kill_before_the_search_was_stored_leaves_nothing_in_the_way(tmp_path)
         pass
 
 
+def test_what_a_killed_process_left_is_deleted(tmp_path):
+    search = SearchDir(tmp_path)
+    trial = search.trial("0000")
+    folders = (search.path, search.trials, search.figure("a").parent, trial.path)
+    search.bind(PLAN, INPUTS)
+    trial.path.mkdir(parents=True)
+    for folder in folders:
+        (folder / f"{TEMPORARY}0123456789abcdef.json").touch()
+    with search.locked(PLAN):
+        assert [list(one.glob(f"{TEMPORARY}*")) for one in folders[:3]] == [[], [], []]
+        assert len(list(trial.path.glob(f"{TEMPORARY}*"))) == 1  # a worker may be writing it
+    trial.count_start()
+    assert not list(tmp_path.rglob(f"{TEMPORARY}*"))
+
+
 def test_a_search_that_another_process_began_meanwhile_is_not_joined(tmp_path, monkeypatch):
     search = SearchDir(tmp_path)
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import secrets
 import shlex
 import shutil
@@ -22,6 +23,7 @@ from tfrecords.common.console import UserError
 LOCK = ".lock"  # in a folder that one process at a time works in
 READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)  # what the system says of a protected folder
 TEMPORARY = ".tmp-"  # how the name of a file begins that is still being written
+_TEMPORARY_NAME = re.compile(re.escape(TEMPORARY) + r"[0-9a-f]{16}(\.[^.]*)?")
 
 
 @contextmanager
@@ -165,6 +167,17 @@ def unexpected_files(folder: Path) -> list[str]:
         return []
     names = sorted(path.name for path in folder.iterdir())
     return [name for name in names if name != LOCK and not name.startswith(TEMPORARY)]
+
+
+def delete_temporary(folder: Path) -> None:
+    """Deletes what killed processes left in a folder of files that `atomic_path` writes.
+
+    Args:
+        folder: Path, perhaps of nothing. No other process writes there now.
+    """
+    for path in folder.glob(f"{TEMPORARY}*"):
+        if _TEMPORARY_NAME.fullmatch(path.name):
+            path.unlink()
 
 
 def make_empty_folder(folder: Path, flag: str, mine: str = "") -> None:

@@ -100,6 +100,13 @@ def test_a_damaged_manifest_is_named_and_written_again(folder, kind, capsys):
     assert capsys.readouterr().err == f"warning: {path} was damaged; it is written again.\n"
 
 
+def test_what_a_killed_process_left_is_deleted(folder):
+    left_over = folder.path / ".tmp-0123456789abcdef.json"
+    left_over.touch()
+    folder.start()
+    assert not left_over.exists()
+
+
 def test_the_index_comes_back(folder, tmp_path):
     labels, photo_ids = folder.load_index()
     assert labels.dtype == np.int64

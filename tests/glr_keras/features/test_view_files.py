@@ -1,9 +1,12 @@
 """A view's features on disk: what is written is read, and damage is found block by block."""
 
+import errno
+
 import numpy as np
 import pytest
 from tqdm import tqdm
 
+from glr_keras.features import view_files
 from glr_keras.features.view_files import ViewFile
 from tfrecords.common.console import UserError
 from tfrecords.common.files import warn_corrupted
@@ -198,6 +201,18 @@ def test_features_that_vanish_while_they_are_used_are_named(file, harm):
         file.path.write_bytes(file.path.read_bytes()[:-1])
     with pytest.raises(UserError, match=r"view-0\.npy was changed or deleted while it was used .*"):
         file.rows([9])
+
+
+def test_a_check_that_could_not_be_stored_is_done_again(file, monkeypatch):
+    def vanished(path, data):  # taken for what a killed process left
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(view_files, "write_atomically", vanished)
+        assert check(file) == ([], [])
+    assert not file.path.with_suffix(".verified").exists()
+    assert check(file) == ([], [])
+    assert file.path.with_suffix(".verified").exists()
 
 
 def test_damage_is_reported_on_standard_error(file, capsys):

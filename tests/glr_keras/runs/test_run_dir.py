@@ -239,7 +239,16 @@ def test_a_run_that_another_process_holds_is_refused_until_that_ends(run):
 
 
 def test_what_a_start_that_was_killed_left_is_not_unexpected(tmp_path):
-    for name in (".lock", ".tmp-0123.json"):
+    for name in (".lock", ".tmp-0123456789abcdef.json"):
         (tmp_path / name).write_text("")
     claim(RunDir(tmp_path))
     assert read_json(tmp_path / "config.json") == CONFIG
+
+
+@pytest.mark.parametrize("folder", ["", "figures", "checkpoint"])
+def test_what_a_killed_process_left_is_deleted(run, folder):
+    left_over = run.path / folder / ".tmp-0123456789abcdef.png"
+    left_over.parent.mkdir(exist_ok=True)
+    left_over.touch()
+    claim(run)
+    assert not left_over.exists()

@@ -12,6 +12,7 @@ from tfrecords.common.console import UserError
 from tfrecords.common.files import (
     atomic_path,
     bytes_below,
+    delete_temporary,
     locked,
     make_empty_folder,
     rename_durably,
@@ -101,6 +102,20 @@ def test_all_files_of_a_folder_are_on_disk_before_its_name_is(tmp_path, synced):
     rename_durably(tmp_path / "part", tmp_path / "out")
     assert sorted(synced[:4]) == ["inner", "one", "part", "two"]
     assert synced[4:] == ["rename", tmp_path.name]
+
+
+def test_only_what_killed_writers_left_is_deleted(tmp_path):
+    mine = (".tmp-", ".tmp-mine.json", ".tmp-0123456789abcdef.json.bak", "0123456789abcdef.json")
+    for name in (*mine, ".tmp-0123456789abcdef.json", ".tmp-fedcba9876543210"):
+        (tmp_path / name).touch()
+    with atomic_path(tmp_path / "a.safetensors") as temporary:
+        temporary.touch()
+        delete_temporary(tmp_path)
+        assert not temporary.exists()
+        temporary.touch()
+    (tmp_path / "a.safetensors").unlink()
+    assert {path.name for path in tmp_path.iterdir()} == set(mine)
+    delete_temporary(tmp_path / "nowhere")
 
 
 def test_a_table_is_quoted_where_it_must_be(tmp_path):

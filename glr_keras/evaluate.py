@@ -14,7 +14,7 @@ from glr_keras.evaluation.options import (
 )
 from glr_keras.inference.model_dir import data_dir_of, find_saved_model
 from glr_keras.runs.run_dir import report_command
-from tfrecords.common.console import UserError, print_any_path, run_command, start_tensorflow
+from tfrecords.common.console import UserError, run_command, start_tensorflow
 from tfrecords.common.types import SPLITS
 
 SHOWN = 10  # suspects that are printed
@@ -25,7 +25,6 @@ def main() -> None:
     args = parse_arguments()
     check_arguments(args)
     warnings.simplefilter("ignore")  # Pillow's, of odd metadata: the picture is what counts
-    print_any_path()  # names of folders may be any bytes
     start_tensorflow()
     if args.suspects:
         list_suspects(args)

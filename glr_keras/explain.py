@@ -5,7 +5,7 @@ import sys
 import warnings
 
 from glr_keras.explaining.options import COUNT, check_arguments, is_intervention, parse_arguments
-from tfrecords.common.console import UserError, print_any_path, run_command, start_tensorflow
+from tfrecords.common.console import UserError, run_command, start_tensorflow
 
 EXIT_UNREADABLE = 1  # some photos could not be read; the others are done
 
@@ -14,7 +14,6 @@ def main() -> None:
     args = parse_arguments()
     check_arguments(args)
     warnings.simplefilter("ignore")  # Pillow's, of odd metadata: the picture is what counts
-    print_any_path()
     start_tensorflow()
     failed = run(args)
     if failed:

@@ -1,7 +1,6 @@
 """Names the landmarks of photos: python -m glr_keras.predict RUN_OR_EXPORT photo.jpg folder/ -"""
 
 import argparse
-import os
 import sys
 import time
 import warnings
@@ -19,12 +18,11 @@ from glr_keras.predicting.locations import locations_of
 from glr_keras.predicting.rows import FORMATS
 from glr_keras.predicting.sidecars import STYLES
 from glr_keras.predicting.watching import new_files
-from tfrecords.common.console import UserError, print_any_path, run_command, start_tensorflow
+from tfrecords.common.console import UserError, run_command, start_tensorflow
 from tfrecords.common.files import make_empty_folder
 from tfrecords.common.flags import proper_fraction
 
 EXIT_INCOMPLETE = 1  # some photos could not be read; the others are done
-EXIT_CLOSED_PIPE = 141  # 128 + SIGPIPE, as shells report it
 
 
 def main() -> None:
@@ -36,19 +34,14 @@ def main() -> None:
     if args.maps:
         make_empty_folder(args.maps, "--maps")
     warnings.simplefilter("ignore")  # Pillow's, of odd metadata: the picture is what counts
-    print_any_path()
     start_tensorflow()
     from glr_keras.inference.landmark_model import load
 
     model = load(args.model, args.accept, args.tta)
     writer = AnswerWriter(args, min(args.top, len(model.landmarks)), locations)
-    try:
-        predict(model, photo_paths(args.photos, args.follow_links), writer, args)
-        if new is not None:
-            watch(model, new, writer, args)
-    except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still held
-        sys.exit(EXIT_CLOSED_PIPE)
+    predict(model, photo_paths(args.photos, args.follow_links), writer, args)
+    if new is not None:
+        watch(model, new, writer, args)
     if not writer.photos and not args.watch:
         raise UserError("Standard input named no photos. Expected one path per line.")
     writer.print_summary()

@@ -121,18 +121,6 @@ def test_paths_come_from_standard_input(predict, small_run, album, monkeypatch):
         predict(small_run, "-")
 
 
-def test_a_closed_pipe_ends_quietly(small_run, demo_photos, monkeypatch, capfd):
-    reader, writer = os.pipe()
-    os.close(reader)
-    monkeypatch.setattr(sys, "argv", ["predict", str(small_run), *map(str, demo_photos[:3])])
-    with open(writer, "w") as closed, monkeypatch.context() as patch:
-        patch.setattr(sys, "stdout", closed)
-        with pytest.raises(SystemExit) as end:
-            command.main()
-    assert end.value.code == 141
-    assert "Traceback" not in capfd.readouterr().err
-
-
 def test_new_photos_are_predicted_as_they_come_until_ctrl_c(
     predict, small_run, demo_photos, tmp_path, monkeypatch
 ):

@@ -15,7 +15,7 @@ import wrapt
 
 EXIT_USAGE = 2  # what argparse itself exits with
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
-
+EXIT_CLOSED_PIPE = 141  # 128 + SIGPIPE
 
 RESTART = "The same command starts again."
 
@@ -29,12 +29,21 @@ class UserError(ValueError):
 def run_command(main: Callable[[], None], after_interrupt: str = RESTART) -> None:
     """Runs `main`; a `UserError`, a full disk or Ctrl-C ends it with one message, no traceback.
 
+    A reader of standard output that has seen enough (`| head`) ends it without a message.
+
     Args:
         main: What the command does.
         after_interrupt: What the user can rely on after Ctrl-C.
     """
+    open_standard_streams()
     try:
-        main()
+        try:
+            main()
+        finally:
+            sys.stdout.flush()  # or a closed pipe is found only where nothing catches it
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still held
+        sys.exit(EXIT_CLOSED_PIPE)
     except UserError as error:
         exit_with(f"error: {error}", error.exit_code)
     except KeyboardInterrupt:
@@ -72,8 +81,16 @@ def _is_full_disk(error):
     return False
 
 
-def print_any_path() -> None:
-    """Makes standard output UTF-8 that paths of any bytes can be printed on."""
+def open_standard_streams() -> None:
+    """Makes standard output UTF-8 that paths of any bytes can be printed on.
+
+    Streams that are closed (`>&-`, some schedulers) lead nowhere; else libraries fail that write to
+    them, and a file that is opened later would get the messages.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = open(os.devnull, mode, encoding="utf-8")  # noqa: SIM115  # until the end
+            setattr(sys, name, stream)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
 

@@ -3,6 +3,9 @@
 import errno
 import os
 import re
+import shlex
+import subprocess
+import sys
 
 import pytest
 
@@ -56,6 +59,52 @@ def test_interrupt_is_one_message_and_exit_code_130(capfd):
         run_command(raising(KeyboardInterrupt()))
     assert exit_info.value.code == 130
     assert capfd.readouterr() == ("", "\nInterrupted. The same command starts again.\n")
+
+
+def test_a_closed_pipe_ends_quietly(monkeypatch, capfd):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as closed:
+        monkeypatch.setattr(sys, "stdout", closed)
+        with pytest.raises(SystemExit) as exit_info:
+            run_command(lambda: print("a row"))  # held until the end
+    assert exit_info.value.code == 141
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("closed", [">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_lead_nowhere(closed, tmp_path):
+    script = """
+import sys
+from pathlib import Path
+from tfrecords.common.console import run_command, stderr_held_back
+
+def main():
+    out = open(sys.argv[1], "w")
+    with stderr_held_back():
+        print("text")
+        print("text", file=sys.stderr)
+    out.write("data")
+
+run_command(main)
+"""
+    target = shlex.quote(str(tmp_path / "file"))
+    line = f"{shlex.join([sys.executable, '-c', script])} {target} {closed}"
+    assert subprocess.run(["bash", "-c", line]).returncode == 0
+    assert (tmp_path / "file").read_text() == "data"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_any_name_can_be_printed_whatever_the_terminal(encoding):
+    script = "from tfrecords.common.console import run_command\nrun_command(lambda: print(NAME))"
+    script = f"NAME = 'Ω\\udcff'\n{script}"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout == "Ω\n".encode().replace(b"\n", b"\xff\n")
 
 
 def test_start_hides_what_libraries_say(capfd):

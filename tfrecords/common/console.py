@@ -16,7 +16,11 @@ import wrapt
 EXIT_USAGE = 2  # what argparse itself exits with
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 EXIT_CLOSED_PIPE = 141  # 128 + SIGPIPE
-
+# What the system says of a path that a flag has named, rather than of a bug.
+UNUSABLE = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR),
+)
 RESTART = "The same command starts again."
 
 
@@ -27,7 +31,7 @@ class UserError(ValueError):
 
 
 def run_command(main: Callable[[], None], after_interrupt: str = RESTART) -> None:
-    """Runs `main`; a `UserError`, a full disk or Ctrl-C ends it with one message, no traceback.
+    """Runs `main`; a `UserError`, an unusable path, a full disk or Ctrl-C ends it with one message.
 
     A reader of standard output that has seen enough (`| head`) ends it without a message.
 
@@ -49,12 +53,19 @@ def run_command(main: Callable[[], None], after_interrupt: str = RESTART) -> Non
     except KeyboardInterrupt:
         exit_with(f"Interrupted. {after_interrupt}", EXIT_INTERRUPTED)
     except Exception as error:
-        if not _is_full_disk(error):
-            raise
-        exit_with(
-            f"error: The disk is full. Free some space and type the same command again.\n({error})",
-            EXIT_USAGE,
-        )
+        if _is_full_disk(error):
+            exit_with(
+                "error: The disk is full. Free some space and type the same command again.\n"
+                f"({error})",
+                EXIT_USAGE,
+            )
+        if isinstance(error, OSError) and error.errno in UNUSABLE and error.filename is not None:
+            exit_with(
+                f"error: {error.filename!r} can't be used: {error.strerror}. Name another path, or "
+                "change what is there.",
+                EXIT_USAGE,
+            )
+        raise
 
 
 def exit_with(message: str, code: int) -> None:

@@ -48,6 +48,19 @@ def test_full_disk_without_a_file_name_still_has_a_message(capfd):
     assert "The disk is full." in capfd.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "number", [errno.EACCES, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOTDIR]
+)
+def test_a_path_that_can_not_be_used_is_one_message(number, capfd):
+    with pytest.raises(SystemExit) as exit_info:
+        run_command(raising(OSError(number, os.strerror(number), "my runs/a")))
+    assert exit_info.value.code == 2
+    assert capfd.readouterr().err == (
+        f"\nerror: 'my runs/a' can't be used: {os.strerror(number)}. Name another path, or change "
+        "what is there.\n"
+    )
+
+
 @pytest.mark.parametrize("error", [OSError(errno.EIO, "bad disk"), ValueError("a bug")])
 def test_other_errors_are_not_swallowed(error):
     with pytest.raises(type(error), match=re.escape(str(error))):

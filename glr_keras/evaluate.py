@@ -15,7 +15,7 @@ from glr_keras.evaluation.options import (
 from glr_keras.inference.model_dir import data_dir_of, find_saved_model
 from glr_keras.runs.run_dir import report_command
 from tfrecords.common.console import UserError, run_command, start_tensorflow
-from tfrecords.common.types import SPLITS
+from tfrecords.common.types import SPLITS, one_line
 
 SHOWN = 10  # suspects that are printed
 EXIT_FAILED = 1  # photos that could not be read, or a number below --fail-under
@@ -82,7 +82,7 @@ def list_suspects(args: argparse.Namespace) -> None:
     suspects = find_suspects(views, records.landmarks)
     write_suspects(suspects, args.out / SUSPECTS)
     lines = [["photo", "label", "likelier", "score"]]
-    lines += [[s.photo, s.label, s.likelier, f"{s.score:.1f}"] for s in suspects[:SHOWN]]
+    lines += [[one_line(s.photo), s.label, s.likelier, f"{s.score:.1f}"] for s in suspects[:SHOWN]]
     print(aligned(lines))
     photos = sum(len(one) for one in views.values())
     print(

@@ -137,8 +137,8 @@ def check_arguments(args: argparse.Namespace) -> None:
             if not folder.is_dir():
                 raise UserError(f"{flag} {folder}: expected a folder, and there is none.")
             check_sources([str(folder)])
-    if args.suspects and (len(args.models) > 1 or find_saved_model(args.models[0]) is not None):
-        raise UserError("--suspects takes one run, since it reads the features stored for it.")
+    if args.suspects:
+        _check_suspects(args)
     if changes_rejection(args):
         _check_training(args)
     if args.photos is None:
@@ -150,6 +150,21 @@ def check_arguments(args: argparse.Namespace) -> None:
 def changes_rejection(args: argparse.Namespace) -> bool:
     """Whether what rejects other places is trained again, with photos of them or without."""
     return args.other_train is not None or args.no_other_train
+
+
+def _check_suspects(args):
+    if len(args.models) > 1 or find_saved_model(args.models[0]) is not None:
+        raise UserError("--suspects takes one run, since it reads the features stored for it.")
+    without_effect = {
+        "--other": args.other,
+        "--other-train": args.other_train,
+        "--no-other-train": args.no_other_train,
+        "--tta": args.tta != NO_TTA,
+        "--accept": args.accept,
+        "--fail-under": args.fail_under,
+    }
+    if found := [flag for flag, value in without_effect.items() if value]:
+        raise UserError(f"--suspects lists photos and measures nothing: leave out {found[0]}.")
 
 
 def _check_training(args):
@@ -164,8 +179,8 @@ def _check_training(args):
             f"again: python -m glr_keras.evaluate RUN {flag}{value}; python -m glr_keras.export "
             "RUN --out DIR"
         )
-    if args.suspects or args.tta != NO_TTA:
-        raise UserError(f"{flag} goes with neither --suspects nor --tta: leave that out.")
+    if args.tta != NO_TTA:
+        raise UserError(f"{flag} does not go with --tta: leave that out.")
 
 
 def _default_out(args):

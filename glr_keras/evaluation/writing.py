@@ -11,7 +11,7 @@ from glr_keras.evaluation.evaluating import Evaluation
 from glr_keras.evaluation.options import RESULT
 from glr_keras.evaluation.sources import ANSWER
 from tfrecords.common.files import without_nan, write_csv, write_json
-from tfrecords.common.types import REASONS
+from tfrecords.common.types import REASONS, one_line
 
 SHOWN = 5  # confused pairs, and landmarks, that are printed
 LABELS = {NO_LANDMARK: "(none of the landmarks)", UNLABELLED: ""}
@@ -177,7 +177,7 @@ def report_comparison(comparison: Comparison, evaluations: list[Evaluation]) -> 
 
 def report_failed(failed: list[tuple[str, str]]) -> str:
     """Returns a line per photo that could not be read."""
-    return "\n".join(f"{_as_utf8(photo):<40} - {why}: {REASONS[why]}" for photo, why in failed)
+    return "\n".join(f"{one_line(photo):<40} - {why}: {REASONS[why]}" for photo, why in failed)
 
 
 def aligned(lines: list[list[str]]) -> str:

@@ -113,6 +113,7 @@ def check_arguments(args: argparse.Namespace) -> None:
         if len(args.models) > 1:
             raise UserError(f"{flag} takes one run, got {len(args.models)}.")
         _needs_runs(args.models, flag)
+    _check_effects(args)
     if args.features and (not args.measure or args.photos):
         raise UserError("--features goes with --measure, of the photos of a split.")
     if args.stability:
@@ -127,6 +128,15 @@ def check_arguments(args: argparse.Namespace) -> None:
     if args.out is not None or not (args.measure or args.stability or args.sanity):
         args.out = args.out or Path("explanations")
         make_empty_folder(args.out, "--out")
+
+
+def _check_effects(args):
+    """Refuses flags of pictures where there are none, or none of these: whoever gave them waits."""
+    named = [flag for flag in ("landmark", "beside") if getattr(args, flag)]
+    drawn = [*named, "stretched"] if args.stretched else named
+    is_table = args.measure or args.stability or args.sanity
+    if found := drawn if is_table else named if is_intervention(args) else []:
+        raise UserError(f"--{found[0]} is for pictures of a model's own maps: leave it out.")
 
 
 def is_intervention(args: argparse.Namespace) -> bool:

@@ -267,6 +267,30 @@ def test_a_folder_with_other_files_is_not_written_to(evaluate, small_run, tmp_pa
         evaluate(small_run, "--out", tmp_path / "mine")
 
 
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--fail-under", "accuracy=1"),
+        ("--tta", "flip"),
+        ("--accept", ".9"),
+        ("--other", "."),
+        ("--no-other-train",),
+    ],
+)
+def test_suspects_refuse_flags_of_measuring(evaluate, small_run, demo_photos, monkeypatch, flags):
+    flags = [demo_photos[0].parent if flag == "." else flag for flag in flags]
+    with pytest.raises(UserError, match=f"measures nothing: leave out {flags[0]}"):
+        evaluate(small_run, "--suspects", *flags)
+
+
+def test_a_photo_that_can_not_be_read_has_one_line(evaluate, small_run, album, tmp_path):
+    folder = next(album.iterdir())
+    (folder / "new\nline.jpg").write_bytes(b"no photo")
+    code, out, _ = evaluate(small_run, "--photos", album, "--out", tmp_path / "out")
+    assert code == 1
+    assert "new\\nline.jpg" in out
+
+
 def test_a_run_that_is_not_complete_is_refused_with_how_to_finish_it(evaluate, small_run, tmp_path):
     run = shutil.copytree(small_run, tmp_path / "run")
     (run / "metrics.json").unlink()

@@ -166,7 +166,7 @@ def test_models_that_can_not_be_trained_again_are_refused(
         evaluate(small_export, "--other-train", others)
     with pytest.raises(UserError, match="takes one run, which it changes; got 2"):
         evaluate(run, run, "--other-train", others)
-    with pytest.raises(UserError, match="goes with neither --suspects nor --tta"):
+    with pytest.raises(UserError, match="--other-train does not go with --tta"):
         evaluate(run, "--other-train", others, "--tta", "flip")
     config = json.loads((run / "config.json").read_text())
     features = str(records.data_dir / "nowhere")

@@ -151,7 +151,8 @@ def export(
         report = verify_export(folder, recognizer, records, precision, test_photos)
         table = print_report(report, description)
         check_tolerance(report, description)
-        write_model_card(folder, run, data_dir, hash_files(folder), "savedmodel", table)
+        hashes = hash_files(folder)
+        write_model_card(folder, run, data_dir, hashes, "savedmodel", table, rejector)
         previous = find_saved_model(out) if overwrite else None
         version = publish(folder)
         if previous is not None:
@@ -167,7 +168,9 @@ def write_files(args: argparse.Namespace, data_dir: Path) -> None:
     recognizer = load_recognizer(args.run)
     records = open_run_records(recognizer, args.run, data_dir)
     photos = args.test_photos or FILE_TEST_PHOTOS
-    export_files(recognizer, args.run, args.out, records, args.format, photos, args.overwrite)
+    export_files(
+        recognizer, args.run, args.out, records, args.format, photos, args.overwrite, args.accept
+    )
     print(f"Written: {args.out} ({DESCRIPTION} says what goes in and what comes out)")
 
 

@@ -58,6 +58,7 @@ def export_files(
     style: str,
     test_photos: int,
     overwrite: bool,
+    accept: float | None = None,
 ) -> None:
     """Writes, runs and compares the files of a runtime; a folder with good ones appears as `out`.
 
@@ -69,6 +70,7 @@ def export_files(
         style: One of `RUNTIMES`.
         test_photos: Int, how many test photos the files are compared with Keras on.
         overwrite: Bool, whether `out` may be an earlier export of this kind, which is replaced.
+        accept: Float in (0, 1), of the run's rejector; None: as the run has it.
 
     Raises:
         UserError: as `new_folder`, `Runtime.write` and `keep_accurate`.
@@ -80,7 +82,7 @@ def export_files(
         return (view[None] for view in views)
 
     with new_folder(out, overwrite) as folder:
-        rejector = load_rejector(run)
+        rejector = load_rejector(run, accept)
         pixels = portable_function(recognizer, rejector)
         files = runtime.write(pixels, recognizer, folder, calibration)
         views, labels = comparing.read_views(records, "test", test_photos, recognizer)
@@ -94,7 +96,8 @@ def export_files(
         description = describe_portable(recognizer, outputs, short_side, rejection, kept)
         _write_json(folder / DESCRIPTION, description)
         _write_json(folder / "comparison.json", comparing.as_json(rows, len(views)))
-        write_model_card(folder, run, records.data_dir, description["sha256"], style, table)
+        hashes = description["sha256"]
+        write_model_card(folder, run, records.data_dir, hashes, style, table, rejector)
 
 
 def keep_accurate(files: dict[str, Path], rows: list[Comparison]) -> list[Path]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import jinja2
 
+from glr_keras.calibration.rejector import Rejector
 from glr_keras.data.manifest import read_manifest
 from glr_keras.reporting.contents import RunContents, command_of, read_contents
 from glr_keras.reporting.measured_tables import slice_rows
@@ -56,6 +57,7 @@ def write_model_card(
     sha256: Mapping[str, str],
     style: str,
     comparison: str,
+    rejector: Rejector | None,
 ) -> None:
     """Writes the card of an export.
 
@@ -66,10 +68,12 @@ def write_model_card(
         sha256: File of the export -> its hash.
         style: Of the export, a key of `STARTS`.
         comparison: What was measured of the export against Keras, in Markdown.
+        rejector: Of the export, whose `accept` may be another one than the run's.
     """
     run_dir = RunDir(run)
     results = read_predictions(run) or ()
     contents = read_contents(run_dir, run_dir.read_metrics(), results, data_dir, ())
+    rejection = contents.metrics.get("rejection", {}) | (rejector.summary if rejector else {})
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("glr_keras.exporting"),
         trim_blocks=True,
@@ -86,7 +90,7 @@ def write_model_card(
         data=describe_data(contents, data_dir),
         worst=worst_landmarks(contents),
         slices=slice_rows(contents),
-        rejection=contents.metrics.get("rejection"),
+        rejection=rejection,
         licence=licence_of(contents),
         versions=contents.environment.get("versions", {}),
         sha256=sha256,

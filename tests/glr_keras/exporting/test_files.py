@@ -25,6 +25,26 @@ from tfrecords.common.files import sha256_of
 KERAS = Comparison("Keras", 0, 0.0, {1: 1.0, 32: 1.0}, 0.0, 0.0, 10, 0.9)
 
 
+def test_files_of_a_command_accept_what_it_says(
+    small_run, demo_data, tmp_path, monkeypatch, capsys
+):
+    def write(pixels, recognizer, folder, calibration):
+        (folder / "model.onnx").write_bytes(b"converted")
+        return {"float32": folder / "model.onnx"}
+
+    comparison = dataclasses.replace(KERAS, name="model.onnx")
+    monkeypatch.setitem(files.RUNTIMES, "onnx", files.Runtime(write, lambda _: None))
+    monkeypatch.setattr(comparing, "compare", lambda *_: [KERAS, comparison])
+    monkeypatch.setattr(command, "check_extra", lambda _: None)
+    flags = ["--format", "onnx", "--accept", ".8", "--data-dir", str(demo_data)]
+    out = tmp_path / "out"
+    monkeypatch.setattr("sys.argv", ["export", str(small_run), "--out", str(out), *flags])
+    command.main()
+    rejection = json.loads((out / "model.json").read_text())["rejection"]
+    assert rejection["accept"] == 0.8
+    assert rejection["threshold"] == load_rejector(small_run, 0.8).threshold
+
+
 @pytest.mark.parametrize(
     ("style", "module", "names"),
     [

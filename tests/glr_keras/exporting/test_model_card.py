@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from glr_keras.calibration.rejector import load_rejector
 from glr_keras.exporting.model_card import code, write_model_card
 
 
@@ -15,8 +16,10 @@ def run(small_run, tmp_path):
     return target
 
 
-def card_of(run, data_dir, style="savedmodel"):
-    write_model_card(run, run, data_dir, {"model.bin": "ab12"}, style, "| compared | well |")
+def card_of(run, data_dir, style="savedmodel", accept=None):
+    rejector = load_rejector(run, accept)
+    hashes, compared = {"model.bin": "ab12"}, "| compared | well |"
+    write_model_card(run, run, data_dir, hashes, style, compared, rejector)
     return (run / "MODEL_CARD.md").read_text()
 
 
@@ -57,18 +60,14 @@ def test_a_card_has_data_metrics_with_intervals_weak_landmarks_and_limits(run, d
 def test_the_licence_of_vgg16_and_the_threshold_are_named(run, demo_data):
     metrics = json.loads((run / "metrics.json").read_text())
     metrics["weights"] = "imagenet"
-    metrics["rejection"] = {
-        "score": "maximum probability",
-        "temperature": 1.5,
-        "photos": 10,
-        "accept": 0.95,
-        "accepted_interval": [0.7, 1.0],
-    }
     (run / "metrics.json").write_text(json.dumps(metrics))
     card = card_of(run, demo_data, "onnx")
     assert "Visual Geometry Group, University of Oxford, CC BY 4.0" in card
-    assert "at the temperature 1.5, fitted to 10 validation photos so that 95 %" in card
+    temperature = metrics["rejection"]["temperature"]
+    known = f"at the temperature {temperature:.3g}, fitted to 10 validation photos so that"
+    assert f"{known} 95 %" in card
     assert "onnxruntime.InferenceSession" in card
+    assert f"{known} 80 %" in card_of(run, demo_data, accept=0.8)  # the export's, not the run's
 
 
 def test_names_are_shown_as_names():

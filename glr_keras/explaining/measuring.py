@@ -52,6 +52,8 @@ def measure(args: argparse.Namespace) -> int:
             result = _measure_features(model, run, split, args, started)
         else:
             result, failed = _measure_photos(model, run, split, args, started)
+    except UserError:  # a ValueError, too, that no time helps against
+        raise
     except ValueError as error:
         raise UserError(f"{error} For more time: --seconds {10 * args.seconds}") from error
     result.parameters["split"] = split or "named photos"

@@ -102,8 +102,9 @@ class Checkpoint(keras.callbacks.Callback):
 
     def finish(self) -> None:
         """Puts the best weights into the model, and saves that training is over."""
+        best = self._run.load_best(self.state.best_epoch)
         try:
-            restore(self.weights, self._run.load_best(self.state.best_epoch))
+            restore(self.weights, best)
         except ValueError as error:
             raise self._run.unusable_checkpoint(str(error)) from error
         if not self.state.finished:

@@ -121,7 +121,9 @@ def test_faithfulness_is_measured_on_stored_features_and_shown_in_the_report(exp
 
 def test_features_that_are_not_stored_are_named(explain, copied_run, records):
     flags = ("--measure", "--features", "--data-dir", records.data_dir)
-    with pytest.raises(UserError, match=r"no stored features of the split test.*Leave out"):
+    with pytest.raises(
+        UserError, match=r"no stored features of the split test.*Leave out --features\.$"
+    ):
         explain(copied_run, *flags)
 
 
@@ -198,6 +200,10 @@ def test_another_map_changes_the_answer(explain, small_run, demo_photos, tmp_pat
         (["EXPORT", "--measure"], "--measure needs a run; .* is an export"),
         (["RUN", "PHOTO", "--split", "test"], "Name either photos or --split"),
         (["RUN", "--features"], "--features goes with --measure, of the photos of a split"),
+        (["RUN", "--measure", "--landmark", "a"], "--landmark is for pictures"),
+        (["RUN", "RUN", "--stability", "--beside", "class"], "--beside is for pictures"),
+        (["RUN", "--sanity", "--stretched"], "--stretched is for pictures"),
+        (["RUN", "PHOTO", "--keep-box", "0,0,1,1", "--landmark", "a"], "--landmark is for pict"),
         (["RUN", "--stability"], "--stability compares runs: name two or more"),
         (["RUN", "RUN", "--sanity"], "--sanity takes one run, got 2"),
         (["RUN", "--keep-box", "0,0,1,1"], "Another map needs a photo"),

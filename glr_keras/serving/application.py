@@ -91,6 +91,7 @@ class _Handlers:
         self._batcher = Batcher(recognition.answer)
         # As many photos are decoded at once as there are cores: each may take MAX_MEMORY.
         self._decoders = ThreadPoolExecutor(available_cores(), "decoder")
+        self._free_decoders = asyncio.Semaphore(available_cores())
 
     async def running(self, _: web.Application):
         """Computes, and loads the known photos, while the application runs."""
@@ -155,8 +156,15 @@ class _Handlers:
                 return await answer(photo)
 
     async def _decode(self, contents):
+        # Waits here, not in the queue of the threads: that would keep the files of clients that
+        # went away. A thread can't be stopped, so its place is free when it is done.
+        await self._free_decoders.acquire()
+        decoding = asyncio.ensure_future(
+            self._in_thread(read_photo, contents, self._model.short_side)
+        )
+        decoding.add_done_callback(lambda _: self._free_decoders.release())
         try:
-            return await self._in_thread(read_photo, contents, self._model.short_side)
+            return await asyncio.shield(decoding)
         except PhotoError as error:
             status = STATUS.get(error.reason, UNUSABLE)
             detail = REASONS[error.reason]

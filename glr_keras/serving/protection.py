@@ -80,7 +80,7 @@ def _checked_origin(request, allowed):
         return ""
     if _is_allowed(origin, allowed):
         return origin
-    if urlsplit(origin).netloc.lower() != request.host.lower():
+    if origin.partition("://")[2].lower() != request.host.lower():
         raise Refusal(
             403, "foreign origin", f"Pages of {origin} may not use this server (--allow-origin)."
         )

@@ -68,10 +68,12 @@ def serve(args: Namespace, listener: socket.socket) -> None:
 
 
 def _is_our_fault(record):
-    """Whether a log record is worth reading: not where a client does not speak HTTP."""
+    """Whether a log record is worth reading: not where a client goes away or speaks no HTTP."""
     from aiohttp.http import HttpProcessingError
+    from aiohttp.web import RequestPayloadError
 
-    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+    theirs = (HttpProcessingError, RequestPayloadError, ConnectionError)
+    return not (record.exc_info and isinstance(record.exc_info[1], theirs))
 
 
 def _announce(args, listener, model):

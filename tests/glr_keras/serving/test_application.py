@@ -1,8 +1,13 @@
 """The API over real HTTP: the model's own answers, and a status for all that can be wrong."""
 
+import asyncio
 import io
 import json
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,8 +19,10 @@ from glr_keras.data.records import open_records
 from glr_keras.data.views import eval_window
 from glr_keras.evaluation.baselines import pooled
 from glr_keras.inference.loading import stored_views
+from glr_keras.serving import application
 from glr_keras.serving.limits import Limits
 from glr_keras.serving.protection import HEADERS
+from tfrecords.common.parallel import available_cores
 
 LIMITS = Limits(photo_bytes=200_000)
 HOST, ORIGIN = "photos.example", "https://partner.example"
@@ -201,12 +208,39 @@ def test_pages_elsewhere_may_send_photos_only_where_allowed(address, photo):
     own = ask(address, "/predict", photo, Origin=address)
     assert own[0] == 200
     assert "Access-Control-Allow-Origin" not in own[1]
-    for origin in ("https://attacker.example", "null", "http://127.0.0.1:1"):
+    for origin in ("https://attacker.example", "null", "http://127.0.0.1:1", "http://[::1"):
         assert ask(address, "/predict", photo, Origin=origin)[0] == 403
     allowed = ask(address, "/predict", photo, Origin=ORIGIN)
     assert (allowed[0], allowed[1]["Access-Control-Allow-Origin"]) == (200, ORIGIN)
     preflight = ask(address, "/predict", method="OPTIONS", Origin=ORIGIN)
     assert (preflight[0], preflight[1]["Access-Control-Allow-Methods"]) == (204, "GET, POST")
+
+
+def test_files_of_clients_that_went_away_do_not_wait_for_a_decoder(monkeypatch):
+    is_free, submitted = threading.Event(), []
+
+    class Decoders(ThreadPoolExecutor):
+        def submit(self, function, /, *arguments):
+            submitted.append(arguments)
+            return super().submit(function, *arguments)
+
+    monkeypatch.setattr(application, "ThreadPoolExecutor", Decoders)
+    monkeypatch.setattr(application, "read_photo", lambda *_: is_free.wait(60))
+    model = SimpleNamespace(short_side=32)
+    recognition = SimpleNamespace(model=model, answer=None)
+
+    async def come_and_go():
+        handlers = application._Handlers(recognition, Path(), None, LIMITS)
+        for _ in range(3 * available_cores()):
+            client = asyncio.create_task(handlers._decode(b"a large file"))
+            await asyncio.sleep(0.01)
+            client.cancel()
+            await asyncio.wait([client])
+        is_free.set()
+        assert await handlers._decode(b"another one") is True
+
+    asyncio.run(come_and_go())
+    assert len(submitted) == available_cores() + 1
 
 
 def test_openapi_describes_every_path_and_every_key(address, photo):

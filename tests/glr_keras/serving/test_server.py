@@ -1,17 +1,24 @@
 """Where the server listens, and what its command says when it can't."""
 
+import logging
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import time
+from urllib.parse import urlsplit
 
 import pytest
+from aiohttp import web
 from commands import command_runner
 from paths import REPOSITORY
-from serving_app import ask
+from serving_app import ask, running
 
 from glr_keras import app
-from glr_keras.serving.server import bind
+from glr_keras.serving.bodies import read_photo_body
+from glr_keras.serving.protection import protection
+from glr_keras.serving.server import _is_our_fault, bind
 from tfrecords.common.console import UserError
 
 
@@ -46,6 +53,25 @@ def test_wrong_flags_are_refused(flags, tmp_path, run_app):
     code, _, err = run_app(tmp_path, *flags)
     assert code == 2
     assert f"{flags[0]} must be" in err
+
+
+def test_what_clients_do_wrong_leaves_no_traceback(caplog, monkeypatch):
+    logger = logging.getLogger("aiohttp.server")
+    monkeypatch.setattr(logger, "filters", [_is_our_fault])
+
+    async def read(request):
+        return web.Response(body=await read_photo_body(request, 1000))
+
+    application = web.Application(middlewares=[protection((), ())])
+    application.router.add_post("/", read)
+    with running(application) as address:
+        assert ask(address, "/", b"no gzip", Content_Encoding="gzip")[0] == 400
+        with socket.create_connection((urlsplit(address).hostname, urlsplit(address).port)) as gone:
+            gone.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nhalf")
+            time.sleep(0.2)
+        assert ask(address, "/", b"a photo")[2] == b"a photo"
+        time.sleep(0.2)  # until the server has seen that one is gone
+    assert "Traceback" not in caplog.text
 
 
 @pytest.mark.slow

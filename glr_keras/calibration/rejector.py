@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from glr_keras.calibration.conformal import accepted_interval, num_rejected
 from glr_keras.calibration.evidence import Evidence
@@ -17,7 +17,7 @@ from glr_keras.calibration.scores import COMBINATION, ENTROPY, SCORES, TRAINED
 from glr_keras.calibration.temperature import fit_temperature
 from glr_keras.calibration.train_features import TrainFeatures
 from tfrecords.common.console import UserError
-from tfrecords.common.files import atomic_path
+from tfrecords.common.files import write_atomically
 from tfrecords.images.prepared import DIGEST_BYTES
 
 FILE = "rejection.safetensors"
@@ -106,8 +106,8 @@ class Rejector:
         arrays = {name: np.ascontiguousarray(values) for name, values in self.arrays.items()}
         if self.other_train_photos:
             arrays[DIGESTS] = self.other_digests
-        with atomic_path(folder / FILE) as temporary:
-            save_file(arrays, temporary, {"settings": json.dumps(self.settings)})
+        # Not `save_file`, whose file nobody else may read.
+        write_atomically(folder / FILE, save(arrays, {"settings": json.dumps(self.settings)}))
 
 
 def calibrated(evidence: Evidence, rejector: Rejector | None) -> Any:

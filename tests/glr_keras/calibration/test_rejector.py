@@ -32,6 +32,12 @@ def test_a_rejector_comes_back_as_it_was_written(rejector, tmp_path):
     assert (tmp_path / FILE).read_bytes() == first
 
 
+def test_who_may_read_the_run_may_read_it(rejector, tmp_path):
+    rejector.save(tmp_path)
+    (tmp_path / "plain").touch()
+    assert (tmp_path / FILE).stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
 def test_a_run_of_an_earlier_version_has_none(tmp_path):
     assert load_rejector(tmp_path) is None
 

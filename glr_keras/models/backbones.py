@@ -68,6 +68,18 @@ def _in_float32(features):
     return keras.layers.Activation("linear", dtype="float32", name="features")(features)
 
 
+def check_weights_file(config: FitConfig) -> None:
+    """Looks whether there are the weights that a config names.
+
+    Raises:
+        UserError: they are neither "imagenet" nor "random", and no such file is there.
+    """
+    if config.weights not in ("imagenet", "random") and not Path(config.weights).is_file():
+        raise UserError(
+            f"--weights {config.weights}: expected imagenet, random or a file, and there is none."
+        )
+
+
 def blocks_of(network: keras.Model, pattern: str) -> dict[str, list[keras.layers.Layer]]:
     """Groups the layers that have weights by their block.
 
@@ -104,10 +116,7 @@ def _build_with_weights(backbone, config):
         network = backbone.build(weights=None, **settings)
         randomize(network, config.seed_of_features)
         return network
-    if not Path(config.weights).is_file():
-        raise UserError(
-            f"--weights {config.weights}: expected imagenet, random or a file, and there is none."
-        )
+    check_weights_file(config)
     network = backbone.build(weights=None, **settings)
     _load_weights(network, config)
     return network

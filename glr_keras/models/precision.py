@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from glr_keras.config import FitConfig
-from glr_keras.models.backbones import build_backbone
+from glr_keras.models.backbones import build_backbone, check_weights_file
 from tfrecords.common.files import READ_ONLY, locked, warn_corrupted, write_json
 from tfrecords.common.processor import BFLOAT16, cpu_flags, cpu_name
 
@@ -30,9 +30,13 @@ def choose_precision(config: FitConfig, features: Path | None = None) -> FitConf
     Args:
         config: FitConfig.
         features: Folder to store the choice in; None for nowhere.
+
+    Raises:
+        UserError: as `check_weights_file`.
     """
     if config.precision != "auto":
         return config
+    check_weights_file(config)  # rather before what may take long
     if known := _precision_of_hardware():
         return dataclasses.replace(config, precision=known)
     if features is None:

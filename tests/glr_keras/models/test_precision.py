@@ -11,6 +11,7 @@ import tensorflow as tf
 from glr_keras.config import FitConfig
 from glr_keras.models import precision
 from glr_keras.models.precision import choose_precision, measure_precisions
+from tfrecords.common.console import UserError
 
 CONFIG = FitConfig(image_size=32)
 
@@ -59,6 +60,15 @@ def test_the_faster_one_is_chosen_and_printed(seconds, chosen, tmp_path, measure
         f"Precision of the backbone: {chosen} (measured here: float32 8.0 photos/s, bfloat16 "
         f"{8 / seconds:.1f} photos/s).\n"
     )
+
+
+def test_weights_that_are_not_there_are_named_before_anything_is_measured(tmp_path, measured):
+    configs = measured(1, 0.5)
+    config = FitConfig(image_size=32, weights=str(tmp_path / "none.h5"))
+    with pytest.raises(UserError, match=r"none\.h5: expected imagenet, random or a file"):
+        choose_precision(config, tmp_path / "features")
+    assert not configs
+    assert not (tmp_path / "features").exists()
 
 
 def test_the_choice_is_kept_and_used_again(tmp_path, measured, capsys):

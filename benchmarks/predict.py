@@ -53,7 +53,7 @@ def measure(args, folder):
         backbone=args.backbone, head=args.head, weights="random", precision="float32"
     )
     recognizer = build_model(config, 27)
-    endpoints = build_endpoints(recognizer, SHORT_SIDE)
+    endpoints = build_endpoints(recognizer, SHORT_SIDE, of_bitmaps=True)  # as of a run
     model = LandmarkModel(
         endpoints, recognizer.landmarks, config.image_size, SHORT_SIDE, config.framing
     )

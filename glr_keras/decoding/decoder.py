@@ -33,6 +33,32 @@ def view_decoder(image_size: int, short_side: int, framing: str) -> tf.function:
     return decode
 
 
+@lru_cache(maxsize=8)
+def bitmap_decoder(image_size: int, framing: str) -> tf.function:
+    """Returns a function from BMP files that `inference.photo_inputs.read_photo` made to views.
+
+    They need no inspection: its graph is traced in a tenth of a second rather than in three.
+
+    Args:
+        image_size, framing: As for `decode_views`.
+
+    Returns:
+        Function from `image_bytes`, string Tensor `(batch,)`, to float32 Tensor `(batch,
+        image_size, image_size, 3)` in [0, 255]: what `decode_views` makes of them, too.
+    """
+
+    def view(contents):
+        return eval_view(tf.io.decode_bmp(contents, channels=3), image_size, framing)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")])
+    @as_written
+    def decode(image_bytes):
+        views = tf.TensorSpec([image_size, image_size, 3], tf.float32)
+        return tf.map_fn(view, image_bytes, fn_output_signature=views)
+
+    return decode
+
+
 def decode_views(
     image_bytes: tf.Tensor, image_size: int, short_side: int, framing: str
 ) -> tuple[tf.Tensor, tf.Tensor]:

@@ -10,7 +10,7 @@ from glr_keras.calibration.evidence import Evidence
 from glr_keras.calibration.rejector import Rejector, calibrated
 from glr_keras.data.tracing import as_written
 from glr_keras.data.views import eval_view
-from glr_keras.decoding.decoder import view_decoder
+from glr_keras.decoding.decoder import bitmap_decoder, view_decoder
 from glr_keras.decoding.resampling import shrink
 from glr_keras.inference.model_dir import NO_TTA
 from glr_keras.inference.tta import outputs_of_views
@@ -26,7 +26,7 @@ def build_endpoints(
     weights_scope: Callable[[], AbstractContextManager] = nullcontext,
     rejector: Rejector | None = None,
     tta: str = NO_TTA,
-    decode_in_graph: bool = True,
+    of_bitmaps: bool = False,
 ) -> dict[str, Callable]:
     """Builds the functions that an export consists of; `predict` asks them of a run, too.
 
@@ -37,9 +37,9 @@ def build_endpoints(
             own: an export in half precision turns its kernels to float32 there, for each call.
         rejector: Of the run, if it has one.
         tta: Among `model_dir.TTA`: views that an answer is averaged over.
-        decode_in_graph: Whether the graph of each function decodes files, as an export's has to.
-            Otherwise all call the decoder of the process: what takes most of the time to the first
-            answer is then done once, not again for each function of each model.
+        of_bitmaps: Whether `image_bytes` are BMP files as `photo_inputs.read_photo` makes them, in
+            the place of files of any kind. An export has to inspect and decode those in the graph
+            of each function, which takes most of the time to the first answer.
 
     Returns:
         Dict of functions, each from one tensor to a dict of tensors, first axis `batch`:
@@ -69,7 +69,7 @@ def build_endpoints(
         return {"embedding": tf.reduce_mean(tf.cast(features, tf.float32), axis=(1, 2))}
 
     predict_with_map = _even_if_empty(partial(predict, with_map=True))
-    of_files = _of_files if decode_in_graph else _of_decoded_files
+    of_files = _of_bitmaps if of_bitmaps else _of_files
     view_settings = recognizer.image_size, short_side, recognizer.framing
     return {
         "serving_default": of_files(predict_with_map, *view_settings),
@@ -90,13 +90,14 @@ def _of_files(ask, image_size, short_side, framing):
     return endpoint
 
 
-def _of_decoded_files(ask, image_size, short_side, framing):
-    """The same, of two graphs: the decoder's, which the process has anyway, and that of `ask`."""
+def _of_bitmaps(ask, image_size, short_side, framing):
+    """The same of BMP files, in two graphs: the process has one decoder, whatever is asked."""
     views = tf.TensorSpec([None, image_size, image_size, 3], tf.float32, "views")
     answer = tf.function(as_written(ask), input_signature=[views])
+    decode = bitmap_decoder(image_size, framing)
 
     def endpoint(image_bytes):
-        return answer(_decode_all(image_bytes, image_size, short_side, framing))
+        return answer(decode(image_bytes))
 
     return endpoint
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from glr_keras.calibration.conformal import is_accepted
 from glr_keras.calibration.rejector import Rejector, load_rejector, no_rejector
-from glr_keras.decoding.decoder import view_decoder
+from glr_keras.decoding.decoder import bitmap_decoder
 from glr_keras.inference.endpoints import build_endpoints
 from glr_keras.inference.loading import load_recognizer, short_side_of
 from glr_keras.inference.model_dir import NO_TTA, TTA, check_model, find_saved_model
@@ -76,7 +76,7 @@ class LandmarkModel:
         self._endpoints = endpoints
         self._owner = owner  # of the endpoints' variables
         self._readers = ThreadPoolExecutor(available_cores())
-        self._decode = view_decoder(image_size, short_side, framing)
+        self._decode = bitmap_decoder(image_size, framing)
 
     def predict(self, photos, top: int = 5) -> Prediction | list[Prediction]:
         """Names the landmarks that photos show.
@@ -209,7 +209,7 @@ class LandmarkModel:
         return {name: values.numpy() for name, values in answer.items()}
 
     def _views(self, files):
-        return self._decode(tf.constant(files, tf.string))[0].numpy()
+        return self._decode(tf.constant(files, tf.string)).numpy()
 
     def predictions(self, answer: Mapping[str, np.ndarray], top: int) -> Iterator[Prediction]:
         """Yields what the outputs of an endpoint say of each photo."""
@@ -250,7 +250,7 @@ def load(path, accept: float | None = None, tta: str = NO_TTA) -> LandmarkModel:
     recognizer, short_side = load_recognizer(path), short_side_of(path)
     rejector = load_rejector(path, accept)
     return LandmarkModel(
-        build_endpoints(recognizer, short_side, rejector=rejector, tta=tta, decode_in_graph=False),
+        build_endpoints(recognizer, short_side, rejector=rejector, tta=tta, of_bitmaps=True),
         recognizer.landmarks,
         recognizer.image_size,
         short_side,

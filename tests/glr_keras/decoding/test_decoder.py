@@ -7,7 +7,8 @@ from photo_files import encode, exif_segment, insert, insert_chunk, picture, tif
 from PIL import Image, ImageOps
 
 from glr_keras.data.views import CENTER_FRACTION, _resample, eval_view
-from glr_keras.decoding.decoder import turn_upright, view_decoder
+from glr_keras.decoding.decoder import bitmap_decoder, turn_upright, view_decoder
+from glr_keras.inference.photo_inputs import read_photo
 from tfrecords.images.convert import prepare_photo
 from tfrecords.images.decode import decode_photo
 
@@ -37,6 +38,15 @@ def test_the_file_in_a_record_gives_the_view_of_the_evaluation_exactly():
     view, places = views(jpeg)
     np.testing.assert_array_equal(view[0], eval_view(photo, 32, "center"))
     np.testing.assert_array_equal(places, [0])
+
+
+@pytest.mark.parametrize("framing", ["center", "whole"])
+def test_bitmaps_that_were_read_before_give_the_same_views(framing):
+    files = [read_photo(np.asarray(picture(*size)), 64) for size in [(300, 200), (40, 90), (3, 2)]]
+    expected, _ = view_decoder(32, 64, framing)(tf.constant(files))
+    decode = bitmap_decoder(32, framing)
+    np.testing.assert_array_equal(decode(tf.constant(files)), expected)
+    assert decode(tf.constant([], tf.string)).shape == (0, 32, 32, 3)
 
 
 @pytest.mark.parametrize("size", [(256, 256), (341, 256), (256, 455), (257, 256), (256, 300)])

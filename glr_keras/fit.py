@@ -16,6 +16,7 @@ from glr_keras.config import (
     new_config,
     read_json,
 )
+from glr_keras.config.effects import check_effects
 from glr_keras.data.manifest import fingerprint, is_demo, read_manifest
 from glr_keras.runs.run_dir import RunDir
 from tfrecords.common.console import UserError, command_line, run_command, start_tensorflow
@@ -44,7 +45,11 @@ def main() -> None:
 
 
 def parse_config(argv=None) -> FitConfig:
-    """Reads flags over `--config` over defaults (the demo's, where they name it or no data)."""
+    """Reads flags over `--config` over defaults (the demo's, where they name it or no data).
+
+    Raises:
+        UserError: values that do not fit together, or a flag without effect.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m glr_keras.fit",
         description="Trains a landmark recogniser on the features of a frozen backbone. Without "
@@ -70,9 +75,12 @@ def parse_config(argv=None) -> FitConfig:
     if "finetune_from" in flags:
         return finetuning_config(flags, path)
     if path is not None:
-        return from_flags(flags, read_json(path))
-    is_demo = names_demo(flags.get("data_dir", ""))
-    return new_config(flags, preset or "default", is_demo)
+        config = from_flags(flags, read_json(path))
+    else:
+        is_demo = names_demo(flags.get("data_dir", ""))
+        config = new_config(flags, preset or "default", is_demo)
+    check_effects(flags, config)
+    return config
 
 
 def names_demo(data_dir: str) -> bool:

@@ -23,7 +23,7 @@ LEFT_OUT = ("--download", "--archives", "--beam-runner", "/shared/data", "glr_ke
 # Stand for what the reader has; the commands with them measure what a page states.
 PLACEHOLDERS = {"RUN", "NEW", "FOLDER"}
 TINY = ["--weights", "random", "--image-size", "32", "--epochs", "1"]
-TINY += ["--head-units", "8", "--attention-channels", "4"]
+TINY_HEAD = ["--head-units", "8", "--attention-channels", "4"]
 
 
 @pytest.fixture(scope="module")
@@ -97,10 +97,11 @@ def shrunk(words, number):
         return [*flags, "--out", f"data/{number}"]
     if module == "glr_keras.fit" and "--finetune-from" not in flags:
         own = [] if "--run-dir" in flags else ["--run-dir", f"runs/{number}"]
-        return [*flags, *own, *([] if "--config" in flags else TINY)]
+        head = [] if {"--head", "--preset"} & set(flags) else TINY_HEAD
+        return [*flags, *own, *([] if "--config" in flags else [*TINY, *head])]
     if module == "tuning.search":
         grid = ["--seeds", "1"] if "--alpha-beta-grid" in flags else []
-        return [*flags, *TINY, "--max-trials", "2", *grid]
+        return [*flags, *TINY, *TINY_HEAD, "--max-trials", "2", *grid]
     return flags
 
 

@@ -6,7 +6,7 @@ import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from glr_keras.config import LOCATIONS, FitConfig
+from glr_keras.config import LOCATIONS, FitConfig, effects
 from tfrecords.common.console import UserError
 from tfrecords.common.flags import choices_of
 
@@ -114,20 +114,6 @@ def _find_dimensions() -> dict[str, Dimension]:
 
 DIMENSIONS = _find_dimensions()
 DEFAULT = ("optimizer", "head_units", "alpha", "beta", "dropout", "learning_rate", "momentum")
-# Hyperparameter -> the field it depends on, and the values of that at which it changes anything.
-NEEDS = {
-    **dict.fromkeys(
-        ("alpha", "answer", "attention_channels", "attention_kernel", "attention_map"),
-        ("head", lambda head: head == "abn"),
-    ),
-    "attention_start": ("attention_map", lambda kind: kind == "class-agnostic"),
-    "head_units": ("head", lambda head: head != "linear"),
-    "dropout": ("head_units", bool),
-    "momentum": ("optimizer", lambda optimizer: optimizer == "sgd"),
-    **dict.fromkeys(("trunk_learning_rate", "frozen_epochs"), ("trunk_learns", bool)),
-    "step_epochs": ("schedule", lambda schedule: schedule == "step"),
-    "step_factor": ("schedule", lambda schedule: schedule == "step"),
-}
 # The question of the report: does the attention branch's loss help?
 ALPHA_GRID, BETA_GRID = (0.0, 0.1, 0.25, 0.5, 1.0), (0.5, 1.0, 2.0)
 
@@ -202,20 +188,12 @@ def possible_values(name: str, chosen: Mapping[str, Dimension], base: FitConfig)
 
 
 def dependency(name: str, chosen: Mapping[str, Dimension], base: FitConfig):
-    """Returns the field on which a hyperparameter depends, and a predicate of that field's values.
-
-    Where the predicate is false, the hyperparameter changes nothing. Both are None where it always
-    changes something: dropout does with "root" pooling, with hidden layers or without.
+    """Returns what `effects.dependency` does, for the trials of a search.
 
     Args:
         name, chosen, base: As `possible_values` takes them.
     """
-    if name == "dropout":
-        if "root" in possible_values("pooling", chosen, base):
-            return None, None
-        if set(possible_values("head", chosen, base)) == {"linear"}:
-            return "pooling", lambda pooling: pooling == "root"
-    return NEEDS.get(name, (None, None))
+    return effects.dependency(name, lambda field: possible_values(field, chosen, base))
 
 
 def why_idle(parent: str, base: FitConfig) -> str:

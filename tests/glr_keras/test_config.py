@@ -293,6 +293,45 @@ def test_a_message_names_where_flags_that_nobody_typed_come_from(flags, source):
     assert str(raised.value).partition("\n")[2] == source
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--head dropout --alpha 0.5", "--alpha changes nothing with --head dropout: leave it"),
+        ("--preset fast --attention-channels 8", "--attention-channels changes nothing with --h"),
+        ("--preset fast --head-units 8", "--head-units changes nothing with --head logistic"),
+        ("--momentum 0.5", "--momentum changes nothing with --optimizer adam"),
+        ("--attention-start random", "nothing with --attention-map class-specific"),
+        ("--step-factor 0.5", "nothing with --schedule cosine"),
+        ("--head linear --head-units 8", "--head-units changes nothing with --head linear"),
+        ("--pooling average --dropout 0.5", "--dropout changes nothing with --head-units none"),
+        ("--trunk-learning-rate 0.5", r"where nothing of the backbone learns \(--finetune-after"),
+    ],
+)
+def test_a_flag_without_effect_is_refused(flags, message, tmp_path):
+    with pytest.raises(UserError, match=message):
+        parse_config(["--data-dir", "x", *flags.split()])
+    path = written(tmp_path, to_json(parse_config(["--data-dir", "x"])))
+    if "--preset" not in flags:
+        with pytest.raises(UserError, match=message):
+            parse_config(["--config", str(path), "--mixup", "0", *flags.split()])
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "--preset report --head dropout",
+        "--head linear --head-units",
+        "--head dropout --alpha 0 --answer perception",
+        "--optimizer sgd --momentum 0.5",
+        "--attention-map class-agnostic --attention-start random",
+        "--dropout 0.5",
+        "--preset finetune --trunk-learning-rate 0.5",
+    ],
+)
+def test_a_flag_that_changes_something_or_says_what_holds_is_taken(flags):
+    parse_config(["--data-dir", "x", *flags.split()])
+
+
 def test_a_message_names_what_the_demo_sets():
     with pytest.raises(UserError, match=r"\nThe built-in demo sets --epochs\.$"):
         parse_config(["--warmup-epochs", "20"])

@@ -9,13 +9,13 @@ import pytest
 from plain_config import plain_config
 
 from glr_keras.config import FitConfig
+from glr_keras.config.effects import NEEDS
 from glr_keras.features.extraction import features_key
 from glr_keras.models.heads import HEADS
 from tuning.choice import choose_space
 from tuning.space import (
     COMMON,
     DIMENSIONS,
-    NEEDS,
     alpha_beta_grid,
     config_of,
     declare,

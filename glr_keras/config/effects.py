@@ -22,6 +22,12 @@ NEEDS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "step_factor": ("schedule", lambda schedule: schedule == "step"),
 }
 
+# What a head without epochs takes no notice of.
+OF_GRADIENT_DESCENT = {
+    *("optimizer", "learning_rate", "schedule", "warmup_epochs", "weight_decay", "clip_norm"),
+    *("ema", "label_smoothing", "patience", "beta", "dropout"),
+}
+
 
 def dependency(
     name: str, possible: Callable[[str], Iterable]
@@ -58,6 +64,8 @@ def check_effects(typed: Mapping[str, Any], config: FitConfig) -> None:
     """
     for name, value in typed.items():
         parent, matters = dependency(name, lambda field: (getattr(config, field),))
+        if config.head == "logistic" and name in OF_GRADIENT_DESCENT:
+            parent, matters = "head", lambda head: head != "logistic"
         if parent is None or matters is None or not value or name == "answer":
             continue
         if matters(getattr(config, parent)):

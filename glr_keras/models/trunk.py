@@ -35,13 +35,15 @@ def split_network(
     place = points.get(layer) or ends.get(layer)
     if place is None:
         flag = "--branch-layer" if config.branch_layer else "--finetune-after"
-        depths = f"--feature-layers {config.feature_layers}"
-        hint = f" {depths} limits this; --feature-layers '' takes the last layer alone."
-        raise UserError(
+        message = (
             f"{flag} {layer}: {_reason(network, layer, pattern, whole)}. "
             f"Expected the end of {', '.join(ends)}, or a layer between these that no shortcut "
-            f"goes around.{hint if config.feature_layers else ''}"
+            "goes around."
         )
+        if config.feature_layers:
+            message += f" --feature-layers {config.feature_layers} limits this; "
+            message += "--feature-layers '' takes the last layer alone."
+        raise UserError(message)
     front = keras.Model(network.inputs, place.output, name=network.name)
     return front, keras.Model(place.output, network.outputs[0], name=f"{network.name}_trunk")
 

@@ -177,7 +177,6 @@ def keep_landmarks(views, landmarks):
 def _evidence(head, views, splits, landmarks=None):
     """Returns what a head says of all photos of some splits (of some landmarks), and labels."""
     from glr_keras.calibration.evidence import Evidence, EvidenceCollector
-    from glr_keras.models.answer import answer_log_probabilities
 
     collector = EvidenceCollector()
     for split in splits:
@@ -186,7 +185,7 @@ def _evidence(head, views, splits, landmarks=None):
         for rows in np.array_split(np.arange(len(one)), -(-len(one) // 256)):
             features = file.rows(rows)
             logits = head.predict_on_batch(features)
-            answer = np.asarray(answer_log_probabilities(logits, head.answer))
+            answer = np.asarray(head.answer_log_probabilities(logits))
             collector.update(Evidence(answer, logits, _average(features)), one.labels[rows])
     return collector.evidence, collector.labels
 

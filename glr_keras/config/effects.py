@@ -22,6 +22,8 @@ NEEDS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "step_factor": ("schedule", lambda schedule: schedule == "step"),
 }
 
+PLAIN_POOLINGS = {"flatten", "average"}  # nothing of what they give is dropped
+
 # What a head without epochs takes no notice of.
 OF_GRADIENT_DESCENT = {
     *("optimizer", "learning_rate", "schedule", "warmup_epochs", "weight_decay", "clip_norm"),
@@ -35,17 +37,17 @@ def dependency(
     """Returns the setting on which another one depends, and a predicate of that one's values.
 
     Where the predicate is false, the setting changes nothing. Both are None where it always
-    changes something: dropout does with "root" pooling, with hidden layers or without.
+    changes something: dropout does where pooled features are dropped, hidden layers or not.
 
     Args:
         name: A field of `FitConfig`.
         possible: From a field, or property, to the values that it may have.
     """
     if name == "dropout":
-        if "root" in possible("pooling"):
+        if not PLAIN_POOLINGS.issuperset(possible("pooling")):
             return None, None
         if set(possible("head")) == {"linear"}:
-            return "pooling", lambda pooling: pooling == "root"
+            return "pooling", lambda pooling: pooling not in PLAIN_POOLINGS
     return NEEDS.get(name, (None, None))
 
 

@@ -74,6 +74,9 @@ DEPTHS = MappingProxyType(
     {"vgg16": "block4_pool,block5_pool", "mobilenet_v2": "block_13_expand_relu,out_relu"}
 )
 MIXUP = MappingProxyType({"vgg16": 0.3, "mobilenet_v2": 0.3})
+# Several ways of pooling with a classifier each, where that was measured to recognise more photos
+# on frozen features (docs/results.md). With features that are fine-tuned, it recognises fewer.
+POOLING = MappingProxyType({"vgg16": "ensemble", "mobilenet_v2": "ensemble"})
 # After which layer `--preset finetune` trains, where that was measured to pay (docs/results.md).
 FINETUNE_AFTER = MappingProxyType({"vgg16": "block4_pool"})
 OTHER_LAYERS = {"cut_layer", "branch_layer"}  # settings that `feature_layers` excludes
@@ -87,8 +90,8 @@ def new_config(
 
     Args:
         flags: Values by name, as `add_flags` parses them.
-        preset: "default", the fields' own values and, of some backbones, features of two depths and
-            mixup; "report"; "fast"; or "finetune".
+        preset: "default", the fields' own values and, of some backbones, features of two depths,
+            mixup and another pooling; "report"; "fast"; or "finetune".
         is_demo: Whether the photos are the built-in demo's, for which some values differ.
 
     Raises:
@@ -110,6 +113,8 @@ def new_config(
         values = {"feature_layers": DEPTHS.get(backbone, "")} | values
     if not is_demo and values.get("head") != "logistic":
         values = {"mixup": MIXUP.get(backbone, 0.0)} | values
+        if not values.get("finetune_after") and backbone in POOLING:
+            values = {"pooling": POOLING[backbone]} | values
     try:
         return from_flags(values, FitConfig())
     except UserError as error:

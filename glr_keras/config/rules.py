@@ -71,12 +71,17 @@ RULES: tuple[tuple[Callable[[Any], Any], str], ...] = (
         "--head logistic is fitted to the stored views as they are: leave out --mixup.",
     ),
     (
+        lambda c: c.head == "logistic" and c.pooling in ("attentive", "bilinear", "ensemble"),
+        "--head logistic is fitted to what is pooled, and the pooling of {pooling} learns itself: "
+        "name --pooling root, or another head.",
+    ),
+    (
         lambda c: c.feature_layers and c.cut_layer,
         "--feature-layers and --cut-layer exclude each other: name layers once.",
     ),
     (
         lambda c: c.feature_layers and c.pooling == "flatten",
-        "--feature-layers needs --pooling average or root: flattened features of several depths "
+        "--feature-layers can't go with --pooling flatten: flattened features of several depths "
         "would make a layer of hundreds of millions of weights.",
     ),
     (

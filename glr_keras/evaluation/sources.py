@@ -21,7 +21,6 @@ from glr_keras.inference.landmark_model import LandmarkModel, load
 from glr_keras.inference.loading import stored_views
 from glr_keras.inference.model_dir import NO_TTA, find_saved_model
 from glr_keras.inference.tta import outputs_of_views
-from glr_keras.models.answer import answer_log_probabilities
 from glr_keras.runs.metrics import log_softmax
 from tfrecords.common.console import UserError
 
@@ -230,7 +229,7 @@ class Evaluated:
         if self.model.tta != NO_TTA:
             outputs, _, embedding = self._ask(np.stack(read))
             logits = {name: values.numpy() for name, values in outputs.items()}
-            log_probabilities = answer_log_probabilities(logits, recognizer.answer)
+            log_probabilities = recognizer.answer_log_probabilities(logits)
             answer = keras.ops.convert_to_numpy(log_probabilities)
             return reasons, Evidence(answer, logits, embedding.numpy()), None
         features = recognizer.backbone.predict_on_batch(np.stack(read))
@@ -239,5 +238,5 @@ class Evaluated:
 
 def _evidence(head, features):
     logits = head.predict_on_batch(features)
-    answer = keras.ops.convert_to_numpy(answer_log_probabilities(logits, head.answer))
+    answer = keras.ops.convert_to_numpy(head.answer_log_probabilities(logits))
     return Evidence(answer, logits, average(features))

@@ -12,7 +12,6 @@ import tensorflow as tf
 from glr_keras.calibration.evidence import Evidence
 from glr_keras.calibration.rejector import Rejector, calibrated
 from glr_keras.data.views import CENTER_FRACTION
-from glr_keras.models.answer import answer_log_probabilities
 from glr_keras.models.recognizer import Recognizer
 from tfrecords.common.files import sha256_of
 
@@ -54,7 +53,7 @@ def portable_function(recognizer: Recognizer, rejector: Rejector | None = None) 
             maps = {"attention_map": tf.cast(outputs.pop("attention_map")[..., 0], tf.float32)}
         else:
             outputs, maps = head(features, training=False), {}
-        raw = tf.cast(answer_log_probabilities(outputs, head.answer), tf.float32)
+        raw = tf.cast(head.answer_log_probabilities(outputs), tf.float32)
         embedding = tf.reduce_mean(tf.cast(features, tf.float32), axis=(1, 2))
         evidence = Evidence(raw, outputs, embedding)
         scores = calibrated(evidence, rejector)

@@ -25,7 +25,6 @@ from glr_keras.exporting.saved_models import large_weights, round_weights
 from glr_keras.inference.model_dir import NO_TTA
 from glr_keras.inference.saved_model import Description, open_export
 from glr_keras.inference.tta import outputs_of_views
-from glr_keras.models.answer import answer_log_probabilities
 from glr_keras.models.recognizer import Recognizer
 from tfrecords.common.console import UserError
 from tfrecords.common.files import bytes_below, show_bytes
@@ -114,7 +113,7 @@ def predict_with_keras(
     answers = []
     for batch in shown:
         outputs, maps, _ = outputs_of_views(recognizer, batch["photo"], tta)
-        answer = answer_log_probabilities(outputs, recognizer.answer)
+        answer = recognizer.answer_log_probabilities(outputs)
         answers.append((tf.nn.softmax(answer / temperature), maps))
     parts = zip(("probabilities", "attention_map"), zip(*answers, strict=True), strict=True)
     return {name: np.concatenate(values)[:count] for name, values in parts}

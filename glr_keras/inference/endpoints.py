@@ -14,7 +14,6 @@ from glr_keras.decoding.decoder import bitmap_decoder, view_decoder
 from glr_keras.decoding.resampling import shrink
 from glr_keras.inference.model_dir import NO_TTA
 from glr_keras.inference.tta import outputs_of_views
-from glr_keras.models.answer import answer_log_probabilities
 from glr_keras.models.recognizer import Recognizer
 
 TOP = 5  # landmarks named with their scores
@@ -138,7 +137,7 @@ def judged_answer(
         outputs: Dict from branch to logits `(batch, landmarks)`.
         embedding: `(batch, channels)`, features averaged over space.
     """
-    raw = answer_log_probabilities(outputs, recognizer.answer)
+    raw = recognizer.answer_log_probabilities(outputs)
     evidence = Evidence(raw, outputs, embedding)
     answer = {"probabilities": tf.exp(calibrated(evidence, rejector))}
     return answer if rejector is None else answer | rejector.judge(evidence)

@@ -4,7 +4,8 @@ import keras
 from keras import layers, ops
 
 from glr_keras.models.answer import AnswerMetrics
-from glr_keras.models.layers import BATCH_NORM, PACKAGE, classifier, feature_normalization
+from glr_keras.models.layers import ENSEMBLE, classifier, feature_normalization
+from glr_keras.models.pooling import BATCH_NORM, PACKAGE
 from glr_keras.models.trunk import as_trunk, trunk_config
 
 
@@ -26,7 +27,8 @@ class ABN(AnswerMetrics, keras.Model):
             1x1 convolution makes it, the same for all landmarks.
         attention_start: Of that convolution. "constant": it starts as 1 / num_landmarks, so that
             the map starts as the sum of the landmarks' activations; or "random".
-        answer: "combined" (mean of both branches' probabilities), "attention" or "perception".
+        answer: "combined" (mean of both branches' probabilities, where the perception branch
+            counts as often as it has classifiers), "attention" or "perception".
         normalize: Bool, whether batch norm on the features comes before both branches.
         trunk: Model that stands in front of the perception branch, see `backbones.build_networks`;
             it sees features without batch norm, as it did in its network, and batch norm comes
@@ -37,7 +39,8 @@ class ABN(AnswerMetrics, keras.Model):
         features: Tensor `(batch, height, width, channels)`.
 
     Returns:
-        Dict: "attention" and "perception", both `(batch, num_landmarks)`, logits. `explain` adds
+        Dict: "attention" and "perception", both `(batch, num_landmarks)`, logits (in training with
+        "ensemble" pooling, those of an `Ensemble`). `explain` adds
         "attention_map" `(batch, height, width, 1)` in (0, 1).
 
     Reference:
@@ -80,6 +83,7 @@ class ABN(AnswerMetrics, keras.Model):
         super().__init__(**kwargs)
         self.num_landmarks = num_landmarks
         self.answer = answer
+        self.classifiers = len(ENSEMBLE) if pooling == "ensemble" else 1
         self.settings = {
             "num_landmarks": num_landmarks,
             "head_units": list(head_units),

@@ -1,14 +1,17 @@
 """The answer of a head with one branch or two, and how it is measured while a head trains."""
 
+import math
 from types import SimpleNamespace
 
 import keras
 from keras import ops
 
+from glr_keras.models.layers import mean_logits
+
 TOP = 5
 
 
-def answer_log_probabilities(outputs: dict, answer: str):
+def answer_log_probabilities(outputs: dict, answer: str, classifiers: int = 1):
     """Returns log probabilities of the answer, float32 tensor `(batch, landmarks)`.
 
     Args:
@@ -16,11 +19,15 @@ def answer_log_probabilities(outputs: dict, answer: str):
             "attention".
         answer: "combined": the mean of the branches' probabilities, which of a head with one branch
             are its own; or the name of a branch.
+        classifiers: Int, of the perception branch, which counts that many times in that mean.
     """
-    branches = ("attention", "perception") if answer == "combined" else (answer,)
-    logits = [ops.cast(outputs[name], "float32") for name in branches if name in outputs]
-    each = [ops.log_softmax(values, axis=-1) for values in logits]
-    return ops.logsumexp(ops.stack(each), axis=0) - ops.log(float(len(each)))
+    weights = {"attention": 1, "perception": classifiers} if answer == "combined" else {answer: 1}
+    weights = {name: weight for name, weight in weights.items() if name in outputs}
+    each = [
+        ops.log_softmax(ops.cast(outputs[name], "float32"), axis=-1) + math.log(weight)
+        for name, weight in weights.items()
+    ]
+    return ops.logsumexp(ops.stack(each), axis=0) - math.log(sum(weights.values()))
 
 
 class AnswerMetrics:
@@ -34,6 +41,8 @@ class AnswerMetrics:
 
     The model has `branches`, `answer` and `num_landmarks`.
     """
+
+    classifiers = 1  # of the perception branch
 
     def compile(self, *args, **kwargs):
         super().compile(*args, **kwargs)
@@ -57,8 +66,8 @@ class AnswerMetrics:
         ]
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        answer = answer_log_probabilities(y_pred, self.answer)
-        logits = [answer, *(y_pred[branch] for branch in self.branches)]
+        outputs = {branch: mean_logits(y_pred[branch]) for branch in self.branches}
+        logits = [self.answer_log_probabilities(outputs), *outputs.values()]
         labels = y[self.branches[0]]
         if len(labels.shape) == 2:  # of mixed photos
             labels = ops.argmax(labels, axis=-1)
@@ -66,6 +75,10 @@ class AnswerMetrics:
             metric.update_state(labels, logits[number // 3])
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
-    def probabilities(self, inputs, training=False):
+    def answer_log_probabilities(self, outputs):
+        """Returns those of the answer, float32 tensor `(batch, landmarks)`, from its outputs."""
+        return answer_log_probabilities(outputs, self.answer, self.classifiers)
+
+    def probabilities(self, inputs):
         """Returns the answer's probabilities, float32 tensor `(batch, landmarks)`."""
-        return ops.exp(answer_log_probabilities(self(inputs, training=training), self.answer))
+        return ops.exp(self.answer_log_probabilities(self(inputs, training=False)))

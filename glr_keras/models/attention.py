@@ -4,7 +4,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from glr_keras.models.answer import answer_log_probabilities
 from glr_keras.models.finetuned import FineTunedHead
 from glr_keras.models.recognizer import Recognizer
 
@@ -57,7 +56,7 @@ def outputs_with_map(head: keras.Model, features: tf.Tensor) -> tuple[dict, tf.T
 
 def probabilities_of(head, outputs):
     """Turns the logits that `head` returns, its dict, into its answer."""
-    return tf.exp(answer_log_probabilities(outputs, head.answer))
+    return tf.exp(head.answer_log_probabilities(outputs))
 
 
 def grad_cam(

@@ -7,7 +7,7 @@ like any other, whose backbone ends with the trained trunk.
 import keras
 
 from glr_keras.models.answer import AnswerMetrics
-from glr_keras.models.layers import PACKAGE
+from glr_keras.models.pooling import PACKAGE
 from glr_keras.models.trunk import as_trunk, trunk_config
 
 
@@ -38,6 +38,10 @@ class FineTunedHead(AnswerMetrics, keras.Model):
     @property
     def answer(self):
         return self.inner.answer
+
+    @property
+    def classifiers(self):
+        return self.inner.classifiers
 
     @property
     def num_landmarks(self):

@@ -1,4 +1,4 @@
-"""Layers that heads share: normalisation and pooling of features, a branch that classifies.
+"""Layers that heads share: normalisation of features, a branch that classifies.
 
 Only keras.ops and keras.layers here, so that it runs on every Keras backend.
 """
@@ -6,30 +6,45 @@ Only keras.ops and keras.layers here, so that it runs on every Keras backend.
 import keras
 from keras import layers, ops
 
-PACKAGE = "glr_keras"
-# PyTorch's defaults, as in the report. With Keras' momentum of .99 the averages that inference uses
-# would lag behind for 500 steps; a run of three epochs is often shorter.
-BATCH_NORM = {"momentum": 0.9, "epsilon": 1e-5}
-POOLINGS = ("flatten", "average", "root")
+from glr_keras.models.pooling import BATCH_NORM, PACKAGE, pooling_layers
+
+ENSEMBLE = ("root", "attentive", "bilinear")  # of "ensemble" pooling, a classifier on each
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class SignedRoot(layers.Layer):
-    """Square root of each value's size, with its sign: `sign(x) * sqrt(|x|)`.
+class Ensemble(layers.Layer):
+    """Several classifiers side by side: the mean of their logits.
 
-    Averages of ReLU features have long tails, and a few channels outweigh all others; their roots
-    do not. Also known as power normalisation.
+    In training it returns each classifier's logits, for a loss of its own. A loss of the mean would
+    make one classifier of all that is pooled, and those are worse (docs/results.md).
 
-    Reference:
-    - [Perronnin et al., 2010](https://doi.org/10.1007/978-3-642-15561-1_11), section 3.1
+    Args:
+        members: keras.Sequential models from features to logits `(batch, landmarks)`.
+
+    Call arguments:
+        inputs: Tensor `(batch, height, width, channels)`.
+
+    Returns:
+        Logits `(batch, landmarks)`; in training `(batch, members, landmarks)`, see `mean_logits`.
     """
 
-    def call(self, inputs):
-        # The small number keeps the gradient at 0 finite.
-        return ops.sign(inputs) * ops.sqrt(ops.abs(inputs) + 1e-6)
+    def __init__(self, members, **kwargs):
+        super().__init__(**kwargs)
+        self.members = list(members)
 
-    def compute_output_shape(self, input_shape):
-        return input_shape
+    def build(self, input_shape):
+        for member in self.members:
+            member.build(input_shape)
+        self.built = True
+
+    def call(self, inputs, training=None):
+        each = ops.stack([member(inputs, training=training) for member in self.members], axis=1)
+        return each if training else mean_logits(each)
+
+
+def mean_logits(logits):
+    """Returns logits `(batch, landmarks)` from those, or from `(batch, members, landmarks)`."""
+    return ops.mean(logits, axis=1) if len(logits.shape) == 3 else logits
 
 
 def feature_normalization(normalize: bool) -> layers.Layer:
@@ -45,23 +60,6 @@ def feature_normalization(normalize: bool) -> layers.Layer:
     return layers.Identity(name="normalization")
 
 
-def pooling_layers(pooling: str) -> list[layers.Layer]:
-    """Makes the layers that turn feature maps `(batch, h, w, channels)` into one vector per photo.
-
-    Args:
-        pooling: "flatten"; "average" over space; or "root", the square root of these averages and
-            batch norm on them.
-    """
-    if pooling == "flatten":
-        return [layers.Flatten()]
-    if pooling == "average":
-        return [layers.GlobalAveragePooling2D()]
-    if pooling != "root":
-        raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}, got {pooling!r}")
-    normalization = layers.BatchNormalization(center=False, scale=False, **BATCH_NORM)
-    return [layers.GlobalAveragePooling2D(), SignedRoot(), normalization]
-
-
 def classifier(
     num_landmarks: int,
     head_units: tuple[int, ...],
@@ -69,7 +67,7 @@ def classifier(
     pooling: str,
     seed: int,
     name: str = "perception_branch",
-) -> keras.Sequential:
+) -> keras.Layer:
     """Makes a branch from features `(batch, h, w, channels)` to logits `(batch, num_landmarks)`.
 
     Args:
@@ -77,11 +75,25 @@ def classifier(
         head_units: Units of the hidden layers, each with ReLU; none for a linear branch.
         dropout: Float in [0, 1), fraction dropped of each hidden layer's units; of the pooled
             features where there is no hidden layer and they are not flattened.
-        pooling: See `pooling_layers`.
+        pooling: See `pooling_layers`; or "ensemble", an `Ensemble` of `ENSEMBLE`, which returns
+            other logits in training.
         seed: Int, of the dropout masks.
     """
+    if pooling == "ensemble":
+        members = [
+            classifier(
+                num_landmarks,
+                head_units,
+                dropout,
+                one,
+                seed + number * (len(head_units) + 1),
+                name=one,
+            )
+            for number, one in enumerate(ENSEMBLE)
+        ]
+        return Ensemble(members, name=name)
     stack = pooling_layers(pooling)
-    if not head_units and pooling == "root":
+    if not head_units and pooling not in ("flatten", "average"):
         stack.append(layers.Dropout(dropout, seed=seed))
     for depth, units in enumerate(head_units):
         stack.append(layers.Dense(units, activation="relu"))

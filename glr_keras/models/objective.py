@@ -108,9 +108,10 @@ class TrunkRate:
 class SmoothedCrossentropy(keras.losses.Loss):
     """Cross-entropy from logits, of labels or of distributions over the landmarks, smoothed.
 
-    The target is (1 - smoothing) on the label plus smoothing / landmarks on each. Keras' own
-    smoothing takes one-hot labels, which a hundred thousand landmarks have no room for; and its
-    losses take either labels or distributions, while mixed photos are measured on plain ones.
+    Of several classifiers, logits `(batch, classifiers, landmarks)`, it is the mean. The target is
+    (1 - smoothing) on the label plus smoothing / landmarks on each. Keras' own smoothing takes
+    one-hot labels, which a hundred thousand landmarks have no room for; and its losses take either
+    labels or distributions, while mixed photos are measured on plain ones.
 
     Args:
         smoothing: Float in [0, 1).
@@ -125,6 +126,9 @@ class SmoothedCrossentropy(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         losses = keras.losses
+        if len(y_pred.shape) == 3:
+            each = [self.call(y_true, y_pred[:, number]) for number in range(y_pred.shape[1])]
+            return ops.mean(ops.stack(each), axis=0)
         is_mixed = len(y_true.shape) == len(y_pred.shape)
         of = losses.categorical_crossentropy if is_mixed else losses.sparse_categorical_crossentropy
         own = of(y_true, y_pred, from_logits=True)
@@ -140,7 +144,7 @@ OPTIMIZERS = {"sgd": InPlaceSGD, "adam": keras.optimizers.Adam, "adamw": keras.o
 
 def make_loss(config: FitConfig) -> keras.losses.Loss:
     """Makes the loss of one output: cross-entropy from logits, smoothed as `config` says."""
-    if config.label_smoothing or config.mixup:
+    if config.label_smoothing or config.mixup or config.pooling == "ensemble":
         return SmoothedCrossentropy(config.label_smoothing)
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 

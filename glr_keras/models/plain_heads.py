@@ -4,7 +4,8 @@ import keras
 from keras import ops
 
 from glr_keras.models.answer import AnswerMetrics
-from glr_keras.models.layers import PACKAGE, classifier, feature_normalization
+from glr_keras.models.layers import classifier, feature_normalization
+from glr_keras.models.pooling import PACKAGE
 from glr_keras.models.trunk import as_trunk, trunk_config
 
 
@@ -18,7 +19,7 @@ class DropoutHead(AnswerMetrics, keras.Model):
         num_landmarks: Int, number of classes.
         head_units: Units of the hidden layers; none for a linear head.
         dropout: Float in [0, 1), fraction of hidden units dropped in training.
-        pooling: "flatten", "average" or "root", see `layers.pooling_layers`.
+        pooling: See `layers.classifier`.
         normalize: Bool, whether batch norm on the features comes first.
         seed: Int, of the dropout masks.
         trunk: Model that stands in front of all that, see `backbones.build_networks`, or None.
@@ -27,7 +28,8 @@ class DropoutHead(AnswerMetrics, keras.Model):
         features: Tensor `(batch, height, width, channels)`.
 
     Returns:
-        Dict: "perception" `(batch, num_landmarks)`, logits.
+        Dict: "perception" `(batch, num_landmarks)`, logits (in training with "ensemble" pooling,
+        those of an `Ensemble`).
     """
 
     branches = ("perception",)
@@ -80,7 +82,7 @@ class DropoutHead(AnswerMetrics, keras.Model):
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class LinearHead(DropoutHead):
-    """A `DropoutHead` without hidden layers: pooling, dropout where it is "root", one Dense."""
+    """A `DropoutHead` without hidden layers: pooling, dropout of what it gives, one Dense."""
 
     settings_of_config: tuple[str, ...] = ("dropout", "pooling", "normalize", "seed")
 

@@ -12,7 +12,6 @@ from glr_keras.config import FitConfig
 from glr_keras.data.records import Records, open_records
 from glr_keras.features.extraction import check_room, feature_views
 from glr_keras.features.finetuned import finetuned_views
-from glr_keras.models.answer import answer_log_probabilities
 from glr_keras.models.backbones import WeightsUnreachableError, build_networks, hash_weights
 from glr_keras.models.heads import build_head
 from glr_keras.models.precision import choose_precision
@@ -204,7 +203,7 @@ def measure_split(
     with source.reraise_user_errors():
         for inputs, labels in source.eval_batches(split).as_numpy_iterator():
             outputs = model.predict_on_batch(inputs)
-            answer = answer_log_probabilities(outputs, model.answer)
+            answer = model.answer_log_probabilities(outputs)
             logits = {"": keras.ops.convert_to_numpy(answer), **outputs}
             metrics.update(logits, labels["perception"])
             if evidence is not None:

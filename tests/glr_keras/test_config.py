@@ -125,9 +125,10 @@ def written(folder, text):
             {"feature_layers": "a,b", "cut_layer": "a", "pooling": "root"},
             "--feature-layers and --cut-layer exclude each other",
         ),
-        ({"feature_layers": "a,b", "pooling": "flatten"}, "needs --pooling average or root"),
+        ({"feature_layers": "a,b", "pooling": "flatten"}, "can't go with --pooling flatten"),
         ({"head": "logistic", "live": True}, "--head logistic is fitted to stored features"),
         ({"head": "logistic", "mixup": 0.3}, "leave out --mixup"),
+        ({"head": "logistic", "pooling": "ensemble"}, "name --pooling root, or another head"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(settings, message):
@@ -141,7 +142,7 @@ def test_presets_are_what_flags_go_over(tmp_path, monkeypatch):
     assert (report.head_units, report.answer, report.epochs) == ((4096, 4096), "perception", 2)
     assert (report.optimizer, report.learning_rate, report.momentum) == ("sgd", 1e-3, 0.9)
     assert (report.normalize, report.pooling, report.rotation) == (False, "flatten", 45)
-    flags = ["--data-dir", "data/mine", "--feature-layers", "", "--mixup", "0"]
+    flags = ["--data-dir", "data/mine", *["--feature-layers=", "--mixup", "0", "--pooling", "root"]]
     assert parse_config(flags) == FitConfig(data_dir="data/mine")
     with pytest.raises(UserError, match="--preset is for a new run"):
         parse_config(["--preset", "fast", "--config", "config.json"])
@@ -236,7 +237,7 @@ def test_the_layer_of_the_demo_gives_way_to_others(tmp_path, monkeypatch):
 
 
 def test_demo_defaults_do_not_reach_real_photos():
-    of_vgg16 = {"feature_layers": "block4_pool,block5_pool", "mixup": 0.3}
+    of_vgg16 = {"feature_layers": "block4_pool,block5_pool", "mixup": 0.3, "pooling": "ensemble"}
     assert parse_config(["--data-dir", "x"]) == FitConfig(data_dir="x", **of_vgg16)
 
 
@@ -313,7 +314,8 @@ def test_a_flag_without_effect_is_refused(flags, message, tmp_path):
     with pytest.raises(UserError, match=message):
         parse_config(["--data-dir", "x", *flags.split()])
     if "--preset" not in flags:
-        path = written(tmp_path, to_json(parse_config(["--data-dir", "x", "--mixup", "0"])))
+        plain = "--mixup 0 --pooling root"
+        path = written(tmp_path, to_json(parse_config(["--data-dir", "x", *plain.split()])))
         with pytest.raises(UserError, match=message):
             parse_config(["--config", str(path), *flags.split()])
 
@@ -353,6 +355,18 @@ def test_photos_are_mixed_where_that_was_measured_to_help_unless_something_else_
         ("--preset", "report"),
     ):
         assert mixup(*others) == 0
+
+
+def test_frozen_features_of_some_backbones_are_pooled_in_several_ways():
+    def pooling(*flags):
+        return parse_config(["--data-dir", "x", *flags]).pooling
+
+    assert pooling() == pooling("--backbone", "mobilenet_v2", "--head", "dropout") == "ensemble"
+    assert pooling("--pooling", "root") == "root"
+    for others in ("--backbone resnet50_v2", "--preset fast", "--preset finetune"):
+        assert pooling(*others.split()) == "root"
+    assert pooling("--finetune-after", "block4_pool") == "root"
+    assert parse_config([]).pooling == "average"  # the demo's
 
 
 def test_a_config_file_replaces_all_defaults_and_flags_go_over_it(tmp_path):

@@ -14,7 +14,6 @@ from tiny_models import LANDMARKS, SHAPE, photos_8_by_12, tiny_recognizer
 import glr_keras
 from glr_keras.models.abn import ABN
 from glr_keras.models.heads import build_head
-from glr_keras.models.layers import pooling_layers
 from glr_keras.models.objective import compile_model
 from glr_keras.models.plain_heads import DropoutHead
 from glr_keras.models.recognizer import Recognizer
@@ -316,11 +315,6 @@ def test_losses_that_are_reported_are_plain_cross_entropies(head, smoothing):
     for name, logits in outputs.items():
         expected = -np.asarray(keras.ops.log_softmax(logits))[range(6), labels].mean()
         assert result[name] == pytest.approx(expected, rel=1e-5)
-
-
-def test_roots_of_averages_keep_their_sign():
-    pooled = keras.Sequential(pooling_layers("root")[:2])(np.array([[[[9.0, -4.0, 0.0]]]]))
-    np.testing.assert_allclose(pooled, [[3, -2, 0]], atol=1e-3)
 
 
 def test_the_map_starts_as_the_mean_of_the_landmarks_activations():

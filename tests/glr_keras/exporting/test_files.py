@@ -11,7 +11,7 @@ from glr_keras import build_model
 from glr_keras import export as command
 from glr_keras.calibration.rejector import load_rejector
 from glr_keras.calibration.temperature import apply_temperature
-from glr_keras.config import read_json
+from glr_keras.config import FitConfig, read_json
 from glr_keras.data.records import open_records
 from glr_keras.exporting import comparing, files
 from glr_keras.exporting.comparing import Comparison
@@ -85,6 +85,27 @@ def test_files_run_without_tensorflow_and_answer_as_keras(
         np.testing.assert_allclose(answer[name], values, atol=1e-4)
     with pytest.raises(UserError, match=r"holds an export\. Name another --out, or add --over"):
         export_files(recognizer, small_run, out, records, style, 10, overwrite=False)
+
+
+@pytest.mark.parametrize(("style", "module"), [("litert", "ai_edge_litert"), ("onnx", "tf2onnx")])
+@pytest.mark.slow
+def test_an_ensemble_of_ways_of_pooling_runs_in_other_runtimes(tmp_path, style, module):
+    pytest.importorskip(module, reason=f"needs the extra {style}")
+    settings = {"backbone": "mobilenet_v2", "weights": "random", "image_size": 64}
+    recognizer = build_model(FitConfig(**settings, pooling="ensemble"), num_landmarks=3)
+    random = np.random.default_rng(0)
+    for member in recognizer.head.branch.members:
+        kernel, bias = member.layers[-1].get_weights()
+        member.layers[-1].set_weights([9 * random.normal(size=kernel.shape), bias])
+    views = random.uniform(0, 255, (5, 64, 64, 3)).astype(np.float32)
+    pixels = portable_function(recognizer)
+    written = files.RUNTIMES[style].write(pixels, recognizer, tmp_path, lambda: [views[:1]])
+    run = files.RUNTIMES[style].open(written["float32"])
+    for photos in (views[:1], views):
+        expected, found = pixels(photos), run(photos)
+        assert np.ptp(expected["probabilities"]) > 0.01
+        for name in ("probabilities", "attention_map"):
+            np.testing.assert_allclose(found[name], expected[name], atol=1e-4)
 
 
 def test_a_file_in_float32_that_answers_otherwise_is_refused(tmp_path):

@@ -6,6 +6,7 @@ Only keras.ops and keras.layers here, so that it runs on every Keras backend.
 import keras
 from keras import layers, ops
 
+from glr_keras.config.effects import PLAIN_POOLINGS
 from glr_keras.models.pooling import BATCH_NORM, PACKAGE, pooling_layers
 
 ENSEMBLE = ("root", "attentive", "bilinear")  # of "ensemble" pooling, a classifier on each
@@ -93,7 +94,7 @@ def classifier(
         ]
         return Ensemble(members, name=name)
     stack = pooling_layers(pooling)
-    if not head_units and pooling not in ("flatten", "average"):
+    if not head_units and pooling not in PLAIN_POOLINGS:
         stack.append(layers.Dropout(dropout, seed=seed))
     for depth, units in enumerate(head_units):
         stack.append(layers.Dense(units, activation="relu"))

@@ -24,8 +24,8 @@ DISCRIMINANT_NEIGHBOUR, PENALIZED = "discriminant neighbour", "penalized neighbo
 COMBINATION, TRAINED = "combination", "trained combination"
 # Of the combinations; measured in benchmarks/rejection.py. The longer begins with the shorter, so
 # that both can be computed from the arrays of the longer.
-PARTS = (ENTROPY, MAHALANOBIS, DISCRIMINANT_NEIGHBOUR)
-TRAINED_PARTS = (*PARTS, PENALIZED)
+PARTS = (ENTROPY, MAHALANOBIS)
+TRAINED_PARTS = (*PARTS, DISCRIMINANT_NEIGHBOUR, PENALIZED)
 TOP, GAMMA = 5, 0.1  # of the generalized entropy
 
 
@@ -38,7 +38,7 @@ class Score:
             a tensor `(batch,)`, high for known landmarks.
         fit: From `TrainFeatures` and the evidence of validation photos to these arrays; None of
             a score without any.
-        arrays: Names of those that it can't do without.
+        arrays: Their names.
         branches: Names of the branches that it compares.
         learns_others: Whether it is fitted to photos of other places, too.
     """
@@ -167,11 +167,7 @@ def _logits(evidence, branch):
 
 
 def combination(evidence: Evidence, arrays: Arrays, names: tuple[str, ...] = PARTS):
-    """Mean of scores, each with mean 0 and variance 1 on validation photos.
-
-    Of the names, as many count as were fitted: runs of earlier versions have the first two.
-    """
-    names = names[: arrays["part_means"].shape[0]]
+    """Mean of scores, each with mean 0 and variance 1 on validation photos."""
     parts = ops.stack([SCORES[name].compute(evidence, arrays) for name in names], axis=-1)
     means, deviations = (arrays[name][: len(names)] for name in PART_ARRAYS)
     return ops.mean((parts - means) / deviations, axis=-1)

@@ -18,12 +18,10 @@ from glr_keras.calibration.scores import (
     MAHALANOBIS,
     MAXIMUM,
     NEAREST,
-    NEIGHBOURS,
     ONE_AGAINST_REST,
     PENALIZED,
     SCORES,
     TRAINED,
-    fit_combination,
     fit_penalized,
 )
 from glr_keras.calibration.train_features import TrainFeatures, unit_roots
@@ -85,8 +83,7 @@ def evidence_of(features, labels):
 def test_scores_of_features_tell_other_places_whatever_the_head_says(places, score):
     train, (features, labels), others = places
     rejector = fit_rejector(evidence_of(features, labels), labels, train, score, accept=0.9)
-    neighbours = NEIGHBOURS if score == COMBINATION else ()
-    assert set(rejector.arrays) == {*SCORES[score].arrays, *neighbours, "reference"}
+    assert set(rejector.arrays) == {*SCORES[score].arrays, "reference"}
     known = rejector.judge(evidence_of(features, labels))
     other = rejector.judge(evidence_of(others, np.zeros(len(others), int)))
     assert np.mean(known["is_landmark"]) == pytest.approx(0.9, abs=0.02)
@@ -140,18 +137,6 @@ def test_the_untrained_combination_is_computed_from_the_arrays_of_the_trained_on
     assert (expected.score, trained.score) == (COMBINATION, TRAINED)
     scores = trained.scores(evidence, COMBINATION)
     np.testing.assert_allclose(scores, expected.scores(evidence), rtol=1e-5, atol=1e-5)
-
-
-def test_a_combination_of_two_parts_that_an_earlier_version_fitted_is_what_it_was(places):
-    train, (features, labels), _ = places
-    evidence = evidence_of(features, labels)
-    arrays = fit_combination(train, evidence, (ENTROPY, MAHALANOBIS))
-    assert "neighbours" not in arrays
-    assert SCORES[COMBINATION].is_computable(evidence, arrays)
-    parts = [SCORES[name].compute(evidence, arrays) for name in (ENTROPY, MAHALANOBIS)]
-    each = (np.stack(parts) - np.c_[arrays["part_means"]]) / np.c_[arrays["part_deviations"]]
-    found = SCORES[COMBINATION].compute(evidence, arrays)
-    np.testing.assert_allclose(found, each.mean(0), rtol=1e-4, atol=1e-4)
 
 
 def test_a_landmark_without_train_photos_is_no_nearer_than_any_place(places):

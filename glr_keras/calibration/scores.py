@@ -26,6 +26,7 @@ COMBINATION, TRAINED = "combination", "trained combination"
 # that both can be computed from the arrays of the longer.
 PARTS = (ENTROPY, MAHALANOBIS)
 TRAINED_PARTS = (*PARTS, DISCRIMINANT_NEIGHBOUR, PENALIZED)
+WEIGHTS = (2, 1)  # of PARTS
 TOP, GAMMA = 5, 0.1  # of the generalized entropy
 
 
@@ -167,10 +168,15 @@ def _logits(evidence, branch):
 
 
 def combination(evidence: Evidence, arrays: Arrays, names: tuple[str, ...] = PARTS):
-    """Mean of scores, each with mean 0 and variance 1 on validation photos."""
+    """Mean of scores, each with mean 0 and variance 1 on validation photos.
+
+    That of `PARTS` is weighted, unless an earlier version has fitted it, which had no weights.
+    """
     parts = ops.stack([SCORES[name].compute(evidence, arrays) for name in names], axis=-1)
     means, deviations = (arrays[name][: len(names)] for name in PART_ARRAYS)
-    return ops.mean((parts - means) / deviations, axis=-1)
+    weights = arrays["part_weights"] if names == PARTS and "part_weights" in arrays else 1.0
+    weighted = weights * (parts - means) / deviations
+    return ops.sum(weighted, axis=-1) / ops.sum(weights * ops.ones(len(names)))
 
 
 def fit_bank(train: TrainFeatures, validation: Evidence) -> dict[str, np.ndarray]:
@@ -205,7 +211,8 @@ def fit_combination(
     each = [SCORES[name].compute(validation, arrays) for name in names]
     parts = np.stack([ops.convert_to_numpy(values) for values in each])
     deviations = np.maximum(parts.std(1), 1e-3)  # of a head that is always as sure
-    return {**arrays, "part_means": parts.mean(1), "part_deviations": deviations}
+    measured = {"part_means": parts.mean(1), "part_deviations": deviations}
+    return {**arrays, **measured, "part_weights": np.float32(WEIGHTS)}
 
 
 DISCRIMINANT = ("projection", "means", "background_mean", "background_variance")

@@ -83,7 +83,8 @@ def evidence_of(features, labels):
 def test_scores_of_features_tell_other_places_whatever_the_head_says(places, score):
     train, (features, labels), others = places
     rejector = fit_rejector(evidence_of(features, labels), labels, train, score, accept=0.9)
-    assert set(rejector.arrays) == {*SCORES[score].arrays, "reference"}
+    weights = {"part_weights"} if score == COMBINATION else set()
+    assert set(rejector.arrays) == {*SCORES[score].arrays, *weights, "reference"}
     known = rejector.judge(evidence_of(features, labels))
     other = rejector.judge(evidence_of(others, np.zeros(len(others), int)))
     assert np.mean(known["is_landmark"]) == pytest.approx(0.9, abs=0.02)
@@ -120,7 +121,8 @@ def test_photos_of_other_places_train_a_score(places, score):
     train = copy.copy(train)
     train.update_others(learned)
     rejector = fit_rejector(evidence_of(features, labels), labels, train, score, accept=0.9)
-    assert set(rejector.arrays) == {*SCORES[score].arrays, "reference"}
+    weights = {"part_weights"} if score == TRAINED else set()
+    assert set(rejector.arrays) == {*SCORES[score].arrays, *weights, "reference"}
     of_learned = evidence_of(learned, np.zeros(len(learned), int))
     assert not np.any(rejector.judge(of_learned)["is_landmark"])
     other = rejector.judge(evidence_of(measured, np.zeros(len(measured), int)))
@@ -137,6 +139,20 @@ def test_the_untrained_combination_is_computed_from_the_arrays_of_the_trained_on
     assert (expected.score, trained.score) == (COMBINATION, TRAINED)
     scores = trained.scores(evidence, COMBINATION)
     np.testing.assert_allclose(scores, expected.scores(evidence), rtol=1e-5, atol=1e-5)
+
+
+def test_the_entropy_counts_twice_unless_an_earlier_version_fitted_the_combination(places):
+    train, (features, labels), _ = places
+    evidence = evidence_of(features, labels)
+    arrays = SCORES[COMBINATION].fit(train, evidence)
+    parts = [SCORES[name].compute(evidence, arrays) for name in (ENTROPY, MAHALANOBIS)]
+    each = (np.stack(parts) - np.c_[arrays["part_means"]]) / np.c_[arrays["part_deviations"]]
+    found = SCORES[COMBINATION].compute(evidence, arrays)
+    np.testing.assert_allclose(found, (2 * each[0] + each[1]) / 3, rtol=1e-4, atol=1e-4)
+    del arrays["part_weights"]
+    assert SCORES[COMBINATION].is_computable(evidence, arrays)
+    found = SCORES[COMBINATION].compute(evidence, arrays)
+    np.testing.assert_allclose(found, each.mean(0), rtol=1e-4, atol=1e-4)
 
 
 def test_a_landmark_without_train_photos_is_no_nearer_than_any_place(places):

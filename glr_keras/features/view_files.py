@@ -126,7 +126,7 @@ class ViewFile:
             float16 array `(len(numbers), height, width, channels)`.
         """
         out = np.empty((len(numbers), *self.shape[1:]), DTYPE)
-        data = out.reshape(len(numbers), -1).view(np.uint8)
+        data = out.view(np.uint8).reshape(len(numbers), self._row_bytes)
         try:
             with open(self.path, "rb", buffering=0) as file:
                 for row, number in zip(data, numbers, strict=True):

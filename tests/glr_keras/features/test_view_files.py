@@ -79,6 +79,10 @@ def test_rows_are_read_in_the_order_asked_for(file):
     np.testing.assert_array_equal(rows, values()[numbers])
 
 
+def test_no_rows_are_an_empty_array(file):
+    assert file.rows([]).shape == (0, *file.shape[1:])
+
+
 def test_a_block_of_another_size_is_no_block(file):
     with pytest.raises(ValueError, match="block 2 takes 24 bytes, not 48"):
         file.write_block(2, values()[:4])

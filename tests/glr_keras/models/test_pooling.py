@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 from plain_config import plain_config
-from tiny_models import SHAPE
+from tiny_models import SHAPE, tiny_recognizer
 
 from glr_keras.models.heads import build_head
 from glr_keras.models.layers import ENSEMBLE
@@ -80,6 +80,23 @@ def test_an_ensemble_answers_with_the_mean_of_its_members_logits(head):
     assert np.ptp(members, axis=1).min() > 0  # no two alike
     outputs = model(features(seed=1), training=False)
     np.testing.assert_allclose(outputs["perception"], members.mean(1), atol=1e-5)
+
+
+@pytest.mark.parametrize(("pooling", "share"), [("ensemble", 1 / 4), ("root", 1 / 2)])
+def test_the_perception_branch_counts_as_often_as_it_has_classifiers(pooling, share, tmp_path):
+    head = build_head(dataclasses.replace(CONFIG, head="abn", pooling=pooling), 3, SHAPE)
+    random = np.random.default_rng(0)
+    head.set_weights([random.uniform(0, 1, weight.shape) for weight in head.weights])
+    probabilities = {
+        name: np.exp(log_softmax(np.asarray(logits)))
+        for name, logits in head(features(seed=1)).items()
+    }
+    attention, perception = probabilities["attention"], probabilities["perception"]
+    expected = share * attention + (1 - share) * perception
+    np.testing.assert_allclose(head.probabilities(features(seed=1)), expected, atol=1e-6)
+    tiny_recognizer(head).save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    np.testing.assert_allclose(loaded.head.probabilities(features(seed=1)), expected, atol=1e-6)
 
 
 def test_in_training_each_member_has_a_loss_of_its_own():

@@ -212,7 +212,7 @@ def fit_combination(
     parts = np.stack([ops.convert_to_numpy(values) for values in each])
     deviations = np.maximum(parts.std(1), 1e-3)  # of a head that is always as sure
     measured = {"part_means": parts.mean(1), "part_deviations": deviations}
-    return {**arrays, **measured, "part_weights": np.float32(WEIGHTS)}
+    return {**arrays, **measured, "part_weights": np.array(WEIGHTS, np.float32)}
 
 
 DISCRIMINANT = ("projection", "means", "background_mean", "background_variance")

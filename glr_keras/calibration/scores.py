@@ -174,9 +174,11 @@ def combination(evidence: Evidence, arrays: Arrays, names: tuple[str, ...] = PAR
     """
     parts = ops.stack([SCORES[name].compute(evidence, arrays) for name in names], axis=-1)
     means, deviations = (arrays[name][: len(names)] for name in PART_ARRAYS)
-    weights = arrays["part_weights"] if names == PARTS and "part_weights" in arrays else 1.0
-    weighted = weights * (parts - means) / deviations
-    return ops.sum(weighted, axis=-1) / ops.sum(weights * ops.ones(len(names)))
+    standardized = (parts - means) / deviations
+    if names != PARTS or "part_weights" not in arrays:
+        return ops.mean(standardized, axis=-1)
+    weights = arrays["part_weights"]
+    return ops.sum(weights * standardized, axis=-1) / ops.sum(weights)
 
 
 def fit_bank(train: TrainFeatures, validation: Evidence) -> dict[str, np.ndarray]:

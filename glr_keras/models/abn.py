@@ -4,8 +4,13 @@ import keras
 from keras import layers, ops
 
 from glr_keras.models.answer import AnswerMetrics
-from glr_keras.models.layers import ENSEMBLE, classifier, feature_normalization
-from glr_keras.models.pooling import BATCH_NORM, PACKAGE
+from glr_keras.models.layers import (
+    BATCH_NORM,
+    PACKAGE,
+    Ensemble,
+    classifier,
+    feature_normalization,
+)
 from glr_keras.models.trunk import as_trunk, trunk_config
 
 
@@ -83,7 +88,6 @@ class ABN(AnswerMetrics, keras.Model):
         super().__init__(**kwargs)
         self.num_landmarks = num_landmarks
         self.answer = answer
-        self.classifiers = len(ENSEMBLE) if pooling == "ensemble" else 1
         self.settings = {
             "num_landmarks": num_landmarks,
             "head_units": list(head_units),
@@ -124,6 +128,8 @@ class ABN(AnswerMetrics, keras.Model):
         if self.trunk is not None:
             self.trunk_normalization = feature_normalization(normalize)
         self.branch = classifier(num_landmarks, head_units, dropout, pooling, seed)
+        if isinstance(self.branch, Ensemble):
+            self.classifiers = len(self.branch.members)
 
     def call(self, features, training=None):
         outputs = self.explain(features, training=training)

@@ -7,7 +7,7 @@ like any other, whose backbone ends with the trained trunk.
 import keras
 
 from glr_keras.models.answer import AnswerMetrics
-from glr_keras.models.pooling import PACKAGE
+from glr_keras.models.layers import PACKAGE
 from glr_keras.models.trunk import as_trunk, trunk_config
 
 

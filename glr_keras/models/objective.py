@@ -6,8 +6,8 @@ import keras
 from keras import ops
 
 from glr_keras.config import FitConfig
+from glr_keras.models.layers import PACKAGE
 
-PACKAGE = "glr_keras"
 NOT_DECAYED = ("bias", "gamma", "beta")  # shifts and scales: decay is for kernels
 
 

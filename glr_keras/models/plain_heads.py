@@ -4,8 +4,7 @@ import keras
 from keras import ops
 
 from glr_keras.models.answer import AnswerMetrics
-from glr_keras.models.layers import classifier, feature_normalization
-from glr_keras.models.pooling import PACKAGE
+from glr_keras.models.layers import PACKAGE, classifier, feature_normalization
 from glr_keras.models.trunk import as_trunk, trunk_config
 
 

@@ -10,7 +10,7 @@ from glr_keras.models.backbones import build_networks
 from glr_keras.models.finetuned import FineTunedHead, join_networks
 from glr_keras.models.heads import build_head
 from glr_keras.models.keras_settings import standard_settings
-from glr_keras.models.pooling import PACKAGE
+from glr_keras.models.layers import PACKAGE
 
 
 @keras.saving.register_keras_serializable(PACKAGE)

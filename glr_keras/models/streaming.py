@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from glr_keras.models.pooling import PACKAGE
+from glr_keras.models.layers import PACKAGE
 
 BINS = 2**14
 LOWEST, HIGHEST = -12.0, 20.0  # log-odds between which bins are equal; the outer ones are open

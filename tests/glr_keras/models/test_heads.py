@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 from plain_config import plain_config
-from tiny_models import LANDMARKS, SHAPE, photos_8_by_12, tiny_recognizer
+from tiny_models import LANDMARKS, SHAPE, features, photos_8_by_12, tiny_recognizer
 
 import glr_keras
 from glr_keras.models.abn import ABN
@@ -23,10 +23,6 @@ CONFIG = plain_config(
     head_units=(8,), attention_channels=5, dropout=0.0, batch_size=4, normalize=False
 )
 HEADS = ["abn", "dropout"]
-
-
-def features(photos=6, seed=0):
-    return np.random.default_rng(seed).normal(size=(photos, *SHAPE)).astype("float32")
 
 
 def head_of(num_landmarks=3, shape=SHAPE, **settings):

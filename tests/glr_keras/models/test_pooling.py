@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 from plain_config import plain_config
-from tiny_models import SHAPE, tiny_recognizer
+from tiny_models import SHAPE, features, tiny_recognizer
 
 from glr_keras.models.heads import build_head
 from glr_keras.models.layers import ENSEMBLE
@@ -18,10 +18,6 @@ CONFIG = plain_config(
     head_units=(), pooling="ensemble", attention_channels=5, dropout=0.0, normalize=False
 )
 CELLS = np.array([[[[1.0, 0.0], [0.0, 2.0]], [[3.0, 1.0], [0.0, 0.0]]]], np.float32)
-
-
-def features(photos=6, seed=0):
-    return np.random.default_rng(seed).normal(size=(photos, *SHAPE)).astype("float32")
 
 
 def head_of(**settings):

@@ -1,7 +1,8 @@
 """What a model answers to photos: a few numbers per photo, however many landmarks there are."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, compress
 
 import numpy as np
 
@@ -27,7 +28,7 @@ class Answers:
     Attributes:
         photos: Ids or paths.
         labels: int64 `(photos,)`; `NO_LANDMARK` or `UNLABELLED` where there is no landmark.
-        best: int64 `(photos, TOP)`, labels of the likeliest landmarks (fewer if there are fewer).
+        best: int32 `(photos, TOP)`, labels of the likeliest landmarks (fewer if there are fewer).
         scores: float64 `(photos, TOP)`, their probabilities at `temperature`, as `predict` says.
         raw_score: float64 `(photos,)`, the likeliest one's before it.
         in_top: bool `(photos,)`, whether the photo's landmark is among them.
@@ -66,15 +67,47 @@ class Answers:
         return self.predicted == self.labels
 
 
+class Columns:
+    """Arrays that grow batch by batch, each as one block of memory.
+
+    A hundred thousand photos in batches of 32 would be as many small arrays, joined at the end.
+    """
+
+    def __init__(self):
+        self._bytes: dict[str, bytearray] = {}
+        self._rows: dict[str, tuple[np.dtype, tuple[int, ...]]] = {}
+
+    def extend(self, batch: Mapping[str, np.ndarray]) -> None:
+        """Adds rows `(batch, ...)` to the array of each name; of the first batch's type and shape."""
+        for name, values in batch.items():
+            dtype, shape = self._rows.setdefault(name, (values.dtype, values.shape[1:]))
+            if (values.dtype, values.shape[1:]) != (dtype, shape):
+                raise ValueError(
+                    f"Expected rows of {dtype} {shape} for {name}, got {values.dtype} "
+                    f"{values.shape[1:]}."
+                )
+            self._bytes.setdefault(name, bytearray()).extend(values.tobytes())
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All rows so far, views of what is kept: after that nothing can be added."""
+        return {
+            name: np.frombuffer(bytes_, dtype).reshape(-1, *shape)
+            for (name, bytes_), (dtype, shape) in zip(
+                self._bytes.items(), self._rows.values(), strict=True
+            )
+        }
+
+
 @dataclass
 class AnswerCollector:
     """Collects `Answers` batch by batch; never holds more than a batch of probabilities."""
 
     temperature: float | None = None
     _photos: list[str] = field(default_factory=list)
-    _batches: list[dict] = field(default_factory=list)
-    _rejection: list[dict] = field(default_factory=list)
-    _p_values: list[np.ndarray] = field(default_factory=list)
+    _answers: Columns = field(default_factory=Columns)
+    _rejection: Columns = field(default_factory=Columns)
+    _p_values: Columns = field(default_factory=Columns)
 
     def update(self, photos: Sequence[str], labels: np.ndarray, logits: np.ndarray) -> None:
         """Adds a batch.
@@ -91,7 +124,7 @@ class AnswerCollector:
         rows = np.arange(len(labels))
         of_photos = {
             "labels": labels,
-            "best": best,
+            "best": best.astype(np.int32),
             "scores": np.exp(np.take_along_axis(scaled, best, 1)),
             "raw_score": np.exp(log_probabilities.max(1)),
             "in_top": known & (ranks(logits, own) < TOP),
@@ -99,29 +132,24 @@ class AnswerCollector:
             "scaled_loss": np.where(known, -scaled[rows, own], np.nan),
         }
         self._photos += photos
-        self._batches.append(of_photos)
+        self._answers.extend(of_photos)
 
     def update_rejection(self, scores: dict[str, np.ndarray], p_values: np.ndarray | None) -> None:
         """Adds the rejection scores and p-values of a batch, see `Answers`."""
-        self._rejection.append(scores)
+        self._rejection.extend(scores)
         if p_values is not None:
-            self._p_values.append(p_values)
+            self._p_values.extend({"p_values": p_values})
 
     @property
     def answers(self) -> Answers:
-        """All batches so far, of which there is at least one."""
+        """All batches so far, of which there is at least one; no further one can be added."""
         return Answers(
             photos=self._photos,
             temperature=self.temperature,
-            **_joined(self._batches),
-            rejection=_joined(self._rejection),
-            p_values=np.concatenate(self._p_values) if self._p_values else None,
+            **self._answers.arrays,
+            rejection=self._rejection.arrays,
+            p_values=self._p_values.arrays.get("p_values"),
         )
-
-
-def _joined(batches):
-    names = batches[0] if batches else ()
-    return {name: np.concatenate([batch[name] for batch in batches]) for name in names}
 
 
 def measure(answers: Answers, num_landmarks: int) -> dict:
@@ -196,12 +224,12 @@ def global_average_precision_with(answers: Answers, *others: Answers) -> float:
     """
     all_answers = (answers, *others)
     labels = np.concatenate([one.labels for one in all_answers])
-    photos = np.array([photo for one in all_answers for photo in one.photos])
     correct = np.concatenate([one.correct & one.is_labelled for one in all_answers])
     scores = np.concatenate([one.raw_score for one in all_answers])
     is_in = labels != UNLABELLED
+    photos = list(compress(chain(*(one.photos for one in all_answers)), is_in))
     with_landmark = int((labels >= 0).sum())
-    return global_average_precision(correct[is_in], scores[is_in], photos[is_in], with_landmark)
+    return global_average_precision(correct[is_in], scores[is_in], photos, with_landmark)
 
 
 def measure_landmarks(answers: Answers, names: Sequence[str]) -> list[dict]:

@@ -29,7 +29,7 @@ TINY = float(np.finfo(np.float32).tiny)  # a probability that has a logarithm
 ANSWER = "answer"  # name of what the model answers, beside the names of its branches
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LabelledPhoto:
     """A photo to measure on.
 

@@ -141,7 +141,9 @@ def global_average_precision(
     with_landmark = len(correct) if with_landmark is None else with_landmark
     if not with_landmark:
         return math.nan
-    order = np.lexsort((np.asarray(photo_ids), -scores))
+    # Not by lexsort: an array of strings pads each to the longest.
+    by_id = np.array(sorted(range(len(photo_ids)), key=photo_ids.__getitem__))
+    order = by_id[np.argsort(-scores[by_id], kind="stable")]
     correct = correct[order]
     precision = np.cumsum(correct) / np.arange(1, len(correct) + 1)
     return float((precision * correct).sum() / with_landmark)

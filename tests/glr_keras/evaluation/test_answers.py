@@ -1,6 +1,7 @@
 """What is measured of answers, by arrays small enough to check by hand."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -9,7 +10,9 @@ from glr_keras.evaluation.answers import (
     NO_LANDMARK,
     UNLABELLED,
     AnswerCollector,
+    Columns,
     confused_pairs,
+    global_average_precision_with,
     measure,
     measure_landmarks,
 )
@@ -101,3 +104,26 @@ def test_the_temperature_scales_scores_and_loss_and_no_answer():
     assert result["scaled_calibration_error"] == pytest.approx(2 / 3)
     assert result["log_loss"] == pytest.approx(-math.log(0.2))
     assert "scaled_log_loss" not in measure(plain, 2)
+
+
+def test_a_photo_costs_few_bytes():
+    photos = [f"a/long/path/to/one/of/very/many/photos/{number:06}.jpg" for number in range(12_800)]
+    logits = np.random.default_rng(0).normal(size=(32, 5)).astype(np.float32)
+    collector = AnswerCollector()
+    tracemalloc.start()
+    for start in range(0, len(photos), 32):
+        collector.update(photos[start : start + 32], np.zeros(32, np.int64), logits)
+        collector.update_rejection({"energy": logits[:, 0]}, logits[:, 1])
+    global_average_precision_with(collector.answers)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # 101 bytes of numbers, 8 of the scores, 8 of the list of names; the order by score takes 8 of
+    # these and as many again.
+    assert peak / len(photos) < 250
+
+
+def test_rows_of_another_type_are_no_rows():
+    columns = Columns()
+    columns.extend({"loss": np.zeros((2, 3), np.float32)})
+    with pytest.raises(ValueError, match=r"Expected rows of float32 \(3,\) for loss, got float64"):
+        columns.extend({"loss": np.zeros((2, 3))})

@@ -61,7 +61,7 @@ def parse_config(argv=None) -> FitConfig:
         "--preset",
         choices=PRESETS,
         help="default; fast (logistic regression, in seconds); finetune (the backbone's end "
-        "learns, too: most accurate, a quarter of an hour or more); report (the student report's "
+        "learns, too: most accurate, twenty minutes or more); report (the student report's "
         "settings, to the letter); flags go over it",
     )
     add_flags(parser)

@@ -39,9 +39,9 @@ REPORT = {
     "rotation": 45.0,
     "brightness": 0.25,
 }
-# What is behind a layer of the backbone learns with the head: a quarter of an hour or more rather
-# than a minute, for the highest accuracy (docs/results.md).
-FINETUNE = {"epochs": 8, "ema": 0.98}
+# What is behind a layer of the backbone learns with the head: twenty minutes or more rather than
+# one, for the highest accuracy (docs/results.md).
+FINETUNE = {"epochs": 15, "ema": 0.98}
 PRESETS: Mapping[str, dict[str, Any]] = MappingProxyType(
     {"default": {}, "report": REPORT, "fast": {"head": "logistic"}, "finetune": FINETUNE}
 )
@@ -75,7 +75,7 @@ DEPTHS = MappingProxyType(
 )
 MIXUP = MappingProxyType({"vgg16": 0.3, "mobilenet_v2": 0.3})
 # Several ways of pooling with a classifier each, where that was measured to recognise more photos
-# on frozen features (docs/results.md). With features that are fine-tuned, it recognises fewer.
+# (docs/results.md).
 POOLING = MappingProxyType({"vgg16": "ensemble", "mobilenet_v2": "ensemble"})
 # After which layer `--preset finetune` trains, where that was measured to pay (docs/results.md).
 FINETUNE_AFTER = MappingProxyType({"vgg16": "block4_pool"})
@@ -113,7 +113,7 @@ def new_config(
         values = {"feature_layers": DEPTHS.get(backbone, "")} | values
     if not is_demo and values.get("head") != "logistic":
         values = {"mixup": MIXUP.get(backbone, 0.0)} | values
-        if not values.get("finetune_after") and backbone in POOLING:
+        if backbone in POOLING:
             values = {"pooling": POOLING[backbone]} | values
     try:
         return from_flags(values, FitConfig())

@@ -262,7 +262,7 @@ def test_the_backbones_end_is_fine_tuned_where_that_was_measured_or_typed():
 
     assert finetuned().finetune_after == "block4_pool"
     assert finetuned().feature_layers == "block4_pool,block5_pool"
-    assert (finetuned().epochs, finetuned().ema, finetuned().mixup) == (8, 0.98, 0.3)
+    assert (finetuned().epochs, finetuned().ema, finetuned().mixup) == (15, 0.98, 0.3)
     with_layer = finetuned("--backbone", "mobilenet_v2", "--finetune-after", "block_12")
     assert with_layer.finetune_after == "block_12"
     assert finetuned("--finetune-after", "block3").finetune_after == "block3"
@@ -278,7 +278,7 @@ def test_the_backbones_end_is_fine_tuned_where_that_was_measured_or_typed():
             "--preset finetune sets --finetune-after.",
         ),
         (
-            ("--preset", "finetune", "--frozen-epochs", "8"),
+            ("--preset", "finetune", "--frozen-epochs", "15"),
             "--preset finetune sets --epochs.",
         ),
         (
@@ -357,15 +357,16 @@ def test_photos_are_mixed_where_that_was_measured_to_help_unless_something_else_
         assert mixup(*others) == 0
 
 
-def test_frozen_features_of_some_backbones_are_pooled_in_several_ways():
+def test_features_of_some_backbones_are_pooled_in_several_ways():
     def pooling(*flags):
         return parse_config(["--data-dir", "x", *flags]).pooling
 
     assert pooling() == pooling("--backbone", "mobilenet_v2", "--head", "dropout") == "ensemble"
+    assert pooling("--preset", "finetune") == "ensemble"
+    assert pooling("--finetune-after", "block4_pool") == "ensemble"
     assert pooling("--pooling", "root") == "root"
-    for others in ("--backbone resnet50_v2", "--preset fast", "--preset finetune"):
+    for others in ("--backbone resnet50_v2", "--preset fast"):
         assert pooling(*others.split()) == "root"
-    assert pooling("--finetune-after", "block4_pool") == "root"
     assert parse_config([]).pooling == "average"  # the demo's
 
 

@@ -31,8 +31,8 @@ MIN_BAR_PHOTOS = 5_000  # comparing fewer takes no second and needs no progress 
 
 
 @dataclass(frozen=True)
-class NearDuplicates:
-    """What `find_near_duplicates` found; photos are named by their places in its list.
+class Copies:
+    """Which photos are copies; they are named by their places in the list that was searched.
 
     Attributes:
         groups: Photos that are copies, directly or by way of others: two or more each, sorted.
@@ -47,7 +47,7 @@ def find_near_duplicates(
     fingerprints: Sequence[bytes],
     labels: Sequence[int] | None = None,
     threads: int | None = None,
-) -> NearDuplicates:
+) -> Copies:
     """Groups photos that are copies of each other, directly or by way of others.
 
     Whether two photos are copies depends on them alone, with one exception: of a hundred photos of
@@ -130,7 +130,7 @@ class _Clusters:
 
     def result(self):
         groups = sorted(sorted(members) for members in self._members.values())
-        return NearDuplicates(groups, set(np.flatnonzero(self._conflicting).tolist()))
+        return Copies(groups, set(np.flatnonzero(self._conflicting).tolist()))
 
 
 def _join_buckets(pictures, places, hashes, clusters):

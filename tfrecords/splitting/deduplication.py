@@ -2,37 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass
 
 from tfrecords.common.types import Photo, Skipped
-from tfrecords.images.near_duplicates import find_near_duplicates
-
-
-class Image(Protocol):
-    """What copies are found by."""
-
-    @property
-    def digest(self) -> bytes:
-        """Hash of the JPEG: that of an exact copy is equal."""
-
-    @property
-    def fingerprint(self) -> bytes:
-        """What near-duplicates are found by."""
-
-
-@dataclass(frozen=True)
-class Copies:
-    """Which photos are copies; they are named by their places in the list that was searched.
-
-    Attributes:
-        groups: Photos that are copies, exact or near, directly or by way of others: two or more
-            each, sorted.
-        conflicting: Photos of which a copy, exact or near, has another landmark.
-    """
-
-    groups: list[list[int]]
-    conflicting: set[int]
+from tfrecords.images.near_duplicates import Copies, find_near_duplicates
+from tfrecords.images.prepared import Prepared
 
 
 @dataclass(frozen=True)
@@ -48,24 +22,28 @@ class Deduplicated:
 
     kept: list[Photo]
     skipped: list[Skipped]
-    groups: dict[str, str] = field(default_factory=dict)
-    conflicts: list[int] = field(default_factory=list)
+    groups: dict[str, str]
+    conflicts: list[int]
 
 
 def find_copies(
-    images: Sequence[Image], landmark_ids: Sequence[str], threads: int | None = None
+    digests: Sequence[bytes],
+    fingerprints: Sequence[bytes],
+    landmark_ids: Sequence[str],
+    threads: int | None = None,
 ) -> Copies:
-    """Finds exact copies and near-duplicates.
+    """Finds copies, exact and near.
 
     Args:
-        images: What is known of each photo.
+        digests: Hash of each photo's JPEG: that of an exact copy is equal.
+        fingerprints: What near-duplicates are found by.
         landmark_ids: The landmark of each.
         threads: Int, how many work at once; None for one per core.
     """
     first_places: dict[bytes, int] = {}  # digest -> where it is first
     repeats = defaultdict(list)  # that -> where else
-    for place, image in enumerate(images):
-        first = first_places.setdefault(image.digest, place)
+    for place, digest in enumerate(digests):
+        first = first_places.setdefault(digest, place)
         if first != place:
             repeats[first].append(place)
     firsts = list(first_places.values())
@@ -76,7 +54,7 @@ def find_copies(
         if any(landmark_ids[place] != landmark_ids[first] for place in repeats.get(first, ())):
             ambiguous.add(number)
             labels[number] = -1 - number
-    near = find_near_duplicates([images[place].fingerprint for place in firsts], labels, threads)
+    near = find_near_duplicates([fingerprints[place] for place in firsts], labels, threads)
     in_group = {number for group in near.groups for number in group}
     exact = [[n] for n, first in enumerate(firsts) if first in repeats and n not in in_group]
 
@@ -88,7 +66,7 @@ def find_copies(
 
 
 def resolve_copies(
-    photos: Sequence[Photo], images: Sequence[Image], threads: int | None = None
+    photos: Sequence[Photo], prepared: Sequence[Prepared], threads: int | None = None
 ) -> Deduplicated:
     """Keeps exact copies once, drops photos of two landmarks, groups near-duplicates.
 
@@ -99,10 +77,13 @@ def resolve_copies(
 
     Args:
         photos: Good photos, sorted by photo_id.
-        images: What is known of each, in the same order.
+        prepared: What is known of each, in the same order.
         threads: Int, how many work at once; None for one per core.
     """
-    copies = find_copies(images, [photo.landmark_id for photo in photos], threads)
+    digests = [one.digest for one in prepared]
+    fingerprints = [one.fingerprint for one in prepared]
+    landmark_ids = [photo.landmark_id for photo in photos]
+    copies = find_copies(digests, fingerprints, landmark_ids, threads)
     skipped: dict[str, Skipped] = {}
     groups: dict[str, str] = {}
     conflicts = []
@@ -113,7 +94,7 @@ def resolve_copies(
             conflicts.append(len(dropped))
         rest = [place for place in group if place not in copies.conflicting]
         for members in by_landmark(rest, photos):
-            kept, repeated = _once_per_split([(photos[i], images[i].digest) for i in members])
+            kept, repeated = _once_per_split([(photos[i], digests[i]) for i in members])
             skipped |= repeated
             if len(kept) > 1:
                 groups |= dict.fromkeys(kept, kept[0])

@@ -40,7 +40,10 @@ def find_bad_copies(records: Sequence[Record], threads: int | None = None) -> It
         threads: Int, how many work at once; None for one per core.
     """
     records = [record for record in records if record.digest]
-    copies = find_copies(records, [record.landmark_id for record in records], threads)
+    digests = [record.digest for record in records]
+    fingerprints = [record.fingerprint for record in records]
+    landmark_ids = [record.landmark_id for record in records]
+    copies = find_copies(digests, fingerprints, landmark_ids, threads)
     for group in copies.groups:
         yield from _of_two_landmarks([records[i] for i in group if i in copies.conflicting])
         for members in by_landmark(group, records):

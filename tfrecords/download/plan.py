@@ -32,30 +32,16 @@ class FetchPlan:
         waiting: Server -> numbers of photos to ask it for, 8 bytes each: there may be millions.
         skipped: Number -> `Skipped` of photos that are not asked for.
         replaced: Numbers of photos whose file came from another URL than is listed now.
-        unusable: Numbers of photos whose file the build could not use; it stays if no better comes.
+        unusable: Number -> bytes of a photo's file that the build could not use and that is to be
+            replaced; it stays if no better comes.
         answered: Server -> URL of a photo that it has given before.
     """
 
     waiting: dict[str, array] = field(default_factory=dict)
     skipped: dict[int, Skipped] = field(default_factory=dict)
     replaced: set[int] = field(default_factory=set)
-    unusable: set[int] = field(default_factory=set)
-    answered: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass
-class _Known:
-    """What the journal says of photos, by their numbers.
-
-    Attributes:
-        failed: Number -> `Skipped` of what has failed and need not be asked again.
-        replaced: As in `FetchPlan`.
-        unusable: Number -> bytes of a file that the build could not use and that is to be replaced.
-    """
-
-    failed: dict[int, Skipped] = field(default_factory=dict)
-    replaced: set[int] = field(default_factory=set)
     unusable: dict[int, int] = field(default_factory=dict)
+    answered: dict[str, str] = field(default_factory=dict)
 
 
 def plan_fetch(
@@ -66,18 +52,18 @@ def plan_fetch(
     Raises:
         UserError: the journal is damaged.
     """
-    known = _read_journal(photos, options, journal)
+    plan = FetchPlan()
+    failed = _read_journal(photos, options, journal, plan)
     suffixes = _suffixes_below(folder)
-    plan = FetchPlan(replaced=known.replaced, unusable=set(known.unusable))
     for number, photo in enumerate(photos):
         location = url_of(photo)
         if not is_safe_name(photo.photo_id):
             plan.skipped[number] = Skipped(photo.photo_id, "unsafe name")
-        elif _is_there(locate(folder, photo.photo_id, suffixes), folder, photo, number, known):
+        elif _is_there(locate(folder, photo.photo_id, suffixes), folder, photo, number, plan):
             with suppress(BadAddressError):  # a photo that the user put there needs no URL
                 plan.answered.setdefault(server_of(location), location)
-        elif number in known.failed:
-            plan.skipped[number] = known.failed.pop(number)
+        elif number in failed:
+            plan.skipped[number] = failed.pop(number)
         else:
             try:
                 plan.waiting.setdefault(server_of(location), array("L")).append(number)
@@ -111,27 +97,28 @@ def mark_unusable(photos: Sequence[Photo], folder: Path, reasons: Mapping[str, s
                 journal.add(outcome._replace(outcome=reasons[photo_id]))
 
 
-def _read_journal(photos, options, journal):
-    known = _Known()
+def _read_journal(photos, options, journal, plan):
+    """Returns number -> `Skipped` of what need not be asked again; the rest is put into `plan`."""
+    failed = {}
     numbers = {photo.photo_id: number for number, photo in enumerate(photos)}
     for outcome in journal.read():
         number = numbers.get(outcome.photo_id)
         if number is None:
             continue
-        known.failed.pop(number, None)
-        known.unusable.pop(number, None)
-        known.replaced.discard(number)
+        failed.pop(number, None)
+        plan.unusable.pop(number, None)
+        plan.replaced.discard(number)
         if outcome.url != url_of(photos[number]):
             if outcome.has_file:
-                known.replaced.add(number)
+                plan.replaced.add(number)
         elif outcome.has_file:
             if outcome.outcome != FETCHED and options.retry_failed:
-                known.unusable[number] = outcome.bytes
+                plan.unusable[number] = outcome.bytes
         elif _still_fails(outcome, options):
             # Reasons and details are few: a million rows share them.
             reason, detail = sys.intern(outcome.outcome), sys.intern(outcome.detail)
-            known.failed[number] = Skipped(photos[number].photo_id, reason, detail)
-    return known
+            failed[number] = Skipped(photos[number].photo_id, reason, detail)
+    return failed
 
 
 def _still_fails(outcome, options):
@@ -150,12 +137,12 @@ def _suffixes_below(folder):
     return [suffix for suffix in PHOTO_SUFFIXES if suffix in found]
 
 
-def _is_there(path, folder, photo, number, known):
+def _is_there(path, folder, photo, number, plan):
     """Whether the file that the build finds for a photo is there, and is not to be had anew."""
     if path is None:
         return False
     if path != os.path.join(folder, relative_path(photo.photo_id)):
         return True  # the user's own
-    if number in known.replaced:
+    if number in plan.replaced:
         return False
-    return number not in known.unusable or known.unusable[number] != os.path.getsize(path)
+    return number not in plan.unusable or plan.unusable[number] != os.path.getsize(path)

@@ -1,9 +1,11 @@
 """What all requests over the network share: certificates, proxies, and why one failed."""
 
+import asyncio
 import os
 import ssl
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Coroutine, Iterable, Mapping
+from typing import Any
 
 import aiohttp
 import certifi
@@ -40,6 +42,17 @@ def proxy_for(url: URL, proxies: Mapping[str, str]) -> URL | None:
             "are asked without a proxy."
         )
     return URL(proxy)
+
+
+async def gather(coroutines: Iterable[Coroutine]) -> list[Any]:
+    """As `asyncio.gather`; where one fails, the others are cancelled first."""
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def describe_failure(error: Exception, timeout: aiohttp.ClientTimeout) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from tfrecords.common.types import Photo, Skipped
+from tfrecords.common.web import gather
 from tfrecords.download.addresses import BadAddressError, server_of
 from tfrecords.download.answers import Answer
 from tfrecords.download.client import PhotoClient, check_proxies
@@ -142,17 +143,8 @@ class _Download:
 
     async def _serve_all(self):
         count = STARTED_PER_SLOT * self._options.per_host
-        tasks = [
-            asyncio.create_task(self._serve(host))
-            for host in self._hosts.values()
-            for _ in range(min(count, len(host)))
-        ]
-        try:
-            await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        hosts = self._hosts.values()
+        await gather(self._serve(host) for host in hosts for _ in range(min(count, len(host))))
 
     async def _serve(self, host):
         while (number := host.next_photo()) is not None:

@@ -14,7 +14,7 @@ from yarl import URL
 
 from tfrecords.common.console import UserError
 from tfrecords.common.files import rename_durably
-from tfrecords.common.web import describe_failure, make_tls_context, proxy_for
+from tfrecords.common.web import describe_failure, gather, make_tls_context, proxy_for
 
 SIMULTANEOUS = 4  # archives at once; one connection rarely fills a line (a guess)
 MD5_REQUESTS = 8  # at once
@@ -74,7 +74,7 @@ async def _fetch_md5s(urls):
         return match[1].lower()
 
     async with _session() as session:
-        return await _gather(map(fetch, urls))
+        return await gather(map(fetch, urls))
 
 
 async def _fetch_all(wanted, accept):
@@ -94,7 +94,7 @@ async def _fetch_all(wanted, accept):
 
     async with _session() as session:
         with tqdm(desc="Fetching archives", unit="B", unit_scale=True) as bar:
-            await _gather(fetch(url, *target) for url, target in wanted.items())
+            await gather(fetch(url, *target) for url, target in wanted.items())
     return problems
 
 
@@ -147,17 +147,6 @@ def _session():
         ),
         headers={"Accept-Encoding": "identity"},
     )
-
-
-async def _gather(coroutines):
-    """As `asyncio.gather`; where one fails, the others are cancelled first."""
-    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _unreachable(url, why):

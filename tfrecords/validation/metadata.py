@@ -2,7 +2,7 @@
 
 import csv
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from tfrecords.common.console import UserError
 from tfrecords.common.files import sha256_of
@@ -11,22 +11,13 @@ from tfrecords.records.metadata import MANIFEST, Landmark, Manifest, parse_landm
 from tfrecords.validation.findings import Finding
 
 
-class Metadata(NamedTuple):
-    """What a records directory says of itself.
+def check_metadata(data: Path) -> tuple[Manifest | None, list[Landmark] | None, list[Finding]]:
+    """Reads manifest and landmarks; compares each table, and the list of shards, with the manifest.
 
-    Attributes:
+    Returns:
         manifest: None if it can't be read.
         landmarks: In label order; None if `landmarks.csv` can't be read.
         findings: What is missing, can't be read or is not what was built.
-    """
-
-    manifest: Manifest | None
-    landmarks: list[Landmark] | None
-    findings: list[Finding]
-
-
-def check_metadata(data: Path) -> Metadata:
-    """Reads manifest and landmarks; compares each table, and the list of shards, with the manifest.
 
     Raises:
         UserError: `data` is no records directory, or one of another format.
@@ -43,7 +34,7 @@ def check_metadata(data: Path) -> Metadata:
     landmarks = _read(data / LANDMARKS, parse_landmarks, findings)
     if manifest:
         findings += _compare_files(data, manifest)
-    return Metadata(manifest, landmarks, findings)
+    return manifest, landmarks, findings
 
 
 def _read(path, parse, findings) -> Any:

@@ -18,7 +18,7 @@ def print_report(report: Report, data: Path) -> None:
         data: Folder that was checked.
     """
     if not report.findings:
-        _print_table(report.metadata)
+        _print_table(report)
         checked = (
             "photos were not decoded" if report.quick else "every photo was decoded and compared"
         )
@@ -35,14 +35,14 @@ def print_report(report: Report, data: Path) -> None:
     print(f"\n{_advise(report)}")
 
 
-def _print_table(metadata):
+def _print_table(report):
     print(f"{'split':12}{'shards':>8}{'records':>12}{'fraction':>10}{'landmarks':>11}{'MB':>12}")
-    everything = metadata.manifest.shards
+    everything = report.manifest.shards
     total = sum(shard.records for shard in everything) or 1
     for split in SPLITS:
         shards = [shard for shard in everything if shard.split == split]
         records = sum(shard.records for shard in shards)
-        landmarks = sum(landmark.photos[split] > 0 for landmark in metadata.landmarks)
+        landmarks = sum(landmark.photos[split] > 0 for landmark in report.landmarks)
         size = sum(shard.bytes for shard in shards) / 1e6
         print(
             f"{split:12}{len(shards):8,}{records:12,}{records / total:10.1%}{landmarks:11,}"
@@ -51,7 +51,7 @@ def _print_table(metadata):
 
 
 def _advise(report):
-    manifest, kinds = report.metadata.manifest, {finding.kind for finding in report.findings}
+    manifest, kinds = report.manifest, {finding.kind for finding in report.findings}
     text = ""
     if manifest is None:
         text = "Without the manifest nothing else could be checked.\n"

@@ -7,8 +7,9 @@ from tqdm import tqdm
 
 from tfrecords.common.console import UserError
 from tfrecords.common.parallel import map_on_cores
+from tfrecords.records.metadata import Landmark, Manifest
 from tfrecords.validation.findings import Finding
-from tfrecords.validation.metadata import Metadata, check_metadata
+from tfrecords.validation.metadata import check_metadata
 from tfrecords.validation.shards import check_shard
 from tfrecords.validation.splits import find_bad_copies, find_repeated_ids, find_wrong_labels
 
@@ -20,12 +21,14 @@ class Report:
     """What a check found.
 
     Attributes:
-        metadata: What the directory says of itself.
+        manifest: What the directory says of itself; None if it can't be read.
+        landmarks: In label order; None if `landmarks.csv` can't be read.
         findings: All that is wrong.
         quick: Whether photos were not decoded.
     """
 
-    metadata: Metadata
+    manifest: Manifest | None
+    landmarks: list[Landmark] | None
     findings: list[Finding]
     quick: bool
 
@@ -43,15 +46,14 @@ def check(data: Path, quick: bool = False, processes: int | None = None) -> Repo
     """
     if processes is not None and processes < 1:
         raise UserError(f"--processes must be at least 1, got {processes}.")
-    metadata = check_metadata(data)
-    findings = list(metadata.findings)
-    if metadata.manifest:
-        records = _check_shards(data, metadata.manifest, quick, processes, findings)
+    manifest, landmarks, findings = check_metadata(data)
+    if manifest:
+        records = _check_shards(data, manifest, quick, processes, findings)
         findings += find_repeated_ids(records)
         findings += find_bad_copies(records, processes)
-        if metadata.landmarks is not None:
-            findings += find_wrong_labels(records, metadata.landmarks)
-    return Report(metadata, findings, quick)
+        if landmarks is not None:
+            findings += find_wrong_labels(records, landmarks)
+    return Report(manifest, landmarks, findings, quick)
 
 
 def _check_shards(data, manifest, quick, processes, findings):
@@ -63,8 +65,8 @@ def _check_shards(data, manifest, quick, processes, findings):
     reports = map_on_cores(check_shard, shards, processes, settings)
     records = []
     with tqdm(total=total, desc="Checking records", unit=" records") as bar:
-        for shard, report in zip(shards, reports, strict=True):
-            records += report.records
-            findings += report.findings
+        for shard, (of_shard, problems) in zip(shards, reports, strict=True):
+            records += of_shard
+            findings += problems
             bar.update(shard.records)
     return records

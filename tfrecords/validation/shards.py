@@ -1,6 +1,5 @@
 """Whether a shard is the file that was built, and all of its records are good."""
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from tfrecords.common.files import sha256_of
@@ -10,20 +9,9 @@ from tfrecords.validation.findings import Finding
 from tfrecords.validation.records import Record, check_record
 
 
-@dataclass(frozen=True)
-class ShardReport:
-    """What was found in a shard.
-
-    Attributes:
-        records: Those of which it is known which photo of which landmark they are.
-        findings: All that is wrong.
-    """
-
-    records: list[Record] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
-
-
-def check_shard(shard: Shard, data: Path, short_side: int | None) -> ShardReport:
+def check_shard(
+    shard: Shard, data: Path, short_side: int | None
+) -> tuple[list[Record], list[Finding]]:
     """Compares a shard with the manifest and checks its records.
 
     Args:
@@ -31,23 +19,25 @@ def check_shard(shard: Shard, data: Path, short_side: int | None) -> ShardReport
         data: Folder that holds it.
         short_side: Int, pixels, that the short side of no photo exceeds; None to check framing and
             checksums only.
+
+    Returns:
+        records: Those of which it is known which photo of which landmark they are.
+        findings: All that is wrong.
     """
     path = data / shard.file
-    report = ShardReport()
-    found = 0
+    records, findings, found = [], [], 0
     try:
-        report.findings.extend(_compare_file(path, shard))
+        findings += _compare_file(path, shard)
         for frame in read_frames(path):
             found = frame.number
-            record, findings = check_record(frame, shard.file, shard.split, short_side)
-            report.findings.extend(findings)
+            record, problems = check_record(frame, shard.file, shard.split, short_side)
+            findings += problems
             if record.is_known:
-                report.records.append(record)
+                records.append(record)
     except OSError as error:
-        text = f"{shard.file} can't be read ({error.strerror})"
-        report.findings.append(Finding("shard", text))
-    report.findings.extend(_compare_count(shard, found))
-    return report
+        findings.append(Finding("shard", f"{shard.file} can't be read ({error.strerror})"))
+    findings += _compare_count(shard, found)
+    return records, findings
 
 
 def _compare_file(path, shard):

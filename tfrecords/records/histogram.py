@@ -1,5 +1,6 @@
 """Draws how many photos each landmark of the records has, and where they are in the long tail."""
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def draw_histogram(
     """
     from matplotlib.figure import Figure  # slow to import, and only needed here
 
-    kept = _add_splits(counts)
+    kept = sum((Counter(counts[split]) for split in SPLITS), Counter())
     has_tail = len(listed) > MAX_BARS or max(kept.values()) < max(listed.values()) / 10
     heights = [BARS_INCHES, TAIL_INCHES] if has_tail else [BARS_INCHES]
     width = min(12.5, max(6.8, 1.5 + 0.3 * len(listed)))
@@ -49,14 +50,6 @@ def draw_histogram(
     figure.align_ylabels()
     with lacking_scripts_as_boxes():
         figure.savefig(path, dpi=120, metadata={"Software": None})
-
-
-def _add_splits(counts):
-    kept = {}
-    for split in SPLITS:
-        for landmark_id, photos in counts[split].items():
-            kept[landmark_id] = kept.get(landmark_id, 0) + photos
-    return kept
 
 
 def _rank(photos):

@@ -125,20 +125,16 @@ def _is_near(numbers, expected):
     return all(abs(number - FIXED * one) <= TOLERANCE for number, one in pairs)
 
 
-def _from_profile(profile, mode):
-    transform = _build_transform(profile, mode)
-    return transform and (lambda photo: ImageCms.applyTransform(photo, transform))
-
-
 @lru_cache(maxsize=16)  # photos of one camera share theirs
-def _build_transform(profile, mode):
+def _from_profile(profile, mode):
     try:
         source = ImageCms.createProfile("LAB")
         if profile is not None:
             source = ImageCms.getOpenProfile(io.BytesIO(profile))
-        return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
+        transform = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return None
+    return lambda photo: ImageCms.applyTransform(photo, transform)
 
 
 def _reduce(photo, factors):

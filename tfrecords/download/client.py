@@ -90,8 +90,10 @@ class PhotoClient:
                     _abort_unread(response)
         except BadAddressError as error:
             answer = Answer("bad address", str(error))
+        except aiohttp.InvalidURL:
+            answer = Answer("bad address", "a host that is no name")
         except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
-            answer = self._no_answer(error)
+            answer = Answer("no answer", describe_failure(error, self._timeout))
         finally:
             if not answer.size:
                 part.unlink(missing_ok=True)  # also what a killed process has left there
@@ -155,11 +157,6 @@ class PhotoClient:
 
     def _too_many_bytes(self):
         return Answer("too many bytes", f"more than {self._options.max_bytes}")
-
-    def _no_answer(self, error):
-        if isinstance(error, aiohttp.InvalidURL):
-            return Answer("bad address", "a host that is no name")
-        return Answer("no answer", describe_failure(error, self._timeout))
 
 
 def check_proxies(locations: Iterable[str], options: FetchOptions) -> None:

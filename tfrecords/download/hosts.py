@@ -27,8 +27,7 @@ class Host:
     Attributes:
         name: Host, and port if the URL has one.
         problem: Why no more of its photos are asked for in this run; None while they are.
-        refused: (number, location, answer) of its photos that it refused since it last answered
-            otherwise.
+        refused: (number, answer) of its photos that it refused since it last answered otherwise.
         served: Requests that it answered with anything but 429 and 503.
     """
 

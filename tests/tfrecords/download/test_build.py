@@ -4,7 +4,6 @@ import csv
 import os
 
 import pytest
-from photo_server import PhotoServer
 
 from tfrecords.build import build
 from tfrecords.download.missing import MissingPhotosError
@@ -12,14 +11,6 @@ from tfrecords.options import parse_options
 
 FAST = ("--allow-private", "--backoff", "0.01", "--max-wait", "0.02", "--retries", "1")
 GOOD = [f"/jpeg/{i}" for i in range(10)]
-
-
-@pytest.fixture
-def server(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    server = PhotoServer()
-    yield server
-    server.close()
 
 
 @pytest.fixture

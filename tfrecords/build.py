@@ -9,7 +9,7 @@ from tfrecords.common.files import rename_durably
 from tfrecords.common.tables import SOURCES
 from tfrecords.common.types import Skipped
 from tfrecords.download.options import FetchOptions
-from tfrecords.images.prepared import PreparedPhotos, Rejected
+from tfrecords.images.prepared import PreparedPhotos
 from tfrecords.options import BuildOptions, parse_options
 from tfrecords.records.adding import Addition
 from tfrecords.records.earlier import EarlierRecords
@@ -158,11 +158,7 @@ def _mark_unusable(photos, outcomes, options):
         return
     from tfrecords.download.plan import mark_unusable
 
-    reasons = {
-        photo.photo_id: outcome.reason
-        for photo, outcome in zip(photos, outcomes, strict=True)
-        if isinstance(outcome, Rejected)
-    }
+    reasons = {one.photo_id: one.reason for one in outcomes if isinstance(one, Skipped)}
     mark_unusable(photos, options.photo_folder, reasons)
 
 

@@ -20,8 +20,8 @@ import absl.logging
 
 from tfrecords.beam.options import LOCAL_RUNNER, import_beam
 from tfrecords.common.console import UserError, start_tensorflow, stderr_held_back
-from tfrecords.common.types import Photo
-from tfrecords.images.prepared import Outcome, Prepared, Rejected, prepare
+from tfrecords.common.types import Photo, Skipped
+from tfrecords.images.prepared import Outcome, Prepared, prepare
 
 OUTCOMES = "outcomes"
 
@@ -167,7 +167,7 @@ def _load_reader(path):
 
 def _outcome_line(prepared):
     photo, _, result = prepared
-    if isinstance(result, Rejected):
+    if isinstance(result, Skipped):
         return json.dumps([photo.photo_id, result.reason, result.detail])
     _, known = result
     hashes = (known.digest, known.fingerprint, known.source)
@@ -180,7 +180,7 @@ def _read_outcomes(folder) -> Iterator[tuple[str, Outcome]]:
             for line in file:
                 photo_id, reason, *known = json.loads(line)
                 good = Prepared(*map(bytes.fromhex, known)) if not reason else None
-                yield photo_id, good or Rejected(reason, *known)
+                yield photo_id, good or Skipped(photo_id, reason, *known)
 
 
 def _keyed_example(prepared):
@@ -188,7 +188,7 @@ def _keyed_example(prepared):
     from tfrecords.records.schema import example
 
     photo, label, result = prepared
-    if isinstance(result, Rejected):
+    if isinstance(result, Skipped):
         raise OSError(
             f"{photo.photo_id} was good when it was read first and is not now: {result.reason}. "
             "Let the photos alone while they are built, and type the same command again."

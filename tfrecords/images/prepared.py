@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from tfrecords.common.console import UserError
 from tfrecords.common.parallel import map_on_cores
-from tfrecords.common.types import Photo
+from tfrecords.common.types import Photo, Skipped
 from tfrecords.images.convert import JPEG_QUALITY, PhotoError, prepare_photo
 from tfrecords.images.fingerprints import fingerprint
 
@@ -58,25 +58,12 @@ class Prepared:
     source: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """Why a photo is left out.
-
-    Attributes:
-        reason: A key of `tfrecords.common.types.REASONS`.
-        detail: What more is known; may be empty.
-    """
-
-    reason: str
-    detail: str = ""
-
-
-Outcome = Prepared | Rejected
+Outcome = Prepared | Skipped
 
 
 def prepare(
     photo: Photo, read: Callable[[Photo], bytes], short_side: int
-) -> tuple[bytes, Prepared] | Rejected:
+) -> tuple[bytes, Prepared] | Skipped:
     """Reads one photo and makes its JPEG.
 
     Returns:
@@ -86,11 +73,11 @@ def prepare(
         data = read(photo)
         jpeg = prepare_photo(data, short_side)
     except PhotoError as error:
-        return Rejected(error.reason, error.detail)
+        return Skipped(photo.photo_id, error.reason, error.detail)
     except FileNotFoundError:
-        return Rejected("missing")
+        return Skipped(photo.photo_id, "missing")
     except OSError as error:
-        return Rejected("unreadable", error.strerror or "")
+        return Skipped(photo.photo_id, "unreadable", error.strerror or "")
     return jpeg, Prepared(digest_of(jpeg), fingerprint(jpeg), digest_of(data))
 
 
@@ -180,7 +167,7 @@ class PreparedPhotos:
         query = "SELECT reason, detail, digest, fingerprint, source FROM photos WHERE photo_id = ?"
         for photo in photos:
             reason, detail, *good = self._database.execute(query, (photo.photo_id,)).fetchone()
-            yield Rejected(reason, detail) if reason else Prepared(*good)
+            yield Skipped(photo.photo_id, reason, detail) if reason else Prepared(*good)
 
     def read(self, photo: Photo) -> bytes:
         """Returns the JPEG of a good photo."""
@@ -263,7 +250,7 @@ def _prepare_rows(photos, reader, short_side):
 def _prepare_row(photo, reader, short_side):
     stamp = _stamp(photo, reader)
     result = prepare(photo, reader.read, short_side)
-    if isinstance(result, Rejected):
+    if isinstance(result, Skipped):
         return photo.photo_id, stamp, result.reason, result.detail, None, None, None, None
     jpeg, known = result
     return photo.photo_id, stamp, "", "", known.digest, known.fingerprint, known.source, jpeg

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from tfrecords.common.console import UserError
 from tfrecords.common.types import SPLITS, Photo, Skipped, landmark_order
-from tfrecords.images.prepared import Outcome, Rejected
+from tfrecords.images.prepared import Outcome
 from tfrecords.splitting.deduplication import resolve_copies
 from tfrecords.splitting.stratified import MIN_FOR_SPLIT, PERCENTAGES, split_photos
 
@@ -85,8 +85,8 @@ def assign_photos(
     skipped = list(skipped)
     good, prepared = [], []
     for photo, outcome in zip(photos, outcomes, strict=True):
-        if isinstance(outcome, Rejected):
-            skipped.append(Skipped(photo.photo_id, outcome.reason, outcome.detail))
+        if isinstance(outcome, Skipped):
+            skipped.append(outcome)
         else:
             good.append(photo)
             prepared.append(outcome)

@@ -10,8 +10,8 @@ from tfrecords.beam.options import parse_beam_options
 from tfrecords.beam.pipeline import prepare_with_beam, write_with_beam
 from tfrecords.build import build
 from tfrecords.common.console import UserError
-from tfrecords.common.types import Photo
-from tfrecords.images.prepared import Rejected, prepare
+from tfrecords.common.types import Photo, Skipped
+from tfrecords.images.prepared import prepare
 from tfrecords.options import BuildOptions
 from tfrecords.records.writer import write_shards
 from tfrecords.sources.source import FileReader
@@ -26,10 +26,10 @@ NAMES = ["Big Ben", "Mole Antonelliana", "Petra"]
 LABELS = {"7": 0, "19": 1, "3": 2}
 READ = FileReader().read
 BAD = {
-    "cut": Rejected("damaged", "OSError"),
-    "empty": Rejected("empty"),
-    "no": Rejected("missing"),
-    "page": Rejected("not a photo"),
+    "cut": Skipped("cut", "damaged", "OSError"),
+    "empty": Skipped("empty", "empty"),
+    "no": Skipped("no", "missing"),
+    "page": Skipped("page", "not a photo"),
 }
 
 
@@ -61,7 +61,7 @@ def photo_file(number):
 
 def outcome(photo):
     result = prepare(photo, READ, SHORT_SIDE)
-    return result if isinstance(result, Rejected) else result[1]
+    return result if isinstance(result, Skipped) else result[1]
 
 
 def write_on_one_machine(folder, splits):

@@ -14,14 +14,13 @@ from paths import PYTHONPATH
 from photo_files import encode, grain
 
 from tfrecords.common.console import UserError
-from tfrecords.common.types import Photo
+from tfrecords.common.types import Photo, Skipped
 from tfrecords.images.convert import prepare_photo
 from tfrecords.images.fingerprints import fingerprint
 from tfrecords.images.prepared import (
     MIN_PARALLEL_PHOTOS,
     Prepared,
     PreparedPhotos,
-    Rejected,
     digest_of,
     prepare,
 )
@@ -79,8 +78,8 @@ def test_outcomes_are_those_of_the_prepared_photos(photos, tmp_path):
         prepared.fill(photos, FileReader())
         outcomes = list(prepared.outcomes(photos))
         jpegs = {i: prepared.read(photos[i]) for i in (0, 2, 4)}
-    assert outcomes[1] == Rejected("empty")
-    assert outcomes[3] == Rejected("missing")
+    assert outcomes[1] == Skipped("001.jpg", "empty")
+    assert outcomes[3] == Skipped("003.jpg", "missing")
     for i, jpeg in jpegs.items():
         assert jpeg == prepare_photo(photo_bytes(i), SHORT_SIDE)
         assert outcomes[i] == Prepared(
@@ -94,7 +93,7 @@ def test_a_photo_the_system_won_t_give_is_unreadable(tmp_path):
         raise PermissionError(13, "Permission denied")
 
     outcome = prepare(Photo("1.jpg", "a"), refused, SHORT_SIDE)
-    assert outcome == Rejected("unreadable", "Permission denied")
+    assert outcome == Skipped("1.jpg", "unreadable", "Permission denied")
 
 
 def test_processes_give_what_one_process_gives(tmp_path):
@@ -103,7 +102,7 @@ def test_processes_give_what_one_process_gives(tmp_path):
     one = fill(tmp_path, photos, processes=1)
     (tmp_path / "prepared.sqlite").unlink()
     assert fill(tmp_path, photos, processes=2) == one
-    assert one[7] == Rejected("not a photo")
+    assert one[7] == Skipped("007.jpg", "not a photo")
     assert sorted(read_log(tmp_path / "log")) == sorted(2 * [photo.photo_id for photo in photos])
 
 
@@ -117,8 +116,8 @@ def test_what_is_done_is_not_read_again(photos, tmp_path, capsys):
 
 def test_bad_photos_are_not_read_again_either(photos, tmp_path):
     Path(photos[0].location).write_bytes(b"")
-    assert fill(tmp_path, photos)[0] == Rejected("empty")
-    assert fill(tmp_path, photos)[0] == Rejected("empty")
+    assert fill(tmp_path, photos)[0] == Skipped("000.jpg", "empty")
+    assert fill(tmp_path, photos)[0] == Skipped("000.jpg", "empty")
     assert read_log(tmp_path / "log") == [photo.photo_id for photo in photos]
 
 
@@ -134,7 +133,7 @@ def test_a_photo_that_came_since_is_read(photos, tmp_path):
     path = Path(photos[0].location)
     data = path.read_bytes()
     path.unlink()
-    assert fill(tmp_path, photos)[0] == Rejected("missing")
+    assert fill(tmp_path, photos)[0] == Skipped("000.jpg", "missing")
     path.write_bytes(data)
     assert isinstance(fill(tmp_path, photos)[0], Prepared)
 
@@ -184,8 +183,8 @@ def test_a_photo_that_kills_its_process_is_named_and_the_others_are_read(tmp_pat
     with PreparedPhotos(tmp_path / "prepared.sqlite", SHORT_SIDE) as prepared:
         prepared.fill(photos, KillerReader(), processes=2)
         outcomes = dict(zip(photos, prepared.outcomes(photos), strict=True))
-    costly = [photo.photo_id for photo, one in outcomes.items() if one == Rejected("too costly")]
-    assert costly == ["007.jpg", "040.jpg"]
+    costly = [one for one in outcomes.values() if isinstance(one, Skipped)]
+    assert costly == [Skipped(name, "too costly") for name in ("007.jpg", "040.jpg")]
     assert sum(isinstance(one, Prepared) for one in outcomes.values()) == 48
 
 

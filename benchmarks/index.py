@@ -1,12 +1,8 @@
 """How long an index as large as Google Landmarks v2 takes: python benchmarks/index.py
 
-from show import print_context
-
-
 Writes a train.csv (id,url,landmark_id) of 4.1 million rows and 203,094 landmarks, and reads it,
 chooses and splits, each case in a fresh process. Prints seconds of each step, processor seconds and
-peak memory. Exits with 1 if a case takes over 60 s or
-2 GB.
+peak memory. Exits with 1 if a case takes over 60 s or 2 GB.
 """
 
 import argparse

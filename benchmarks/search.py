@@ -179,7 +179,7 @@ def build_plainly(hp, config, records, steps):
         beta=hp.Float("beta", 0.25, 4, sampling="log"),
         learning_rate=hp.Float("learning_rate", 1e-4, 1e-2, sampling="log"),
     )
-    model, _ = build_recognizer(config, records, fall_back=False)
+    model, _ = build_recognizer(config, records)
     compile_model(model, config, steps)
     return model
 

@@ -2,7 +2,6 @@
 
 import datetime
 import os
-import platform
 import shlex
 import sys
 from pathlib import Path
@@ -19,20 +18,9 @@ def print_context() -> None:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     print(f"command  {shlex.join(['python', *sys.argv])}")
     print(f"commit   {found['commit']}, on {datetime.date.today()}")
-    print(f"machine  {_processor()}, {found['cores']} cores, {memory:.0f} GiB, {found['platform']}")
+    processor = " ".join([found["processor"], *found["processor_features"]])
+    print(f"machine  {processor}, {found['cores']} cores, {memory:.0f} GiB, {found['platform']}")
     print(f"versions Python {found['python']}, {', '.join(versions)}\n", flush=True)
-
-
-def _processor():
-    """Returns the processor's name with the instructions that decide how TensorFlow computes."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    fields = dict(map(str.strip, line.split(":", 1)) for line in lines if ":" in line)
-    wanted = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
-    flags = [flag for flag in wanted if flag in fields.get("flags", "").split()]
-    return " ".join([fields.get("model name", platform.processor()), *flags])
 
 
 def show(name: str, title: str, unit: str, rows: list[tuple[str, float]], goal: float = 0) -> None:

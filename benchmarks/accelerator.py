@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import keras
 import numpy as np
+from measuring import random_photos
 from settings import base_config
 from show import print_context, show
 
@@ -68,8 +69,7 @@ def product_flops(side, steps):
 
 
 def forward_rate(backbone, args):
-    shape = (args.batch, args.image_size, args.image_size, 3)
-    photos = jnp.asarray(np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32))
+    photos = jnp.asarray(random_photos(args.batch, args.image_size, args.image_size, 3))
     trainable, others = backbone.trainable_variables, backbone.non_trainable_variables
     values = [v.value for v in trainable], [v.value for v in others]
 

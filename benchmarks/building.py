@@ -8,16 +8,13 @@ one has ten times the photos. All is measured in one run, on photos made for it 
 import argparse
 import io
 import multiprocessing
-import resource
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import numpy as np
+from measuring import peak_bytes, run_quietly, timed
 from PIL import Image
 from show import print_context
 
@@ -56,9 +53,8 @@ def measure_speed(photos, folder, rounds):
         rates = {"processes": bare_rate(multiprocessing.Pool, paths)}
         if number == 0:
             rates["threads"] = bare_rate(ThreadPool, paths)
-        started = time.perf_counter()
-        run_build(photos, folder / f"speed-out{number}")
-        build = len(paths) / (time.perf_counter() - started)
+        seconds, _ = run_build(photos, folder / f"speed-out{number}")
+        build = len(paths) / seconds
         ratios.append(build / max(rates.values()))
         bare = ", ".join(f"{name} {rate:.0f}" for name, rate in rates.items())
         print(
@@ -70,11 +66,12 @@ def measure_speed(photos, folder, rounds):
 
 
 def bare_rate(make_pool, paths):
-    started = time.perf_counter()
-    with make_pool(available_cores()) as workers:
-        for _ in workers.imap_unordered(decode_and_encode, paths, chunksize=16):
-            pass
-    return len(paths) / (time.perf_counter() - started)
+    def loop():
+        with make_pool(available_cores()) as workers:
+            for _ in workers.imap_unordered(decode_and_encode, paths, chunksize=16):
+                pass
+
+    return len(paths) / timed(loop)
 
 
 def decode_and_encode(path):
@@ -91,10 +88,9 @@ def decode_and_encode(path):
 def measure_memory(folder, count):
     for photos in (count, 10 * count):
         make_photos(folder / str(photos), photos, (256, 192))
-        peak = run_build(folder / str(photos), folder / f"out{photos}")
-        print(
-            f"{photos:,} photos: the build's largest process took {peak / 1e6:.0f} MB", flush=True
-        )
+        _, usage = run_build(folder / str(photos), folder / f"out{photos}")
+        peak = peak_bytes(usage) / 1e6
+        print(f"{photos:,} photos: the build's largest process took {peak:.0f} MB", flush=True)
 
 
 def make_photos(folder, count, size):
@@ -122,11 +118,7 @@ def make_photo(job):
 
 
 def run_build(photos, out):
-    """Returns the peak memory in bytes of the largest process of a build so far."""
-    command = [sys.executable, "-m", "tfrecords.build", "--photos", photos, "--out", out]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit
+    return run_quietly("-m", "tfrecords.build", "--photos", photos, "--out", out)
 
 
 if __name__ == "__main__":

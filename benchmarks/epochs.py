@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from settings import base_config
+from settings import base_config, build_demo
 from show import print_context, show
 
 from tfrecords.common.console import start_tensorflow
@@ -51,12 +51,8 @@ def measure(folder, args):
     from glr_keras.models.precision import choose_precision
     from glr_keras.models.recognizer import Recognizer
     from glr_keras.training.batches import LivePhotos, StoredFeatures
-    from tfrecords.build import BuildOptions, build
-    from tfrecords.demo.photos import write_photos
 
-    write_photos(folder / "photos", photos_per_landmark=14)
-    build(BuildOptions(photos=folder / "photos", out=folder / "data"))
-    records = open_records(folder / "data")
+    records = open_records(build_demo(folder, photos_per_landmark=14))
     base = base_config(weights="random", views=1, epochs=10_000)
     heads = HEADS
     if args.branch_layer:

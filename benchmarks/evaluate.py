@@ -8,12 +8,10 @@ names): its photos/s and its peak memory. For the second part a run of small pho
 
 import argparse
 import os
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
+from measuring import compare_with_bare, peak_bytes, random_photos, run_quietly
 from show import print_context
 
 from tfrecords.common.console import start_tensorflow
@@ -53,7 +51,6 @@ def write_photos(run, folder, number):
 
 
 def measure_rate(args, files):
-    import numpy as np
     from tqdm import tqdm
 
     from glr_keras.evaluation.evaluating import collect
@@ -64,10 +61,7 @@ def measure_rate(args, files):
     names = evaluated.landmarks
     photos = [LabelledPhoto(str(path), str(path), names.index(name)) for name, path in files]
     photos = photos[: len(photos) // PHOTOS_BATCH * PHOTOS_BATCH]
-    views = np.random.default_rng(0).uniform(
-        0, 255, (PHOTOS_BATCH, *recognizer.backbone.input_shape[1:])
-    )
-    views = views.astype("float32")
+    views = random_photos(PHOTOS_BATCH, *recognizer.backbone.input_shape[1:])
 
     def bare():
         for _ in range(len(photos) // PHOTOS_BATCH):
@@ -76,24 +70,8 @@ def measure_rate(args, files):
     def whole():
         collect(evaluated, evaluated.photo_batches(photos, tqdm(disable=True)), {})
 
-    ratios = []
-    for turn in range(args.rounds + 1):
-        of_bare, of_whole = (len(photos) / timed(run) for run in (bare, whole))
-        if turn:  # the first one traces, and fills the caches
-            ratios.append(of_whole / of_bare)
-            print(f"round {turn}: bare forward {of_bare:.2f} photos/s, evaluate {of_whole:.2f}")
-    print(
-        f"{recognizer.backbone.name}, batch {PHOTOS_BATCH}: evaluate reaches "
-        f"{np.median(ratios):.2f} of the bare forward pass on {len(photos)} photos (median of "
-        f"{args.rounds}; {min(ratios):.2f} to {max(ratios):.2f}).",
-        flush=True,
-    )
-
-
-def timed(run):
-    started = time.perf_counter()
-    run()
-    return time.perf_counter() - started
+    model = f"{recognizer.backbone.name}, batch {PHOTOS_BATCH}"
+    compare_with_bare("evaluate", model, bare, whole, len(photos), args.rounds)
 
 
 def measure_memory(run, folder, files, number):
@@ -103,20 +81,10 @@ def measure_memory(run, folder, files, number):
         landmark, path = files[place % len(files)]
         (photos / landmark).mkdir(parents=True, exist_ok=True)
         os.link(path, photos / landmark / f"{place}.jpg")
-    command = [sys.executable, "-m", "glr_keras.evaluate", run, "--photos", photos]
-    command += ["--out", folder / f"out-{number}"]
-    started = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"evaluate ended with {process.returncode}")
-    unit = 1 if sys.platform == "darwin" else 1024
-    print(
-        f"{number:,} photos: {time.perf_counter() - started:.0f} s, peak "
-        f"{usage.ru_maxrss * unit / 2**20:,.0f} MiB",
-        flush=True,
-    )
+    out = folder / f"out-{number}"
+    seconds, usage = run_quietly("-m", "glr_keras.evaluate", run, "--photos", photos, "--out", out)
+    peak = peak_bytes(usage) / 2**20
+    print(f"{number:,} photos: {seconds:.0f} s, peak {peak:,.0f} MiB", flush=True)
 
 
 if __name__ == "__main__":

@@ -6,13 +6,13 @@ memory again and again; extraction also reads, decodes, augments and writes.
 """
 
 import argparse
-import statistics
+import itertools
 import tempfile
-import time
 from dataclasses import replace
 from pathlib import Path
 
-from settings import base_config
+from measuring import compare_with_bare, random_photos
+from settings import base_config, build_demo
 from show import print_context, show
 
 from tfrecords.common.console import start_tensorflow
@@ -31,50 +31,37 @@ def main():
     rows = []
     for backbone in args.backbones:
         with tempfile.TemporaryDirectory() as folder:
-            ratios = measure(Path(folder), backbone, args.rounds)
-        rows.append((f"{backbone}, 224 pixels", statistics.median(ratios)))
+            ratio = measure(Path(folder), backbone, args.rounds)
+        rows.append((f"{backbone}, 224 pixels", ratio))
     title = "Feature extraction against the bare forward pass"
     show("extraction", title, "ratio of photos per second, median", rows, goal=0.9)
 
 
 def measure(folder, backbone_name, rounds):
-    import numpy as np
-
     from glr_keras.data.records import open_records
     from glr_keras.features.extraction import feature_views
     from glr_keras.features.view_files import BLOCK
     from glr_keras.models.backbones import build_backbone
     from glr_keras.models.precision import choose_precision
-    from tfrecords.build import BuildOptions, build
-    from tfrecords.demo.photos import write_photos
 
-    write_photos(folder / "photos", photos_per_landmark=PHOTOS_PER_LANDMARK[backbone_name])
-    build(BuildOptions(photos=folder / "photos", out=folder / "data"))
-    records = open_records(folder / "data")
+    records = open_records(build_demo(folder, PHOTOS_PER_LANDMARK[backbone_name]))
     config = base_config(backbone=backbone_name, weights="random", views=VIEWS)
     config = choose_precision(config, folder / "data" / "features")
     backbone = build_backbone(config)
     num_photos = records.num_photos("train")
     sizes = [min(BLOCK, num_photos - start) for start in range(0, num_photos, BLOCK)] * VIEWS
-    photos = np.random.default_rng(0).uniform(0, 255, (BLOCK, 224, 224, 3)).astype("f4")
-    for size in set(sizes):  # traces, and fills the caches
-        backbone.predict_on_batch(photos[:size])
-    ratios = []
-    for turn in range(rounds):
-        started = time.perf_counter()
+    photos, seeds = random_photos(BLOCK, 224, 224, 3), itertools.count()
+
+    def bare():
         for size in sizes:
             backbone.predict_on_batch(photos[:size])
-        bare = sum(sizes) / (time.perf_counter() - started)
-        started = time.perf_counter()
-        feature_views(records, backbone, "none", replace(config, seed=turn), ["train"])
-        extraction = sum(sizes) / (time.perf_counter() - started)
-        ratios.append(extraction / bare)
-        print(
-            f"{backbone_name}, {config.precision}, round {turn + 1}: bare forward {bare:.2f} "
-            f"photos/s, extraction {extraction:.2f}, ratio {ratios[-1]:.2f}",
-            flush=True,
-        )
-    return ratios
+
+    def extract():
+        seeded = replace(config, seed=next(seeds))  # nothing of it is stored yet
+        feature_views(records, backbone, "none", seeded, ["train"])
+
+    model = f"{backbone_name}, {config.precision}"
+    return compare_with_bare("extraction", model, bare, extract, sum(sizes), rounds)
 
 
 if __name__ == "__main__":

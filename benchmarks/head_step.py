@@ -8,12 +8,10 @@ one thing that this project does, or adds one that it does not do.
 import argparse
 import json
 import os
-import resource
-import subprocess
-import sys
 import time
 from dataclasses import replace
 
+from measuring import peak_bytes, result_of
 from show import print_context, show
 
 VARIANTS = {
@@ -39,10 +37,7 @@ def main():
     print_context()
     rows = []
     for name, variant in VARIANTS.items():
-        command = [sys.executable, __file__, "--steps", str(args.steps)]
-        command += ["--child", json.dumps(variant)]
-        result = subprocess.run(command, check=True, capture_output=True, text=True)
-        found = json.loads(result.stdout.splitlines()[-1])
+        found = result_of(__file__, "--steps", args.steps, "--child", json.dumps(variant))
         print(
             f"{name}: {found['photos_per_second']:.0f} photos/s, "
             f"{found['cpu_ms_per_photo']:.1f} ms of processor time a photo, "
@@ -89,11 +84,10 @@ def measure(steps, pool=True, keras_sgd=False, affine_norm=False, jit=False, bat
     model.fit(data, steps_per_epoch=3, verbose=0)
     started, processor = time.perf_counter(), time.process_time()
     model.fit(data, steps_per_epoch=steps, verbose=0)
-    unit = 1 if sys.platform == "darwin" else 1024
     result = {
         "photos_per_second": steps * batch / (time.perf_counter() - started),
         "cpu_ms_per_photo": (time.process_time() - processor) / steps / batch * 1000,
-        "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30,
+        "peak_gib": peak_bytes() / 2**30,
     }
     print(json.dumps(result))
 

@@ -9,14 +9,13 @@ import argparse
 import csv
 import json
 import random
-import resource
-import subprocess
 import sys
 import tempfile
 import time
 from itertools import pairwise
 from pathlib import Path
 
+from measuring import peak_bytes, result_of
 from show import print_context
 
 ROWS, LANDMARKS = 4_132_914, 203_094  # of Google Landmarks v2.1
@@ -105,8 +104,7 @@ def report(path):
     print(f"{'':28}" + "".join(f"{name:>{len(name) + 3}}" for name in head))
     failed = 0
     for case in CASES:
-        command = [sys.executable, __file__, "--measure", str(path), case]
-        result = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+        result = result_of(__file__, "--measure", path, case)
         seconds = sum(result["steps"])
         cells = [f"{one:.1f}" for one in (*result["steps"], seconds, result["processor"])]
         cells += [f"{result['rows'] / seconds:,.0f}", f"{result['bytes'] / 1e9:.2f} GB"]
@@ -133,11 +131,10 @@ def measure(path, with_urls, choice):
     times.append(time.perf_counter())
     if sum(map(len, splits.values())) != len(chosen.photos):
         raise RuntimeError("The splits don't hold each chosen photo once.")
-    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
     return {
         "steps": [end - start for start, end in pairwise(times)],
         "processor": time.process_time(),
-        "bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
+        "bytes": peak_bytes(),
         "rows": len(index.photos),
     }
 

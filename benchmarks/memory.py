@@ -6,13 +6,11 @@ batch, checks every stored byte, trains, measures on validation and saves a chec
 """
 
 import argparse
-import resource
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
+from measuring import peak_bytes, result_of
 from settings import base_config
 from show import print_context, show
 
@@ -35,14 +33,13 @@ def main():
     rows = []
     for photos in args.photos:
         with tempfile.TemporaryDirectory() as folder:
-            command = [sys.executable, __file__, "--child", folder, str(photos)]
-            result = subprocess.run(command, check=True, capture_output=True, text=True)
-        rows.append((f"{photos:,} photos", float(result.stdout.split()[-1])))
+            peak = result_of(__file__, "--child", folder, photos)
+        rows.append((f"{photos:,} photos", peak / 2**30))
     show("memory", "Peak resident memory of training", "GiB", rows, goal=3)
 
 
 def train(folder, photos):
-    """Trains, and prints the peak of this process in GiB."""
+    """Trains, and prints the peak of this process in bytes."""
     start_tensorflow()
     from glr_keras.features.missing import find_missing
     from glr_keras.features.view_files import BLOCK
@@ -75,8 +72,7 @@ def train(folder, photos):
         callbacks=[checkpoint],
     )
     checkpoint.finish()
-    unit = 1 if sys.platform == "darwin" else 1024
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30)
+    print(peak_bytes())
 
 
 def split(photos):

@@ -6,13 +6,11 @@ extraction and (ours only) its figures and checkpoints.
 """
 
 import argparse
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
-from settings import FLAGS, base_config
+from measuring import run_quietly
+from settings import FLAGS, base_config, build_demo
 from show import print_context, show
 
 from tfrecords.common.console import start_tensorflow
@@ -31,21 +29,16 @@ def main():
         train_plainly(Path(args.child[0]), float(args.child[1]))
         return
     print_context()
-    from tfrecords.build import BuildOptions, build
-    from tfrecords.demo.photos import write_photos
-
     seconds = {"plain": [], "ours": []}
     with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder) / "data"
-        write_photos(Path(folder) / "photos", photos_per_landmark=args.photos_per_landmark)
-        build(BuildOptions(photos=Path(folder) / "photos", out=data))
+        data = build_demo(Path(folder), args.photos_per_landmark)
         for alpha in ALPHAS:
             plain = [__file__, "--child", data, alpha]
             ours = ["-m", "glr_keras.fit", *FLAGS, "--data-dir", data, "--weights", "random"]
             ours += ["--run-dir", f"{folder}/run-{alpha}", "--alpha", alpha, "--views", args.views]
             ours += ["--head-units", 512]
             for way, command in (("plain", plain), ("ours", ours)):
-                seconds[way].append(time_command(command))
+                seconds[way].append(run_quietly(*command)[0])
                 print(f"{way}, alpha {alpha}: {seconds[way][-1]:.0f} s", flush=True)
     rows = [
         ("first run", seconds["plain"][0] / seconds["ours"][0]),
@@ -54,13 +47,6 @@ def main():
     ]
     title = f"Whole commands: plain Keras against ours, VGG16, {EPOCHS} epochs, {args.views} views"
     show("plain_keras", title, "times as fast", rows)
-
-
-def time_command(command):
-    started = time.perf_counter()
-    command = [sys.executable, *map(str, command)]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return time.perf_counter() - started
 
 
 def train_plainly(data, alpha):

@@ -8,9 +8,9 @@ and their ratio.
 import argparse
 import io
 import tempfile
-import time
 from pathlib import Path
 
+from measuring import compare_with_bare, random_photos
 from settings import base_config
 from show import print_context
 
@@ -41,8 +41,6 @@ def draw_photos(folder, photos_per_landmark):
 
 
 def measure(args, folder):
-    import numpy as np
-
     from glr_keras.inference.endpoints import build_endpoints
     from glr_keras.inference.landmark_model import BATCH, LandmarkModel
     from glr_keras.inference.loading import SHORT_SIDE
@@ -59,39 +57,20 @@ def measure(args, folder):
     )
     paths = list(map(str, files_below(folder)))
     paths = paths[: len(paths) // BATCH * BATCH]  # whole batches, as the bare pass has them
-    views = np.random.default_rng(0).uniform(0, 255, (BATCH, *recognizer.backbone.input_shape[1:]))
-    views = views.astype("float32")
-    recognizer.predict_on_batch(views)  # traces, and fills the caches
-    model.predict(paths[:BATCH])
-    ratios = []
-    for turn in range(args.rounds):
-        bare = measure_bare(recognizer, views, len(paths) // BATCH)
-        whole = measure_whole(model, paths)
-        ratios.append(whole / bare)
-        print(f"round {turn + 1}: bare forward {bare:.2f} photos/s, predict {whole:.2f}")
-    print(
-        f"{args.backbone}, {args.head}, {config.image_size} pixels, batch {BATCH}: predict reaches "
-        f"{np.median(ratios):.2f} of the bare forward pass on {len(paths)} photos (median of "
-        f"{args.rounds}; {min(ratios):.2f} to {max(ratios):.2f})."
-    )
+    views = random_photos(BATCH, *recognizer.backbone.input_shape[1:])
 
+    def bare():
+        for _ in range(len(paths) // BATCH):
+            recognizer.predict_on_batch(views)
 
-def measure_bare(recognizer, views, batches):
-    """Returns photos/s of the model alone."""
-    started = time.perf_counter()
-    for _ in range(batches):
-        recognizer.predict_on_batch(views)
-    return batches * len(views) / (time.perf_counter() - started)
+    def predict():
+        write_row = start_rows("csv", 5, io.StringIO(), has_maps=False)
+        for batch, outcomes in predict_batches(model.try_predict, paths):
+            for path, outcome in zip(batch, outcomes, strict=True):
+                write_row(path, outcome, "")
 
-
-def measure_whole(model, paths):
-    """Returns photos/s from files to rows, as the command makes them."""
-    write_row = start_rows("csv", 5, io.StringIO(), has_maps=False)
-    started = time.perf_counter()
-    for batch, outcomes in predict_batches(model.try_predict, paths):
-        for path, outcome in zip(batch, outcomes, strict=True):
-            write_row(path, outcome, "")
-    return len(paths) / (time.perf_counter() - started)
+    title = f"{args.backbone}, {args.head}, {config.image_size} pixels, batch {BATCH}"
+    compare_with_bare("predict", title, bare, predict, len(paths), args.rounds)
 
 
 if __name__ == "__main__":

@@ -11,15 +11,14 @@ import argparse
 import itertools
 import json
 import os
-import resource
-import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
 
-from settings import base_config
+from measuring import run_python
+from settings import base_config, build_demo
 from show import print_context
 
 from tfrecords.common.console import start_tensorflow
@@ -86,24 +85,11 @@ def compare(args, folder):
     show_parts(folder / "search")
 
 
-def build_demo(folder, photos_per_landmark):
-    from tfrecords.build import BuildOptions, build
-    from tfrecords.demo.photos import write_photos
-
-    write_photos(folder / "photos", photos_per_landmark=photos_per_landmark)
-    build(BuildOptions(photos=folder / "photos", out=folder / "data"))
-    return folder / "data"
-
-
 def run(arguments):
     """Runs Python; returns its seconds and its processor time."""
-    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    root = Path(__file__).parents[1]
-    environment = os.environ | {"PYTHONPATH": str(root)}
-    subprocess.run([sys.executable, *map(str, arguments)], check=True, env=environment)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    work = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return time.perf_counter() - started, work
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    seconds, usage = run_python(*arguments, env=environment)
+    return seconds, usage.ru_utime + usage.ru_stime
 
 
 def show_parts(search):

@@ -14,6 +14,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+from measuring import random_photos, timed
 from show import print_context
 
 from tfrecords.common.console import start_tensorflow
@@ -54,17 +55,23 @@ def measure(args, server):
     rows = raw_records(records_of(args.run), "test").take(args.requests).as_numpy_iterator()
     photos = [row["image"] for row in rows]
     recognizer = load_recognizer(args.run)
-    shape = recognizer.backbone.input_shape[1:]
-    views = np.random.default_rng(0).uniform(0, 255, (BATCH, *shape)).astype("float32")
-    for batch in (views, views[:1]):
-        recognizer.predict_on_batch(batch)
+    views = random_photos(BATCH, *recognizer.backbone.input_shape[1:])
+
+    def answer_one():
+        recognizer.predict_on_batch(views[:1])
+
+    def answer_batch():
+        recognizer.predict_on_batch(views)
+
+    answer_batch()
+    answer_one()
     address = server.readline().split()[-1]
     asyncio.run(send(address, photos[:BATCH], 4))
     fractions, extra = [], []
     for turn in range(args.rounds):
-        alone = [timed(recognizer, views[:1]) for _ in range(20)]
+        alone = [timed(answer_one) for _ in range(20)]
         single = asyncio.run(send(address, photos[:20], 1))
-        bare = BATCH / np.median([timed(recognizer, views) for _ in range(4)])
+        bare = BATCH / np.median([timed(answer_batch) for _ in range(4)])
         started = time.perf_counter()
         together = asyncio.run(send(address, photos, args.clients))
         served = len(photos) / (time.perf_counter() - started)
@@ -87,13 +94,6 @@ def ms(times, percentile):
     import numpy as np
 
     return round(1000 * float(np.percentile(times, percentile)))
-
-
-def timed(recognizer, views):
-    """Returns the seconds of a bare forward pass."""
-    started = time.perf_counter()
-    recognizer.predict_on_batch(views)
-    return time.perf_counter() - started
 
 
 async def send(address, photos, clients):

@@ -9,7 +9,7 @@ import pytest
 from paths import REPOSITORY
 
 PACKAGES = ("glr_keras", "tfrecords", "tuning")
-HELPERS = ("mistaken_features", "mistaken_models", "settings", "show")
+HELPERS = ("measuring", "mistaken_features", "mistaken_models", "settings", "show")
 FILES = sorted((REPOSITORY / "benchmarks").glob("*.py"))
 SCRIPTS = [path for path in FILES if path.stem not in HELPERS]
 

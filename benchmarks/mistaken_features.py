@@ -1,8 +1,5 @@
 """Features with the notebooks' mistakes 5, 6 and 8, for benchmarks/mistakes.py."""
 
-import dataclasses
-from functools import cached_property
-
 import keras
 import numpy as np
 from keras import layers
@@ -11,6 +8,7 @@ from glr_keras.data.records import photo_batches, photo_index
 from glr_keras.features.computing import compute_missing
 from glr_keras.features.extraction import feature_views, features_key
 from glr_keras.features.missing import find_missing
+from glr_keras.features.reuse import StoredRows
 from glr_keras.features.store import FeatureFolder, FeatureViews
 from glr_keras.models.backbones import BACKBONES, build_backbone, hash_weights
 from glr_keras.models.seeding import seeded_layers
@@ -19,36 +17,6 @@ from tfrecords.common.types import SPLITS
 # Of ImageNet's photos in [0, 1], as PyTorch's networks expect them to be taken off and divided by.
 MEAN, STANDARD_DEVIATION = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])
 PHOTOS_FOR_STATISTICS = 64  # of the batch norms of a network that was not trained
-
-
-@dataclasses.dataclass(frozen=True)
-class JoinedFile:
-    """Some photos of several `ViewFile`s, in an order of their own.
-
-    Attributes:
-        files: The files.
-        numbers: Ints `(photos,)`: places among the photos of all files, one after the other.
-    """
-
-    files: list
-    numbers: np.ndarray
-
-    @property
-    def shape(self):
-        return (len(self.numbers), *self.files[0].shape[1:])
-
-    @cached_property
-    def _ends(self):
-        return np.cumsum([file.shape[0] for file in self.files])
-
-    def rows(self, rows):
-        numbers = self.numbers[rows]
-        file_of = np.searchsorted(self._ends, numbers, side="right")
-        out = np.empty((len(numbers), *self.shape[1:]), np.float16)
-        for place, file in enumerate(self.files):
-            first = self._ends[place] - file.shape[0]
-            out[file_of == place] = file.rows(numbers[file_of == place] - first)
-        return out
 
 
 def mistaken_views(records, config, mistakes):
@@ -156,11 +124,22 @@ def _split_in_file_order(records, backbone, weights, config, views):
     for split, part in zip(SPLITS, parts, strict=True):
         shown = range(config.num_views) if split == "train" else [None]
         files = {
-            view: JoinedFile([(views[one].files | more[one].files)[view] for one in SPLITS], part)
+            view: _join([(views[one].files | more[one].files)[view] for one in SPLITS], part)
             for view in shown
         }
         found[split] = FeatureViews(split, files, labels[part], [ids[number] for number in part])
     return found
+
+
+def _join(files, numbers):
+    """Returns photos of several `ViewFile`s; `numbers` are places in them, one after the other."""
+    joined, first = StoredRows(len(numbers)), 0
+    for file in files:
+        end = first + file.shape[0]
+        here = np.flatnonzero((first <= numbers) & (numbers < end))
+        joined.add(file, here, numbers[here] - first)
+        first = end
+    return joined
 
 
 def _order_of_files(photo_ids):

@@ -22,21 +22,6 @@ FOLDS = 5
 DRAWS = 200  # of the bootstrap
 
 
-@dataclasses.dataclass(frozen=True)
-class PhotosOf:
-    """A `ViewFile` of some of the photos: `rows` counts these only."""
-
-    file: object
-    numbers: np.ndarray
-
-    @property
-    def shape(self):
-        return (len(self.numbers), *self.file.shape[1:])
-
-    def rows(self, rows):
-        return self.file.rows(self.numbers[rows])
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path, help="a complete run with stored features")
@@ -98,6 +83,7 @@ def fit_without(views, known, config):
         The head; what scores are fitted to: validation evidence with labels, and `TrainFeatures`;
         and its accuracy on test photos.
     """
+    from glr_keras.calibration.evidence import average
     from glr_keras.calibration.train_features import TrainFeatures
     from glr_keras.models.heads import build_head
     from glr_keras.training.batches import StoredFeatures
@@ -108,7 +94,7 @@ def fit_without(views, known, config):
     train_head(head, source, config)
     train = TrainFeatures(len(known), len(kept["train"]))
     for features, labels in source.in_order("train"):
-        train.update(_average(features), labels)
+        train.update(average(features), labels)
     test, labels = _evidence(head, kept, ("test",))
     accuracy = float((test.log_probabilities.argmax(1) == labels).mean())
     return head, (*_evidence(head, kept, ("validation",)), train), accuracy
@@ -165,10 +151,15 @@ def train_head(head, source, config) -> None:
 
 def keep_landmarks(views, landmarks):
     """Returns the features of the photos of some landmarks, which are labelled 0, 1, ..."""
+    from glr_keras.features.reuse import StoredRows
+
     numbers = np.flatnonzero(np.isin(views.labels, landmarks))
+    files = {view: StoredRows(len(numbers)) for view in views.files}
+    for view, file in views.files.items():
+        files[view].add(file, np.arange(len(numbers)), numbers)
     return dataclasses.replace(
         views,
-        files={view: PhotosOf(file, numbers) for view, file in views.files.items()},
+        files=files,
         labels=np.searchsorted(landmarks, views.labels[numbers]),
         photo_ids=[views.photo_ids[number] for number in numbers],
     )
@@ -176,7 +167,7 @@ def keep_landmarks(views, landmarks):
 
 def _evidence(head, views, splits, landmarks=None):
     """Returns what a head says of all photos of some splits (of some landmarks), and labels."""
-    from glr_keras.calibration.evidence import Evidence, EvidenceCollector
+    from glr_keras.calibration.evidence import Evidence, EvidenceCollector, average
 
     collector = EvidenceCollector()
     for split in splits:
@@ -186,14 +177,8 @@ def _evidence(head, views, splits, landmarks=None):
             features = file.rows(rows)
             logits = head.predict_on_batch(features)
             answer = np.asarray(head.answer_log_probabilities(logits))
-            collector.update(Evidence(answer, logits, _average(features)), one.labels[rows])
+            collector.update(Evidence(answer, logits, average(features)), one.labels[rows])
     return collector.evidence, collector.labels
-
-
-def _average(features):
-    from glr_keras.calibration.evidence import average
-
-    return average(features)
 
 
 def print_table(pairs: dict, baseline: str = "combination") -> None:

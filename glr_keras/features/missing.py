@@ -63,7 +63,7 @@ class Missing:
             whole = np.empty((len(rows), *self.file.shape[1:]), DTYPE)
             is_computed = np.isin(rows, computed)
             whole[is_computed] = data
-            whole[~is_computed] = self.stored.read(rows[~is_computed])
+            whole[~is_computed] = self.stored.rows(rows[~is_computed])
             data = whole
         self.file.write_block(block, data)
         return len(rows)

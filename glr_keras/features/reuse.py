@@ -52,9 +52,14 @@ class StoredRows:
         """Returns a bool for each of `rows`: whether it was found."""
         return self._file_of[rows] >= 0
 
-    def read(self, rows: np.ndarray) -> np.ndarray:
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(photos, height, width, channels), once a file was added."""
+        return (len(self._file_of), *self._files[0].shape[1:])
+
+    def rows(self, rows: np.ndarray) -> np.ndarray:
         """Returns float16 `(len(rows), height, width, channels)`; all of `rows` were found."""
-        out = np.empty((len(rows), *self._files[0].shape[1:]), DTYPE)
+        out = np.empty((len(rows), *self.shape[1:]), DTYPE)
         for number in np.unique(self._file_of[rows]):
             chosen = self._file_of[rows] == number
             out[chosen] = self._files[number].rows(self._row_of[rows[chosen]])

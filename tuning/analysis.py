@@ -128,7 +128,7 @@ def _train_again(search, plan, photos, trial, seed):
         }
     except DivergedError as error:  # which ends this training, not the search
         result = {"reason": error.reason}
-    run.drop_checkpoint()
+    run.delete_checkpoint()
     run.write_result(result)
     return result
 

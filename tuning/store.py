@@ -170,7 +170,7 @@ class TrialDir(RunDir):
         for name in ("result.json", "history.csv"):
             (self.path / name).unlink(missing_ok=True)
         delete_temporary(self.path)
-        self.drop_checkpoint()
+        self.delete_checkpoint()
         return count
 
     def forget_start(self) -> None:
@@ -180,9 +180,6 @@ class TrialDir(RunDir):
     def keep_checkpoint(self, state, variables) -> None:
         """Keeps the best weights and, where training may be resumed, all that takes."""
         super().save_state(state, variables)
-
-    def drop_checkpoint(self) -> None:
-        shutil.rmtree(self.path / "checkpoint", ignore_errors=True)
 
 
 def _differences(before, now):

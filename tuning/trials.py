@@ -160,7 +160,7 @@ class CheckpointKeeper:
             kept = max(kept, math.ceil(self._completed[epochs] / 3))
         for place in reversed(range(kept, len(ranked))):
             if ranked[place].trial_id not in in_use:
-                self._search.trial(ranked.pop(place).trial_id).drop_checkpoint()
+                self._search.trial(ranked.pop(place).trial_id).delete_checkpoint()
 
 
 def _read_trial(directory: TrialDir, plan: SearchPlan) -> Trial:

@@ -75,7 +75,7 @@ class SearchTuner(BaseTuner):
             run.forget_start()
             raise
         except Exception as error:
-            run.drop_checkpoint()
+            run.delete_checkpoint()
             raise self._fail(run, explain_failure(error)) from error
 
     def _train(self, trial):

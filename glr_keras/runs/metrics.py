@@ -52,7 +52,7 @@ class SplitMetrics:
 
     def predicted(self, output: str = "") -> np.ndarray:
         """Returns the predicted labels of all photos so far, int64 `(photos,)`."""
-        return self._all(output, "predicted")
+        return self.of_photos("predicted", output)
 
     def of_photos(self, measure: str, output: str = "") -> np.ndarray:
         """Returns a measure of all photos so far, array `(photos,)`.
@@ -62,7 +62,7 @@ class SplitMetrics:
                 "scaled_score", the same at the temperature.
             output: Name of a branch; empty for the answer.
         """
-        return self._all(output, measure)
+        return np.concatenate([of_photos[measure] for of_photos in self._outputs[output]])
 
     def result(self, photo_ids: Sequence[str], names: Sequence[str]) -> dict:
         """Returns what was measured.
@@ -84,19 +84,16 @@ class SplitMetrics:
             correct = self.predicted(output) == labels
             result |= {
                 f"{prefix}accuracy": float(correct.mean()),
-                f"{prefix}top{TOP}_accuracy": float(self._all(output, "in_top").mean()),
-                f"{prefix}loss": float(self._all(output, "loss").mean()),
+                f"{prefix}top{TOP}_accuracy": float(self.of_photos("in_top", output).mean()),
+                f"{prefix}loss": float(self.of_photos("loss", output).mean()),
                 f"{prefix}global_average_precision": global_average_precision(
-                    correct, self._all(output, "score"), photo_ids
+                    correct, self.of_photos("score", output), photo_ids
                 ),
             }
         predicted = self.predicted()
         result["per_landmark"] = accuracy_per_landmark(labels, predicted, names)
         result["most_confused"] = most_confused(labels, predicted, names)
         return result
-
-    def _all(self, output, name):
-        return np.concatenate([of_photos[name] for of_photos in self._outputs[output]])
 
 
 def ranks(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:

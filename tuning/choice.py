@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from glr_keras.config import FitConfig
+from glr_keras.config import FitConfig, effects
 from tfrecords.common.console import UserError
 from tuning.space import (
     COMMON,
@@ -18,7 +18,6 @@ from tuning.space import (
     inclusive_range,
     possible_values,
     type_of,
-    why_idle,
     why_refused,
 )
 
@@ -58,7 +57,10 @@ def choose_space(
     for name in chosen:
         if not _makes_difference(name, selected, base):
             parent, _ = dependency(name, selected, base)
-            raise UserError(f"{name} changes nothing {why_idle(parent, base)}")
+            remedy = "set one of them"
+            if parent in DIMENSIONS:
+                remedy = f"add {parent} to --space, or set another"
+            raise UserError(f"{name} changes nothing {effects.why_idle(parent, base)}: {remedy}.")
         if known[name].is_open:
             raise UserError(f"{name} has no range of its own. Give it one with --space-file FILE.")
     dimensions = [known[name] for name in DIMENSIONS if name in chosen]
@@ -159,13 +161,10 @@ def _check_values(dimensions, base):
     """Finds a value, or an end of a range, that no combination with the others makes possible."""
     for dimension in dimensions:
         for value in dimension.ends:
-            reasons = []
-            for values in _sample(dimensions, base, {dimension.name: value}):
-                reasons.append(why_refused(values, base))
-                if not reasons[-1]:
-                    break
-            else:
-                raise UserError(f"The range of {dimension.name} goes too far: {reasons[0]}")
+            samples = _sample(dimensions, base, {dimension.name: value})
+            reasons = (why_refused(values, base) for values in samples)
+            if (first := next(reasons)) and all(reasons):
+                raise UserError(f"The range of {dimension.name} goes too far: {first}")
 
 
 def _sample(dimensions, base, fixed=None) -> Iterator[dict]:

@@ -196,21 +196,6 @@ def dependency(name: str, chosen: Mapping[str, Dimension], base: FitConfig):
     return effects.dependency(name, lambda field: possible_values(field, chosen, base))
 
 
-def why_idle(parent: str, base: FitConfig) -> str:
-    """Returns why what depends on `parent` changes nothing, and what to do about it.
-
-    Args:
-        parent: A key of `DIMENSIONS`, or a property of `FitConfig`.
-        base: FitConfig that holds what is not searched.
-    """
-    if parent == "trunk_learns":
-        return (
-            "where nothing of the backbone learns. Set --finetune-after, or --branch-layer with "
-            "--train-trunk."
-        )
-    return f"while {parent} is {getattr(base, parent)!r}. Add {parent} to --space, or set another."
-
-
 def declare(hyperparameters, dimensions: Sequence[Dimension], base: FitConfig) -> None:
     """Adds the dimensions to KerasTuner's `HyperParameters`; some are active under a condition.
 

@@ -72,12 +72,14 @@ def check_effects(typed: Mapping[str, Any], config: FitConfig) -> None:
             continue
         if matters(getattr(config, parent)):
             continue
-        if parent == "trunk_learns":
-            reason = "where nothing of the backbone learns (--finetune-after, --train-trunk)"
-        else:
-            reason = f"with {flag_of(parent)} {_show(getattr(config, parent))}"
+        reason = why_idle(parent, config)
         raise UserError(f"{flag_of(name)} changes nothing {reason}: leave it out.")
 
 
-def _show(value):
-    return (" ".join(map(str, value)) or "none") if isinstance(value, tuple) else value
+def why_idle(parent: str, config: FitConfig) -> str:
+    """Returns where it is that what depends on `parent` changes nothing: "with --head linear"."""
+    if parent == "trunk_learns":
+        return "where nothing of the backbone learns (--finetune-after, --train-trunk)"
+    value = getattr(config, parent)
+    shown = (" ".join(map(str, value)) or "none") if isinstance(value, tuple) else value
+    return f"with {flag_of(parent)} {shown}"

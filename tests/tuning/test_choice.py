@@ -64,10 +64,10 @@ def test_json_is_read_too(tmp_path):
     [
         (["alpha", "gamma"], "gamma is no hyperparameter. These can be searched: seed, head,"),
         (["backbone"], "backbone changes what is stored or where. These can be searched"),
-        (["step_factor"], "step_factor changes nothing while schedule is 'constant'"),
+        (["step_factor"], "changes nothing with --schedule constant: add schedule to"),
         (
             ["trunk_learning_rate"],
-            "changes nothing where nothing of the backbone learns. Set --fin",
+            r"changes nothing where nothing of the backbone learns \(--fin.*\): set one of",
         ),
         ([""], " is no hyperparameter. These can be searched"),
     ],

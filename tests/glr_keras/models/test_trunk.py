@@ -106,11 +106,14 @@ def test_a_frozen_trunk_does_not_change_and_is_in_no_checkpoint():
     assert not {id(v) for v in changing(head)} & {id(v) for v in head.trunk.variables}
 
 
-def test_a_trained_trunk_waits_and_then_learns_at_its_own_rate():
+@pytest.mark.parametrize(
+    "settings", [{"train_trunk": True}, {"branch_layer": "", "finetune_after": "block2_pool"}]
+)
+def test_a_trained_trunk_waits_and_then_learns_at_its_own_rate(settings):
     moved = {}
     for factor, frozen_epochs in ((1.0, 0), (0.25, 0), (0.25, 1)):
         config, backbone, head = head_of(
-            train_trunk=True, trunk_learning_rate=factor, frozen_epochs=frozen_epochs
+            **settings, trunk_learning_rate=factor, frozen_epochs=frozen_epochs
         )
         before = head.trunk.get_weights()
         train_steps(config, head, backbone(PHOTOS))

@@ -80,7 +80,6 @@ def run_search(search: SearchDir, plan: SearchPlan, settings: Settings) -> int:
             server.wait_for_workers()
         else:
             tuner.search()
-        recorder.table.write()  # with several workers its rows came in the order of their ends
         is_stopped = oracle.failures >= MAX_FAILURES
         return finish(search, resolved, photos, recorder.table.trials, settings, is_stopped)
 

@@ -2,7 +2,6 @@
 
 import bisect
 import collections
-import csv
 import json
 import math
 from collections.abc import Collection
@@ -78,23 +77,19 @@ def best_first(trials: Collection[Trial], direction: str) -> list[Trial]:
 class TrialTable:
     """The trials that have ended, in memory and as `trials.csv`.
 
-    A trial that ends costs the reading of its own directory and the writing of one row, however
-    many there are.
+    A trial that ends costs the reading of its own directory, however many there are, and the
+    writing of the table: 10 ms for 1,000 trials.
 
     Args:
         search: SearchDir; what has ended there is read once.
         plan: SearchPlan.
-
-    Attributes:
-        best: The best Trial, None as long as there is none with a score.
     """
 
     def __init__(self, search: SearchDir, plan: SearchPlan):
         self._search, self._plan = search, plan
         ended = [one for one in read_trials(search, plan) if one.status != "running"]
         self._trials = {one.trial_id: one for one in ended}
-        self.best = next(iter(best_first(ended, plan.direction)), None)
-        self.write()
+        self._write()
 
     def __len__(self):
         return len(self._trials)
@@ -104,31 +99,23 @@ class TrialTable:
         """The trials in the order of their starts."""
         return sorted(self._trials.values(), key=lambda trial: trial.number)
 
+    @property
+    def best(self) -> Trial | None:
+        """The best trial, None as long as there is none with a score."""
+        return next(iter(best_first(self.trials, self._plan.direction)), None)
+
     def add(self, trial_id: str) -> Trial:
-        """Reads a trial that has just ended, and writes its row."""
-        trial = _read_trial(self._search.trial(trial_id), self._plan)
-        is_new = trial_id not in self._trials  # else a chief was lost, and two workers ran it
-        self._trials[trial_id] = trial
-        direction = self._plan.direction
-        if trial.status == "completed" and (
-            self.best is None or rank(trial, direction) < rank(self.best, direction)
-        ):
-            self.best = trial
-        if is_new and set(_row(trial, self._plan)) <= set(self._columns):
-            with open(self._search.table, "a", encoding="utf-8", newline="") as file:
-                csv.writer(file, lineterminator="\n").writerow(self._cells(trial))
-        else:
-            self.write()
-        return trial
+        """Reads a trial that has just ended, and writes the table."""
+        # It may be there already: where a chief was lost, two workers ran it.
+        self._trials[trial_id] = _read_trial(self._search.trial(trial_id), self._plan)
+        self._write()
+        return self._trials[trial_id]
 
-    def write(self) -> None:
-        """Writes the whole table, in the order of the starts."""
-        self._columns = _columns(self.trials, self._plan)
-        write_csv(self._search.table, self._columns, map(self._cells, self.trials))
-
-    def _cells(self, trial):
-        row = _row(trial, self._plan)
-        return [row.get(name, "") for name in self._columns]
+    def _write(self):
+        columns = _columns(self.trials, self._plan)
+        rows = [_row(trial, self._plan) for trial in self.trials]
+        cells = ([row.get(name, "") for name in columns] for row in rows)
+        write_csv(self._search.table, columns, cells)
 
 
 class CheckpointKeeper:

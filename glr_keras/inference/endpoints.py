@@ -68,35 +68,26 @@ def build_endpoints(
         return {"embedding": tf.reduce_mean(tf.cast(features, tf.float32), axis=(1, 2))}
 
     predict_with_map = _even_if_empty(partial(predict, with_map=True))
-    of_files = _of_bitmaps if of_bitmaps else _of_files
-    view_settings = recognizer.image_size, short_side, recognizer.framing
+    image_size, framing = recognizer.image_size, recognizer.framing
+    if of_bitmaps:
+        decode = bitmap_decoder(image_size, framing)
+    else:
+        decode = partial(_decode_all, view_decoder(image_size, short_side, framing))
     return {
-        "serving_default": of_files(predict_with_map, *view_settings),
-        "scores": of_files(_even_if_empty(predict), *view_settings),
-        "pixels": _of_pixels(predict_with_map, *view_settings),
-        "features": of_files(_even_if_empty(embed), *view_settings),
+        "serving_default": _of_files(predict_with_map, decode),
+        "scores": _of_files(_even_if_empty(predict), decode),
+        "pixels": _of_pixels(predict_with_map, image_size, short_side, framing),
+        "features": _of_files(_even_if_empty(embed), decode),
     }
 
 
-def _of_files(ask, image_size, short_side, framing):
+def _of_files(ask, decode):
     """Makes a function of files out of a function of views: one graph that also decodes."""
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")])
     @as_written
     def endpoint(image_bytes):
-        return ask(_decode_all(image_bytes, image_size, short_side, framing))
-
-    return endpoint
-
-
-def _of_bitmaps(ask, image_size, short_side, framing):
-    """The same of BMP files, in two graphs: the process has one decoder, whatever is asked."""
-    views = tf.TensorSpec([None, image_size, image_size, 3], tf.float32, "views")
-    answer = tf.function(as_written(ask), input_signature=[views])
-    decode = bitmap_decoder(image_size, framing)
-
-    def endpoint(image_bytes):
-        return answer(decode(image_bytes))
+        return ask(decode(image_bytes))
 
     return endpoint
 
@@ -158,9 +149,9 @@ def _even_if_empty(ask):
     return ask_of_any_number
 
 
-def _decode_all(image_bytes, image_size, short_side, framing):
+def _decode_all(decode_views, image_bytes):
     """Decodes a batch; where photos fail, so does the request, and says which."""
-    views, places = view_decoder(image_size, short_side, framing)(image_bytes)
+    views, places = decode_views(image_bytes)
     count = tf.size(image_bytes, out_type=tf.int64)
     failed = tf.sets.difference(tf.range(count)[None], places[None]).values
     check = tf.debugging.Assert(

@@ -1,13 +1,14 @@
 """faithfulness: measures and compares maps of any Keras model from photos to probabilities."""
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from glr_keras.saliency import localization, measures
-from glr_keras.saliency.grids import control_maps, to_grid
+from glr_keras.saliency.grids import coarsest_grid, control_maps, to_grid
 from glr_keras.saliency.perturbation import IMAGENET_MEAN, PerturbedPhoto
 from glr_keras.saliency.result import Faithfulness
 
@@ -17,14 +18,36 @@ BATCH = 32  # perturbed photos per call of the model
 
 @dataclasses.dataclass(frozen=True)
 class _Settings:
-    """How photos are perturbed; see `faithfulness`."""
+    """How photos are perturbed, and for how long; see `faithfulness`."""
 
+    grid: tuple[int, int]
+    seconds: float | None
     steps: int
     groups: Sequence[str]
     baselines: Sequence[str]
     mean: np.ndarray
     batch_size: int
     seed: int
+
+    @property
+    def fractions(self) -> np.ndarray:
+        """Of the cells that are gone, or back, at each step of a curve: float64 `(steps + 1,)`."""
+        cells = math.prod(self.grid)
+        return measures.step_counts(cells, self.steps) / cells
+
+    def parameters(self, photos: int) -> dict:
+        """Returns all that the numbers of that many photos depend on, see `Faithfulness`."""
+        return {
+            "photos": photos,
+            "grid": list(self.grid),
+            "steps": len(self.fractions) - 1,
+            "groups": list(self.groups),
+            "baselines": list(self.baselines),
+            "mean": self.mean.tolist() if self.mean.size <= 4 else "given",
+            "road_fractions": list(measures.ROAD_FRACTIONS),
+            "seconds": None if self.seconds is None else round(self.seconds, 1),
+            "seed": self.seed,
+        }
 
 
 def faithfulness(
@@ -89,49 +112,35 @@ def faithfulness(
     """
     photos = np.asarray(photos, np.float32)
     named = _checked_maps(maps, photos)
-    if boxes is not None and np.shape(boxes) != (len(photos), 4):
-        raise ValueError(f"expected boxes ({len(photos)}, 4), got {np.shape(boxes)}")
+    _check_boxes(boxes, len(photos))
     _check_names("groups", groups, measures.GROUPS)
     _check_names("baselines", baselines, measures.BASELINES)
-    grid = grid or tuple(min(one.shape[axis] for one in named.values()) for axis in (1, 2))
+    grid = grid or coarsest_grid(named.values())
     if controls:
         named |= control_maps(len(photos), grid, seed)
-    settings = _Settings(steps, groups, baselines, np.asarray(mean), batch_size, seed)
-    on_grid = {name: to_grid(one, *grid) for name, one in named.items()}
-    measured, curves = _measure_photos(_probabilities_of(model), photos, on_grid, seconds, settings)
-    scores = {name: _columns(rows, len(photos)) for name, rows in measured.items()}
-    if boxes is not None:
-        for name, one in named.items():
-            scores[name] |= _localize(one, boxes)
-    cells = grid[0] * grid[1]
-    removed = measures.step_counts(cells, steps)
-    num_measured = len(next(iter(measured.values())))
-    parameters = _parameters(settings, num_measured, grid, len(removed) - 1, seconds)
-    return Faithfulness(scores, curves, removed / cells, parameters)
+    settings = _Settings(
+        grid, seconds, steps, groups, baselines, np.asarray(mean), batch_size, seed
+    )
+    measured = _measure_photos(_probabilities_of(model), photos, named, settings)
+    scores, curves = _scores(measured, named, boxes), _curves(measured)
+    return Faithfulness(scores, curves, settings.fractions, settings.parameters(len(measured)))
 
 
-def _measure_photos(ask, photos, maps, seconds, settings):
-    """Measures photo after photo, each with all maps, while there is time."""
-    started = time.monotonic()
-    measured = {name: [] for name in maps}
-    curves = {name: {} for name in maps}
+def _measure_photos(ask, photos, maps, settings) -> list[dict[str, tuple[dict, dict]]]:
+    """Measures photo after photo while there is time; returns what `_measure` says of each."""
+    started, seconds = time.monotonic(), settings.seconds
+    on_grid = {name: to_grid(one, *settings.grid) for name, one in maps.items()}
+    measured = []
     needed = 0.0  # seconds, of the photo before
     for number, photo in enumerate(photos):
         before = time.monotonic()
         if seconds is not None and number and before - started + needed > seconds:
             break
         limit = None if number or seconds is None else started + seconds
-        saliencies = {name: one[number] for name, one in maps.items()}
-        of_maps = _measure(ask, photo, saliencies, number, limit, settings)
-        for name, (scores, of_photo) in of_maps.items():
-            measured[name].append(scores)
-            for curve, values in of_photo.items():
-                curves[name].setdefault(curve, []).append(values)
+        saliencies = {name: one[number] for name, one in on_grid.items()}
+        measured.append(_measure(ask, photo, saliencies, number, limit, settings))
         needed = time.monotonic() - before
-    return measured, {
-        name: {curve: np.array(values) for curve, values in one.items()}
-        for name, one in curves.items()
-    }
+    return measured
 
 
 def _measure(ask, photo, saliencies, number, limit, settings):
@@ -139,8 +148,7 @@ def _measure(ask, photo, saliencies, number, limit, settings):
     random = np.random.default_rng([settings.seed, number])
     perturbed = PerturbedPhoto(photo, settings.mean, random)
     clean = perturbed.without("mean", np.zeros((1, 1), bool))
-    grid = next(iter(saliencies.values())).shape
-    tie_break = random.permutation(grid[0] * grid[1]).reshape(grid)
+    tie_break = random.permutation(math.prod(settings.grid)).reshape(settings.grid)
     requests = {
         name: measures.request_versions(
             perturbed, one, tie_break, settings.steps, settings.groups, settings.baselines
@@ -216,30 +224,25 @@ def _checked_maps(maps, photos) -> dict[str, np.ndarray]:
     return maps
 
 
+def _check_boxes(boxes, photos):
+    if boxes is not None and np.shape(boxes) != (photos, 4):
+        raise ValueError(f"expected boxes ({photos}, 4), got {np.shape(boxes)}")
+
+
 def _check_names(what, names, known):
     if unknown := [name for name in names if name not in known]:
         raise ValueError(f"{what}: expected names among {', '.join(known)}, got {unknown[0]!r}")
 
 
-def _localize(maps, boxes):
-    """Compares maps with the boxes of their photos: dict from measure to `(photos,)`."""
-    rows = [localization.localization(*pair) for pair in zip(maps, boxes, strict=True)]
-    return _columns(rows, len(maps))
-
-
-def _parameters(settings, photos, grid, steps, seconds):
-    """Returns all that the numbers depend on, see `Faithfulness`."""
-    return {
-        "photos": photos,
-        "grid": list(grid),
-        "steps": steps,
-        "groups": list(settings.groups),
-        "baselines": list(settings.baselines),
-        "mean": settings.mean.tolist() if settings.mean.size <= 4 else "given",
-        "road_fractions": list(measures.ROAD_FRACTIONS),
-        "seconds": None if seconds is None else round(seconds, 1),
-        "seed": settings.seed,
-    }
+def _scores(measured, maps, boxes) -> dict[str, dict[str, np.ndarray]]:
+    """Collects the measures of all photos, and compares maps with boxes, if there are any."""
+    scores = {}
+    for name, one in maps.items():
+        scores[name] = _columns([of_photo[name][0] for of_photo in measured], len(one))
+        if boxes is not None:
+            rows = [localization.localization(*pair) for pair in zip(one, boxes, strict=True)]
+            scores[name] |= _columns(rows, len(one))
+    return scores
 
 
 def _columns(rows: Sequence[dict], photos: int) -> dict[str, np.ndarray]:
@@ -249,3 +252,13 @@ def _columns(rows: Sequence[dict], photos: int) -> dict[str, np.ndarray]:
         values = [row[name] for row in rows]
         columns[name] = np.array(values + [np.nan] * (photos - len(values)))
     return columns
+
+
+def _curves(measured) -> dict[str, dict[str, np.ndarray]]:
+    """Collects the curves of all photos that were measured."""
+    return {
+        name: {
+            curve: np.array([of_photo[name][1][curve] for of_photo in measured]) for curve in of_map
+        }
+        for name, (_, of_map) in measured[0].items()
+    }

@@ -1,6 +1,6 @@
 """Maps on grids of cells: enlarged, reduced, ordered, and the control maps that know no photo."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import cv2
 import numpy as np
@@ -9,15 +9,10 @@ CENTER_SIGMA = 0.25  # of the map's side; standard deviation of the centre Gauss
 BLUR_SIGMA = 1.0  # cells; of a blurred map
 
 
-def cell_indices(cells: int, pixels: int) -> np.ndarray:
-    """Returns the cell, from 0, that each of `pixels` along one axis lies in: int `(pixels,)`."""
-    return (np.arange(pixels) * cells) // pixels
-
-
 def fill_cells(values: np.ndarray, height: int, width: int) -> np.ndarray:
     """Enlarges `(rows, columns)` to `(height, width)`; a pixel has the value of its cell."""
     rows, columns = values.shape
-    return values[cell_indices(rows, height)][:, cell_indices(columns, width)]
+    return values[np.arange(height) * rows // height][:, np.arange(width) * columns // width]
 
 
 def enlarge(values: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -28,6 +23,11 @@ def enlarge(values: np.ndarray, height: int, width: int) -> np.ndarray:
     return cv2.resize(
         np.asarray(values, np.float64), (width, height), interpolation=cv2.INTER_LINEAR
     )
+
+
+def coarsest_grid(maps: Collection[np.ndarray]) -> tuple[int, int]:
+    """Returns the fewest rows and the fewest columns among maps `(photos, rows, columns)`."""
+    return min(one.shape[1] for one in maps), min(one.shape[2] for one in maps)
 
 
 def to_grid(maps: np.ndarray, rows: int, columns: int) -> np.ndarray:
@@ -53,9 +53,13 @@ def to_grid(maps: np.ndarray, rows: int, columns: int) -> np.ndarray:
 def _overlaps(coarse, fine):
     """Fraction of each coarse cell that each fine cell fills: rows add up to 1."""
     starts = np.arange(coarse)[:, None] * fine / coarse
-    cells = np.arange(fine)
-    overlaps = np.minimum(starts + fine / coarse, cells + 1) - np.maximum(starts, cells)
-    return np.clip(overlaps, 0, None) * coarse / fine
+    return _filled(starts, starts + fine / coarse, fine) * coarse / fine
+
+
+def _filled(start, end, cells):
+    """Fraction of each of `cells` along an axis that what lies from `start` to `end` fills."""
+    numbers = np.arange(cells)
+    return np.clip(np.minimum(end, numbers + 1) - np.maximum(start, numbers), 0, 1)
 
 
 def box_to_grid(box: Sequence[float], rows: int, columns: int) -> np.ndarray:
@@ -69,12 +73,8 @@ def box_to_grid(box: Sequence[float], rows: int, columns: int) -> np.ndarray:
         float64 `(rows, columns)` in [0, 1].
     """
     ymin, xmin, ymax, xmax = box
-    filled = []
-    for low, high, cells in ((ymin, ymax, rows), (xmin, xmax, columns)):
-        edges = np.arange(cells + 1)
-        inside = np.minimum(edges[1:], high * cells) - np.maximum(edges[:-1], low * cells)
-        filled.append(np.clip(inside, 0, 1))
-    return filled[0][:, None] * filled[1][None]
+    in_rows = _filled(ymin * rows, ymax * rows, rows)
+    return in_rows[:, None] * _filled(xmin * columns, xmax * columns, columns)
 
 
 def removal_order(saliency: np.ndarray, tie_break: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy.stats import rankdata
 
-from glr_keras.saliency.grids import removal_order, to_grid
+from glr_keras.saliency.grids import coarsest_grid, removal_order, to_grid
 from glr_keras.saliency.measures import correlation
 
 TOP_FRACTION = 0.2  # of the cells, in the overlap
@@ -57,7 +57,7 @@ def stability(maps: Sequence[np.ndarray]) -> dict[str, float]:
     """
     if len(maps) < 2:
         raise ValueError(f"expected maps of two models or more, got {len(maps)}")
-    grid = [min(one.shape[axis] for one in maps) for axis in (1, 2)]
+    grid = coarsest_grid(maps)
     pairs = list(itertools.combinations([to_grid(one, *grid) for one in maps], 2))
     correlations = [float(rank_correlations(*pair).mean()) for pair in pairs]
     return {

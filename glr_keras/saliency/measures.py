@@ -105,7 +105,7 @@ def measure_curves(
     order = removal_order(saliency, tie_break)
     counts = step_counts(len(order), steps)
     result = {
-        name: area_under(counts / len(order), curve)
+        name: float(np.trapezoid(curve, counts / len(order)))
         for name, curve in curves.items()
         if name.startswith(("deletion_", "insertion_"))
     }
@@ -120,11 +120,6 @@ def measure_curves(
     if "multiplied" in curves:
         result |= drop_and_gain(*curves["multiplied"].tolist())
     return result
-
-
-def area_under(fractions: np.ndarray, curve: np.ndarray) -> float:
-    """Area under `curve` over `fractions`, by trapezoids."""
-    return float(np.trapezoid(curve, fractions))
 
 
 def mean_of_steps(ordered: np.ndarray, counts: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Photos with cells taken out: what stands in their place, and each one asked for only once."""
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -12,11 +13,6 @@ IMAGENET_MEAN = (123.675, 116.28, 103.53)
 BLUR_SIZE, BLUR_SIGMA = 11, 5  # pixels, as RISE has them
 IMPUTATION_NOISE = 0.01 * 255  # standard deviation, of ROAD
 ITERATIONS = (16, 40)  # of conjugate gradients, at the finest and at each coarser scale
-
-
-def mean_baseline(photo: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """Returns an array as `photo` that is `mean` everywhere."""
-    return np.broadcast_to(np.asarray(mean, photo.dtype), photo.shape)
 
 
 def blur_baseline(photo: np.ndarray) -> np.ndarray:
@@ -101,9 +97,8 @@ class PerturbedPhoto:
 
     def __init__(self, photo: np.ndarray, mean: np.ndarray, random: np.random.Generator):
         self._photo = np.asarray(photo, np.float32)
-        self._mean = mean
+        self._mean = np.asarray(mean, np.float32)
         self._random = random
-        self._baselines: dict[str, np.ndarray] = {}
         self._versions: dict[tuple[str, bytes], int] = {}  # (way, bytes of the grid) -> number
         self._grids: list[tuple[str, np.ndarray]] = []
 
@@ -156,8 +151,8 @@ class PerturbedPhoto:
         return np.where(removed[..., None], self._baseline(way), self._photo)
 
     def _baseline(self, way):
-        if way not in self._baselines:
-            is_mean = way == "mean"
-            made = mean_baseline(self._photo, self._mean) if is_mean else blur_baseline(self._photo)
-            self._baselines[way] = made
-        return self._baselines[way]
+        return np.broadcast_to(self._mean, self._photo.shape) if way == "mean" else self._blurred
+
+    @cached_property
+    def _blurred(self):
+        return blur_baseline(self._photo)

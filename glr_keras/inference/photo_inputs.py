@@ -122,17 +122,6 @@ def read_photo(photo: Any, short_side: int) -> bytes:
     return _to_bmp(decode_photo(contents, short_side))
 
 
-def read_pixels(photo: str | np.ndarray, short_side: int) -> np.ndarray:
-    """Returns the pixels of a file, or of an array, uint8 `(height, width, 3)`, upright.
-
-    Raises:
-        PhotoError: as `read_photo`.
-    """
-    if isinstance(photo, np.ndarray):
-        return photo
-    return np.asarray(decode_photo(read_photo_file(photo), short_side))
-
-
 def _check_list(path):
     with open(path, "rb") as file:
         paths = 0

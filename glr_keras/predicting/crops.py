@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from glr_keras.data.views import CENTER_FRACTION, eval_window
-from glr_keras.inference.photo_inputs import read_pixels
-from tfrecords.images.decode import PhotoError
+from tfrecords.images.decode import PhotoError, decode_photo
+from tfrecords.images.photo_file import read_photo_file
 
 SCALES = (1.0, 0.5)  # sides of the crops, by the short side of the photo
 MAX_STEP = 0.75  # from one crop to the next, by its side
@@ -38,10 +38,11 @@ def best_crops(
 
     def answer(photo):
         try:
-            pixels = read_pixels(photo, RESOLUTION * short_side)
+            if not isinstance(photo, np.ndarray):
+                photo = decode_photo(read_photo_file(photo), RESOLUTION * short_side)
         except PhotoError as error:
             return error.reason
-        boxes, crops = zip(*crops_of(pixels, framing), strict=True)
+        boxes, crops = zip(*crops_of(np.asarray(photo), framing), strict=True)
         answers: list = []
         for start in range(0, len(crops), batch_size):
             answers += ask(list(crops[start : start + batch_size]))

@@ -1,7 +1,5 @@
 """The photo of a request: the whole body, or a part of a form; in memory, never on disk."""
 
-from collections.abc import AsyncIterator
-
 from aiohttp import BodyPartReader, web
 from aiohttp.http import HttpProcessingError
 
@@ -26,7 +24,7 @@ async def read_photo_body(request: web.Request, max_bytes: int) -> bytes:
     try:
         if is_form:
             return await _first_file(await request.multipart(), max_bytes)
-        return await _joined(request.content.iter_chunked(CHUNK), max_bytes)
+        return await _joined(request.content.read, max_bytes)
     except (ValueError, HttpProcessingError, web.RequestPayloadError) as error:
         what = "multipart form" if is_form else "body"
         raise Refusal(400, "bad request", f"The {what} can't be understood.") from error
@@ -57,19 +55,14 @@ async def _first_file(reader, max_bytes):
         if part is None:
             break
         if isinstance(part, BodyPartReader) and (part.filename or part.name == "photo"):
-            return await _joined(_chunks(part), max_bytes)
+            return await _joined(part.read_chunk, max_bytes)
         await part.release()
     raise Refusal(400, "no photo", "Expected a form with a file, and there is none.")
 
 
-async def _chunks(part: BodyPartReader) -> AsyncIterator[bytes]:
-    while chunk := await part.read_chunk(CHUNK):
-        yield chunk
-
-
-async def _joined(chunks, max_bytes):
+async def _joined(read, max_bytes):
     data = bytearray()
-    async for chunk in chunks:
+    while chunk := await read(CHUNK):
         data += chunk
         if len(data) > max_bytes:
             raise too_many_bytes(max_bytes)

@@ -6,9 +6,7 @@ from glr_keras.reporting.contents import RunContents
 from glr_keras.reporting.tables import Fraction
 from glr_keras.runs.slices import SLICES
 from glr_keras.saliency.measures import LARGER_IS_BETTER
-from glr_keras.saliency.result import HEADINGS
-
-VERDICTS = {True: "better", False: "worse", None: "undecided"}
+from glr_keras.saliency.result import HEADINGS, verdict
 
 
 def slice_rows(contents: RunContents) -> list[dict]:
@@ -37,13 +35,13 @@ def faithfulness_table(faithfulness: Mapping) -> dict:
     maps = faithfulness["maps"]
     first = next(iter(maps.values()))
     measures = [name for name in HEADINGS if name in first and first[name]["mean"] is not None]
-    verdicts = []
-    for names, found in faithfulness["differences"].items():
-        of_word: dict[str, list[str]] = {word: [] for word in VERDICTS.values()}
-        for name in measures:
-            of_word[VERDICTS[found[name]["is_better"]]].append(HEADINGS[name])
-        words = [f"{word}: {', '.join(some)}" for word, some in of_word.items() if some]
-        verdicts.append((names.replace(" - ", " against "), "; ".join(words)))
+    verdicts = [
+        (
+            names.replace(" - ", " against "),
+            verdict({one: found[one]["is_better"] for one in measures}),
+        )
+        for names, found in faithfulness["differences"].items()
+    ]
     better = {name: "higher" if LARGER_IS_BETTER[name] else "lower" for name in measures}
     return {
         "headings": [f"{HEADINGS[name]}, {better[name]} is better" for name in measures],

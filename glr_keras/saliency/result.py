@@ -1,6 +1,7 @@
 """Faithfulness: scores of maps, photo by photo, and what can be said of them."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -164,14 +165,15 @@ class Faithfulness:
         photos = self.parameters["photos"]
         lines = [f"{photos} photos; * lower is better."]
         for other in others:
-            signs = {True: [], False: [], None: []}
-            for measure in self.measures:
-                found = self.difference(measure, first, other)
-                signs[found.is_better].append(HEADINGS[measure])
-            parts = [
-                f"{word}: {', '.join(signs[key])}"
-                for key, word in ((True, "better"), (False, "worse"), (None, "undecided"))
-                if signs[key]
-            ]
-            lines.append(f"{first} against {other}: {'; '.join(parts)}.")
+            found = {one: self.difference(one, first, other).is_better for one in self.measures}
+            lines.append(f"{first} against {other}: {verdict(found)}.")
         return "\n".join(lines)
+
+
+def verdict(found: Mapping[str, bool | None]) -> str:
+    """Says which measures are better, worse and undecided, from `Difference.is_better` of each."""
+    parts = []
+    for is_better, word in ((True, "better"), (False, "worse"), (None, "undecided")):
+        if named := [HEADINGS[name] for name, one in found.items() if one is is_better]:
+            parts.append(f"{word}: {', '.join(named)}")
+    return "; ".join(parts)

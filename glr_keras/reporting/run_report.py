@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 
 from glr_keras.calibration.rejector import load_rejector
-from glr_keras.calibration.temperature import apply_temperature
 from glr_keras.data.records import Records, photo_batches
 from glr_keras.models.attention import explain
 from glr_keras.models.recognizer import Recognizer
@@ -20,8 +19,8 @@ from glr_keras.reporting.thumbnails import (
     read_suspect_photos,
 )
 from glr_keras.runs.context import RunContext
-from glr_keras.runs.metrics import log_softmax
-from glr_keras.runs.predictions import PhotoResult
+from glr_keras.runs.metrics import SplitMetrics
+from glr_keras.runs.predictions import PhotoResult, photo_results
 from glr_keras.runs.run_dir import RunDir
 
 BATCH = 32  # photos recognised at once
@@ -85,29 +84,16 @@ def report_run(
     return RunReport(contents, selection, images, conflicts)
 
 
-def recognize_test_photos(run: RunDir, records: Records, recognizer: Recognizer):
-    """Returns the answer for each test photo, of a run that has not stored them.
-
-    Returns:
-        List of `PhotoResult`.
-    """
+def recognize_test_photos(
+    run: RunDir, records: Records, recognizer: Recognizer
+) -> list[PhotoResult]:
+    """Returns the answer for each test photo, of a run that has not stored them."""
     rejector = load_rejector(run.path)
-    temperature = rejector.temperature if rejector else 1.0
-    results = []
+    test = SplitMetrics(rejector.temperature if rejector else 1.0)
+    photo_ids: list[str] = []
     size, framing = recognizer.image_size, recognizer.framing
     for batch in photo_batches(records, "test", size, framing, BATCH):
         probabilities, _ = explain(recognizer, batch["photo"].numpy())
-        labels, guesses = batch["label"].numpy(), probabilities.argmax(1)
-        losses = -log_softmax(np.log(np.maximum(probabilities, 1e-30)))
-        scores = np.exp(apply_temperature(-losses, temperature).max(1))
-        for row, photo_id in enumerate(batch["photo_id"].numpy()):
-            results.append(
-                PhotoResult(
-                    photo_id.decode(),
-                    records.landmarks[labels[row]],
-                    records.landmarks[guesses[row]],
-                    round(float(scores[row]), 6),
-                    round(float(losses[row, labels[row]]), 6),
-                )
-            )
-    return results
+        test.update({"": np.log(np.maximum(probabilities, 1e-30))}, batch["label"].numpy())
+        photo_ids += [photo_id.decode() for photo_id in batch["photo_id"].numpy()]
+    return photo_results(photo_ids, test, records.landmarks)

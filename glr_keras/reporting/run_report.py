@@ -73,7 +73,6 @@ def report_run(
         images = read_images(
             records,
             recognizer,
-            contents.config,
             results,
             selection.of_cells,
             [*selection.worst, *selection.least_sure],

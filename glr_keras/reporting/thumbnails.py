@@ -2,13 +2,12 @@
 
 import base64
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from PIL import Image
 
-from glr_keras.config import FitConfig
 from glr_keras.data.records import Records, decode_photo, raw_records
 from glr_keras.data.views import eval_view
 from glr_keras.models.attention import explain
@@ -44,7 +43,6 @@ class PhotoImages:
 def read_images(
     records: Records,
     recognizer: Recognizer,
-    config: FitConfig,
     results: Sequence[PhotoResult],
     shown: Sequence[int],
     explained: Sequence[int],
@@ -55,7 +53,6 @@ def read_images(
     Args:
         records: Those that the run was tested on.
         recognizer: Recognizer of the run.
-        config: FitConfig of the run.
         results: One per test photo.
         shown: Numbers of the photos that get a thumbnail, the most important first.
         explained: Numbers of the photos that get a map: the backbone sees these only.
@@ -66,7 +63,10 @@ def read_images(
     """
     images = PhotoImages()
     views = {}
-    for number, record in _records_of(records, {*shown, *explained}):
+    wanted = {*shown, *explained}
+    for number, record in enumerate(raw_records(records, "test")):
+        if number not in wanted:
+            continue
         photo_id = record["photo_id"].numpy().decode()
         if photo_id != results[number].photo_id:
             raise UserError(
@@ -74,9 +74,8 @@ def read_images(
                 f"{results[number].photo_id}. Delete it: the photos are recognised again then."
             )
         if number in explained:
-            views[number] = eval_view(
-                decode_photo(record), config.image_size, config.framing
-            ).numpy()
+            photo, size = decode_photo(record), recognizer.image_size
+            views[number] = eval_view(photo, size, recognizer.framing).numpy()
         images.thumbnails[number] = thumbnail(record["image"].numpy())
     _explain(recognizer, views, images)
     room = max_bytes
@@ -108,12 +107,6 @@ def thumbnail(contents: bytes) -> str:
         image.draft("RGB", (2 * SIDE, 2 * SIDE))  # decodes a quarter of the pixels where that does
         image.thumbnail((SIDE, SIDE))
         return data_uri(image.convert("RGB"))
-
-
-def _records_of(records, numbers) -> Iterator[tuple[int, dict]]:
-    for number, record in enumerate(raw_records(records, "test")):
-        if number in numbers:
-            yield number, record
 
 
 def _explain(recognizer, views, images):

@@ -191,21 +191,20 @@ def test_names_are_text(small_run):
 
 def test_thumbnails_stay_below_their_limit(small_run, demo_data):
     records, recognizer = open_records(demo_data), load_recognizer(small_run)
-    results, config = read_predictions(small_run), read_json(small_run / "config.json")
-    everything = read_images(records, recognizer, config, results, range(10), [])
+    results = read_predictions(small_run)
+    everything = read_images(records, recognizer, results, range(10), [])
     first = len(everything.thumbnails[3])
     order = [3, 0, 1, 2]
-    limited = read_images(records, recognizer, config, results, order, [], max_bytes=first)
+    limited = read_images(records, recognizer, results, order, [], max_bytes=first)
     assert list(limited.thumbnails) == [3]
     assert (limited.views, limited.overlays) == ({}, {})
 
 
 def test_answers_of_other_photos_are_refused(small_run, demo_data):
     records, recognizer = open_records(demo_data), load_recognizer(small_run)
-    config = read_json(small_run / "config.json")
     others = [PhotoResult(str(number), "a", "a", 0.5, 1.0) for number in range(10)]
     with pytest.raises(UserError, match=r"test_predictions\.csv is not of these records"):
-        read_images(records, recognizer, config, others, range(10), [])
+        read_images(records, recognizer, others, range(10), [])
 
 
 def test_the_backbone_sees_only_photos_with_maps(small_run, demo_data, monkeypatch):
@@ -217,8 +216,8 @@ def test_the_backbone_sees_only_photos_with_maps(small_run, demo_data, monkeypat
         lambda model, photos: seen.append(len(photos)) or explain(model, photos),
     )
     records, recognizer = open_records(demo_data), load_recognizer(small_run)
-    results, config = read_predictions(small_run), read_json(small_run / "config.json")
-    images = read_images(records, recognizer, config, results, range(10), [4, 2])
+    results = read_predictions(small_run)
+    images = read_images(records, recognizer, results, range(10), [4, 2])
     assert seen == [2]
     assert set(images.overlays) == {2, 4}
 

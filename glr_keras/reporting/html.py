@@ -35,44 +35,39 @@ MAX_THUMBNAILS = 600
 
 
 @dataclass(frozen=True)
-class Selection:
-    """Numbers of the test photos that a report shows.
-
-    Attributes:
-        worst: Wrong photos with the highest loss, with maps.
-        least_sure: Photos with the lowest score, with maps.
-        of_cells: Photos that open from the matrix.
-    """
-
-    worst: Sequence[int]
-    least_sure: Sequence[int]
-    of_cells: Sequence[int]
-
-
-@dataclass(frozen=True)
 class RunReport:
     """A run and the photos that its report shows.
 
     Attributes:
         contents: What its files say.
-        selection: The photos to show.
+        worst: Numbers of the wrong photos with the highest loss, with maps.
+        least_sure: Numbers of the photos with the lowest score, with maps.
+        of_cells: Numbers of the photos that open from the matrix.
         images: Those of them that could be read.
         conflicts: Copies under two landmarks.
     """
 
     contents: RunContents
-    selection: Selection
+    worst: Sequence[int]
+    least_sure: Sequence[int]
+    of_cells: Sequence[int]
     images: PhotoImages
     conflicts: Sequence[Conflict] = ()
 
 
-def select_photos(contents: RunContents, num_runs: int = 1) -> Selection:
-    """Chooses the photos of a run that a report of `num_runs` shows."""
+def select_photos(
+    contents: RunContents, num_runs: int = 1
+) -> tuple[list[int], list[int], list[int]]:
+    """Chooses the photos of a run that a report of `num_runs` shows.
+
+    Returns:
+        worst, least_sure, of_cells: As in `RunReport`.
+    """
     explained = MAX_EXPLAINED // num_runs
     worst = worst_mistakes(contents.results, explained)
     unsure = least_sure(contents.results, explained, worst)
     of_cells = photos_of_cells(contents.results, MAX_THUMBNAILS // num_runs)
-    return Selection(worst, unsure, of_cells)
+    return worst, unsure, of_cells
 
 
 def render_report(runs: Sequence[RunReport]) -> str:
@@ -118,8 +113,8 @@ def _describe(run, num_runs):
         "suspects": _suspects(run),
         "conflicts": run.conflicts,
         "galleries": [
-            ("worst", "Worst mistakes", _gallery(run, run.selection.worst)),
-            ("unsure", "Least sure photos", _gallery(run, run.selection.least_sure)),
+            ("worst", "Worst mistakes", _gallery(run, run.worst)),
+            ("unsure", "Least sure photos", _gallery(run, run.least_sure)),
         ],
     }
 
@@ -167,7 +162,7 @@ def _photos(run):
             "score": f"{run.contents.results[number].score:.1%}",
             "image": run.images.thumbnails[number],
         }
-        for number in run.selection.of_cells
+        for number in run.of_cells
         if number in run.images.thumbnails
     ]
 

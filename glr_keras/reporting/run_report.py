@@ -67,20 +67,20 @@ def report_run(
         photos: Folder of photos that the records were built from, for those that were left out.
     """
     contents = read_contents(run, metrics, results, data_dir, notes)
-    selection = select_photos(contents, num_runs)
+    worst, least_sure, of_cells = select_photos(contents, num_runs)
     images = PhotoImages()
     if records is not None and recognizer is not None:
         images = read_images(
             records,
             recognizer,
             results,
-            selection.of_cells,
-            [*selection.worst, *selection.least_sure],
+            of_cells,
+            [*worst, *least_sure],
             MAX_BYTES // num_runs,
         )
         images.suspects = read_suspect_photos(records, contents.suspects or ())
     conflicts = read_conflicts(data_dir, photos) if num_runs == 1 else []
-    return RunReport(contents, selection, images, conflicts)
+    return RunReport(contents, worst, least_sure, of_cells, images, conflicts)
 
 
 def recognize_test_photos(

@@ -176,7 +176,7 @@ def hostile_report(small_run):
     dot = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
     pictures = dict.fromkeys(range(len(HOSTILE)), dot)
     images = PhotoImages(pictures, pictures, pictures)
-    return render_report([RunReport(contents, select_photos(contents), images)])
+    return render_report([RunReport(contents, *select_photos(contents), images)])
 
 
 def test_names_are_text(small_run):

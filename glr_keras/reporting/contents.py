@@ -136,8 +136,6 @@ def _read_counts(data_dir, records):
     path = data_dir / LANDMARKS
     if not path.exists():
         return {}
-    return dict(read_table(path, lambda row: (row["name"], _counts_of(row))))
-
-
-def _counts_of(row):
-    return {split: int(row[split]) for split in SPLITS}
+    return dict(
+        read_table(path, lambda row: (row["name"], {split: int(row[split]) for split in SPLITS}))
+    )

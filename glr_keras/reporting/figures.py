@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
+from glr_keras.saliency.grids import min_max
 from tfrecords.common.files import atomic_path
 from tfrecords.common.fonts import find_fonts, lacking_scripts_as_boxes, shorten
 
@@ -152,9 +153,7 @@ def overlay_heatmap(photo: np.ndarray, attention_map: np.ndarray) -> np.ndarray:
         float `(height, width, 3)` in [0, 255].
     """
     height, width = photo.shape[:2]
-    low, high = attention_map.min(), attention_map.max()
-    scaled = (attention_map - low) / (high - low) if high > low else np.zeros_like(attention_map)
-    scaled = cv2.resize(scaled, (width, height), interpolation=cv2.INTER_LINEAR)
+    scaled = cv2.resize(min_max(attention_map), (width, height), interpolation=cv2.INTER_LINEAR)
     colour = colormaps["inferno"](scaled)[..., :3] * 255
     gray = photo.mean(-1, keepdims=True)
     return 0.45 * gray + 0.55 * colour

@@ -1,6 +1,7 @@
 """Where the lines and bars of a report's plots are, in the units of their SVG."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -148,7 +149,8 @@ def class_histogram(contents: RunContents) -> list[dict]:
         split). Of many landmarks, a bar stands for several that follow each other, and has their
         mean.
     """
-    counts = contents.counts or _test_counts(contents)
+    in_test = Counter(one.landmark for one in contents.results)
+    counts = contents.counts or {name: {"test": in_test[name]} for name in contents.landmarks}
     ordered = sorted(counts.items(), key=lambda item: (-sum(item[1].values()), item[0]))
     if len(ordered) > MAX_NAMED_BARS:
         ordered = _means(ordered)
@@ -162,13 +164,6 @@ def class_histogram(contents: RunContents) -> list[dict]:
         }
         for name, photos in ordered
     ]
-
-
-def _test_counts(contents):
-    counts = {name: {"test": 0} for name in contents.landmarks}
-    for one in contents.results:
-        counts[one.landmark]["test"] += 1
-    return counts
 
 
 def _means(ordered):

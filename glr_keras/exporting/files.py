@@ -14,11 +14,7 @@ from glr_keras.exporting import comparing, litert, onnx
 from glr_keras.exporting.comparing import MAX_ACCURACY_LOSS, MAX_DIFFERENCE, Comparison
 from glr_keras.exporting.folders import DESCRIPTION, new_folder
 from glr_keras.exporting.model_card import write_model_card
-from glr_keras.exporting.portable import (
-    describe_portable,
-    describe_rejection,
-    portable_function,
-)
+from glr_keras.exporting.portable import describe_portable, portable_function
 from glr_keras.inference.loading import short_side_of
 from glr_keras.models.recognizer import Recognizer
 from tfrecords.common.console import UserError
@@ -92,8 +88,7 @@ def export_files(
         kept = keep_accurate(files, rows)
         outputs = list(pixels.get_concrete_function().structured_outputs)
         short_side = short_side_of(run, records.data_dir)
-        rejection = describe_rejection(rejector)
-        description = describe_portable(recognizer, outputs, short_side, rejection, kept)
+        description = describe_portable(recognizer, outputs, short_side, rejector, kept)
         _write_json(folder / DESCRIPTION, description)
         _write_json(folder / "comparison.json", comparing.as_json(rows, len(views)))
         hashes = description["sha256"]

@@ -4,7 +4,7 @@ Neither LiteRT nor ONNX can decode or scale photos as the records are, so these 
 the program around them makes them, by the rule in the description.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import tensorflow as tf
@@ -65,16 +65,11 @@ def portable_function(recognizer: Recognizer, rejector: Rejector | None = None) 
     return pixels
 
 
-def describe_rejection(rejector: Rejector | None) -> dict:
-    """Returns temperature, threshold of the score and what they were fitted to; {} of none."""
-    return {} if rejector is None else {**rejector.settings, "threshold": rejector.threshold}
-
-
 def describe_portable(
     recognizer: Recognizer,
     outputs: Iterable[str],
     short_side: int,
-    rejection: Mapping,
+    rejector: Rejector | None,
     files: Iterable[Path],
 ) -> dict:
     """Returns the description that lies beside the files.
@@ -83,10 +78,12 @@ def describe_portable(
         recognizer: Recognizer.
         outputs: Names of what the files return.
         short_side: Int, pixels; of the records it has learned from.
-        rejection: From `describe_rejection`.
+        rejector: As of `portable_function`.
         files: Written ones, whose hashes it has.
     """
-    image_size = recognizer.image_size
+    image_size, rejection = recognizer.image_size, {}
+    if rejector is not None:
+        rejection = {**rejector.settings, "threshold": rejector.threshold}
     return {
         "software": "glr-keras",
         "format": FORMAT,
@@ -107,6 +104,6 @@ def describe_portable(
             "short_side": short_side,
         },
         "outputs": {name: OUTPUTS[name] for name in outputs},
-        "rejection": dict(rejection),
+        "rejection": rejection,
         "sha256": {path.name: sha256_of(path) for path in files},
     }

@@ -1,5 +1,6 @@
 """Explains photos by several models: a picture of each, contact sheets, and the maps as numbers."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -69,12 +70,9 @@ class Gallery:
 
     entries: list[SheetEntry] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
-    columns: dict[str, list] = field(default_factory=dict)
+    columns: defaultdict[str, list] = field(default_factory=lambda: defaultdict(list))
     headings: list[str] = field(default_factory=list)
     failed: int = 0
-
-    def keep(self, key: str, value) -> None:
-        self.columns.setdefault(key, []).append(value)
 
 
 def write_gallery(
@@ -135,26 +133,22 @@ def explain_batch(
     """Explains photos; returns (explanation, maps by name) of each, or the reason why not."""
     outcomes = model.try_explain([photo.source for photo in photos], TOP, style.landmark)
     read = [outcome for outcome in outcomes if not isinstance(outcome, str)]
-    further = dict.fromkeys(style.beside)
-    if read and further:
+    further: dict[str, np.ndarray] = {}
+    if read and style.beside:
         views = np.stack([outcome.view for outcome in read])
         features = np.asarray(model.recognizer.backbone(views, training=False))
         labels = None
         if style.landmark is not None:
             labels = [model.label_of(style.landmark)] * len(read)
-        for name in further:
+        for name in style.beside:
             further[name] = landmark_maps(model.recognizer.head, features, name, labels)
     first = name_of_map(model, style)
-    rows = iter(range(len(read)))
-
-    def with_maps(outcome):
-        row = next(rows)
-        return outcome, {
-            first: outcome.attention_map,
-            **{name: maps[row] for name, maps in further.items() if name != first},
-        }
-
-    return [one if isinstance(one, str) else with_maps(one) for one in outcomes]
+    further.pop(first, None)
+    explained = (
+        (one, {first: one.attention_map} | {name: maps[row] for name, maps in further.items()})
+        for row, one in enumerate(read)
+    )
+    return [one if isinstance(one, str) else next(explained) for one in outcomes]
 
 
 def name_of_map(model: LandmarkModel, style: Style) -> str:
@@ -186,13 +180,13 @@ def _explain_one(photo, models, of_models, style, folder, number, gallery):
     gallery.headings = [panel.title.splitlines()[0] for panel in panels]
     gallery.entries.append(_sheet_entry(photo, pixels, panels, of_models, style))
     gallery.names.append(photo.name)
-    gallery.keep("square", eval_window(*pixels.shape[:2], panels[0].framing))
+    gallery.columns["square"].append(eval_window(*pixels.shape[:2], panels[0].framing))
     for name, (explanation, maps) in of_models.items():
         prefix = f"{name}/" if len(of_models) > 1 else ""
-        gallery.keep(f"{prefix}landmarks", explanation.landmarks)
-        gallery.keep(f"{prefix}scores", explanation.scores)
+        gallery.columns[f"{prefix}landmarks"].append(explanation.landmarks)
+        gallery.columns[f"{prefix}scores"].append(explanation.scores)
         for kind, saliency in maps.items():
-            gallery.keep(prefix + kind, saliency)
+            gallery.columns[prefix + kind].append(saliency)
     (first, _), *_ = of_models.values()
     best = f"{first.scores[0]:6.1%} {first.landmarks[0]}"
     print(f"{one_line(photo.name):<40} {best:<40} {target}", flush=True)

@@ -41,15 +41,10 @@ def run(args: argparse.Namespace) -> int:
 def draw(args: argparse.Namespace) -> int:
     """Draws photos under their maps; returns how many could not be read."""
     from glr_keras.explaining.gallery import Style, write_gallery
-    from glr_keras.explaining.photos import named_photos, split_photos
+    from glr_keras.explaining.photos import chosen_photos
     from glr_keras.inference.landmark_model import load
-    from glr_keras.inference.loading import records_of
 
-    if args.photos:
-        photos = named_photos(args.photos, args.follow_links)
-    else:
-        records = records_of(args.models[0], args.data_dir)
-        photos = iter(split_photos(records, args.split or "test", args.count or COUNT))
+    photos = chosen_photos(args, COUNT)
     names = model_names(args.models)
     models = {name: load(path) for name, path in zip(names, args.models, strict=True)}
     style = Style(args.landmark, tuple(args.beside), args.opacity, args.stretched)

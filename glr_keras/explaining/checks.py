@@ -9,9 +9,8 @@ import keras
 import numpy as np
 
 from glr_keras.explaining.measuring import read_views
-from glr_keras.explaining.photos import named_photos, split_photos
+from glr_keras.explaining.photos import chosen_photos
 from glr_keras.inference.landmark_model import load
-from glr_keras.inference.loading import records_of
 from glr_keras.models.backbones import hash_weights
 from glr_keras.models.landmark_maps import (
     in_batches,
@@ -32,7 +31,7 @@ SANITY_COUNT = 16
 def compare_runs(args: argparse.Namespace) -> int:
     """Does what `--stability` asks for; returns how many photos could not be read."""
     models = [load(path) for path in args.models]
-    photos = _photos(args, STABILITY_COUNT)
+    photos = list(chosen_photos(args, STABILITY_COUNT))
     failed, kept = 0, {}
     maps: dict[str, list[np.ndarray]] = {}  # name -> of each model
     names = [set(map_names(model.recognizer.head)) for model in models]
@@ -76,7 +75,8 @@ def keep_stability(run: RunDir, models: Sequence[Path], photos: int, found: dict
 def check_sanity(args: argparse.Namespace) -> int:
     """Does what `--sanity` asks for; returns how many photos could not be read."""
     model = load(args.models[0])
-    views, _, failed = read_views(model, _photos(args, SANITY_COUNT), float("inf"))
+    photos = list(chosen_photos(args, SANITY_COUNT))
+    views, _, failed = read_views(model, photos, float("inf"))
     recognizer = model.recognizer
     features = _features(recognizer, views)
     labels = in_batches(recognizer.head.probabilities, features).argmax(1)
@@ -139,13 +139,6 @@ def _print_sanity(found, photos):
         print(f"{row[0][0]:<32}" + "".join(f"{value:>12.3f}" for _, value in row))
     values = "".join(f"{found[name]['another_landmark']:>12.3f}" for name in names)
     print(f"{'map of another landmark':<32}{values}")
-
-
-def _photos(args, default):
-    if args.photos:
-        return list(named_photos(args.photos, args.follow_links))
-    records = records_of(args.models[0], args.data_dir)
-    return split_photos(records, args.split or "test", args.count or default)
 
 
 def _features(recognizer, views):

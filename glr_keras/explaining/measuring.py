@@ -19,7 +19,7 @@ from glr_keras.explaining.measured_maps import (
     measure_on_features,
     measure_on_photos,
 )
-from glr_keras.explaining.photos import NamedPhoto, named_photos, split_photos
+from glr_keras.explaining.photos import NamedPhoto, chosen_photos
 from glr_keras.inference.landmark_model import LandmarkModel, load
 from glr_keras.inference.loading import records_of, stored_views
 from glr_keras.models.precision import choose_precision
@@ -51,7 +51,7 @@ def measure(args: argparse.Namespace) -> int:
         if args.features:
             result = _measure_features(model, run, split, args, started)
         else:
-            result, failed = _measure_photos(model, run, split, args, started)
+            result, failed = _measure_photos(model, run, args, started)
     except UserError:  # a ValueError, too, that no time helps against
         raise
     except ValueError as error:
@@ -62,12 +62,8 @@ def measure(args: argparse.Namespace) -> int:
     return failed
 
 
-def _measure_photos(model, run, split, args, started):
-    if split:
-        records = records_of(run.path, args.data_dir)
-        photos = split_photos(records, split, args.count or MAX_PHOTOS)
-    else:
-        photos = list(named_photos(args.photos, args.follow_links))
+def _measure_photos(model, run, args, started):
+    photos = list(chosen_photos(args, MAX_PHOTOS))
     precision = use_faster_precision(model, read_json(run.path / "config.json"))
     views, boxes, failed = read_views(model, photos, started + PREPARATION * args.seconds)
     left = args.seconds - (time.monotonic() - started)

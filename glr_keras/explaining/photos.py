@@ -1,7 +1,8 @@
 """The photos that are explained: files that a user names, or those of a split."""
 
+import argparse
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from PIL import Image
 
 from glr_keras.data.records import Records, raw_records
 from glr_keras.data.views import eval_window
+from glr_keras.inference.loading import records_of
 from glr_keras.inference.photo_inputs import photo_paths
 from tfrecords.common.console import UserError
 from tfrecords.images.convert import PhotoError, prepare_photo
@@ -38,6 +40,22 @@ def named_photos(sources: Sequence[str], follow_links: bool = False) -> Iterator
     """Yields the photos that `sources` stand for, as `photo_paths` finds them."""
     for path in photo_paths(sources, follow_links):
         yield NamedPhoto(path, path)
+
+
+def chosen_photos(args: argparse.Namespace, count: int) -> Iterable[NamedPhoto]:
+    """Returns the photos that are named, or else the first of a split of the first run's records.
+
+    Args:
+        args: `photos`, `follow_links`, `split`, `count`, `data_dir` and `models` of the command.
+        count: Int, of a split if no number is asked for.
+
+    Raises:
+        UserError: as `records_of` and `split_photos`.
+    """
+    if args.photos:
+        return named_photos(args.photos, args.follow_links)
+    records = records_of(args.models[0], args.data_dir)
+    return split_photos(records, args.split or "test", args.count or count)
 
 
 def split_photos(records: Records, split: str, count: int | None) -> list[NamedPhoto]:

@@ -96,16 +96,16 @@ def _curves(history, measures):
     return found
 
 
-def nice_ticks(highest: float, most: int = 5) -> list[float]:
-    """Returns round numbers from 0 up to `highest` or a little more, at most `most` + 1 of them."""
+def nice_ticks(highest: float) -> list[float]:
+    """Returns round numbers from 0 up to `highest` or a little more, at most 6 of them."""
     highest = max(highest, 1e-3)  # a loss of 0 has an axis, too
-    step = _nice_step(highest, most)
+    step = _nice_step(highest, 5)
     return [round(number * step, 12) for number in range(max(1, math.ceil(highest / step)) + 1)]
 
 
-def ticks_between(low: float, high: float, most: int = 6) -> list[float]:
-    """Returns round numbers in the range, at most `most` + 1 of them."""
-    step = _nice_step(high - low, most)
+def ticks_between(low: float, high: float) -> list[float]:
+    """Returns round numbers in the range, at most 7 of them."""
+    step = _nice_step(high - low, 6)
     first, last = math.ceil(low / step), math.floor(high / step)
     return [round(number * step, 12) for number in range(first, last + 1)]
 

@@ -57,13 +57,13 @@ def draw_confusions(context: RunContext, test: SplitMetrics, metrics: dict) -> N
     draw_confusion_matrix(matrix, names, title, context.run.figure("confusion_matrix"))
 
 
-def explain_test_photos(context: RunContext, count: int = GRID_PHOTOS) -> list[AttentionExample]:
+def explain_test_photos(context: RunContext) -> list[AttentionExample]:
     """Explains the first test photos, at most one more per landmark than evenly shared.
 
     Records are in shuffled order, so these are a fair draw, wrong answers included.
     """
     names = context.records.landmarks
-    limit = math.ceil(count / len(names))
+    limit = math.ceil(GRID_PHOTOS / len(names))
     seen: Counter[int] = Counter()
     examples: list[AttentionExample] = []
     size, framing = context.config.image_size, context.config.framing
@@ -76,9 +76,9 @@ def explain_test_photos(context: RunContext, count: int = GRID_PHOTOS) -> list[A
                 keep.append(row)
         if keep:
             examples += _explain(context.recognizer, photos[keep], labels[keep], names)
-        if len(examples) >= count:
+        if len(examples) >= GRID_PHOTOS:
             break
-    return examples[:count]
+    return examples[:GRID_PHOTOS]
 
 
 def _explain(recognizer, photos, labels, names):

@@ -13,13 +13,8 @@ SCANS = 10  # scanning very many files takes at most 1/10 of the time
 UNFINISHED = (".part", ".partial", ".crdownload", ".download", ".tmp")  # renamed once complete
 
 
-def pause(seconds: float) -> None:
-    """Waits between two scans."""
-    time.sleep(seconds)
-
-
 def new_files(
-    folder: Path, follow_links: bool = False, wait: Callable[[float], None] | None = None
+    folder: Path, follow_links: bool = False, wait: Callable[[float], None] = time.sleep
 ) -> Iterator[list[str]]:
     """Yields the files that come into a folder or below it from this call on, for ever, as lists.
 
@@ -30,12 +25,12 @@ def new_files(
     Args:
         folder: The folder.
         follow_links: Whether links that lead out of it are followed.
-        wait: Called with seconds between two scans; `pause` by default.
+        wait: Called with seconds between two scans.
 
     Raises:
         UserError: the folder is not there, or is gone later.
     """
-    return _later_files(folder, follow_links, wait or pause, _stamps(folder, follow_links))
+    return _later_files(folder, follow_links, wait, _stamps(folder, follow_links))
 
 
 def _later_files(folder, follow_links, wait, done):

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from itertools import islice
 
 import cv2
@@ -15,7 +16,7 @@ from PIL import Image
 
 import glr_keras
 from glr_keras import predict as command
-from glr_keras.predicting import watching
+from glr_keras.predicting.watching import new_files
 from tfrecords.common.console import UserError
 
 
@@ -135,7 +136,8 @@ def test_new_photos_are_predicted_as_they_come_until_ctrl_c(
         raise KeyboardInterrupt
 
     steps = iter([come, lambda: None, interrupt])
-    monkeypatch.setattr(watching, "pause", lambda _: next(steps)())
+    watching = partial(new_files, wait=lambda _: next(steps)())
+    monkeypatch.setattr(command, "new_files", watching)
     code, out, err = predict(small_run, "--watch", inbox, "--sidecar", "json", "--top", 1)
     assert [line.split()[0] for line in out.splitlines()] == [str(inbox / "new.jpg")]
     assert "Waiting for new photos in" in err

@@ -3,8 +3,8 @@
 import math
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +61,8 @@ def read_views(
 
 def compare(
     keras_function: Callable,
-    files: Mapping[Path, Callable[[Path], Callable]],
+    files: Iterable[Path],
+    open_file: Callable[[Path], Callable],
     views: np.ndarray,
     labels: np.ndarray,
 ) -> list[Comparison]:
@@ -69,7 +70,8 @@ def compare(
 
     Args:
         keras_function: From views to a dict of tensors.
-        files: File -> the function that opens it, and returns one from views to a dict of arrays.
+        files: To be compared with it.
+        open_file: From a file to the function that it holds, from views to a dict of arrays.
         views: float32 `(photos, image_size, image_size, 3)`.
         labels: int64 `(photos,)`.
 
@@ -83,7 +85,7 @@ def compare(
     expected = answers_to(views, keras_answer, KERAS)
     speeds = measure_speed(keras_answer, views)
     rows = [compare_answers(expected, expected, labels, KERAS, 0, 0.0, speeds)]
-    for path, open_file in files.items():
+    for path in files:
         started = time.perf_counter()
         answer = open_file(path)
         seconds, size = time.perf_counter() - started, path.stat().st_size
@@ -168,8 +170,3 @@ def table_of(rows: Sequence[Comparison], photos: int) -> str:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
-
-
-def as_json(rows: Sequence[Comparison], photos: int) -> dict:
-    """Returns the comparison for a JSON file."""
-    return {"photos": photos, "files": [asdict(row) for row in rows]}

@@ -1,12 +1,10 @@
 """Exports a run for another runtime: converts, runs and compares the files, then shows them."""
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
 from glr_keras.calibration.rejector import load_rejector
 from glr_keras.data.records import Records
@@ -23,26 +21,9 @@ from tfrecords.common.files import write_atomically
 CALIBRATION_PHOTOS = 100  # train photos that int8 takes its ranges from
 
 
-@dataclass(frozen=True)
-class Runtime:
-    """A runtime that files are written for.
-
-    Attributes:
-        write: From the function, its recogniser, a folder and calibration views to precision ->
-            file.
-        open: From a file to its function.
-    """
-
-    write: Callable[[tf.function, Recognizer, Path, Callable], dict[str, Path]]
-    open: Callable[[Path], Callable]
-
-
-RUNTIMES = {
-    "litert": Runtime(litert.write_litert, litert.open_litert),
-    "onnx": Runtime(
-        lambda pixels, _, folder, __: {"float32": onnx.write_onnx(pixels, folder)},
-        onnx.open_onnx,
-    ),
+RUNTIMES = {  # what writes its files, and what opens one
+    "litert": (litert.write_litert, litert.open_litert),
+    "onnx": (onnx.write_onnx, onnx.open_onnx),
 }
 
 
@@ -69,9 +50,9 @@ def export_files(
         accept: Float in (0, 1), of the run's rejector; None: as the run has it.
 
     Raises:
-        UserError: as `new_folder`, `Runtime.write` and `keep_accurate`.
+        UserError: as `new_folder`, `write_litert` and `keep_accurate`.
     """
-    runtime = RUNTIMES[style]
+    write, open_file = RUNTIMES[style]
 
     def calibration():
         views, _ = comparing.read_views(records, "train", CALIBRATION_PHOTOS, recognizer)
@@ -80,9 +61,9 @@ def export_files(
     with new_folder(out, overwrite) as folder:
         rejector = load_rejector(run, accept)
         pixels = portable_function(recognizer, rejector)
-        files = runtime.write(pixels, recognizer, folder, calibration)
+        files = write(pixels, recognizer, folder, calibration)
         views, labels = comparing.read_views(records, "test", test_photos, recognizer)
-        rows = comparing.compare(pixels, dict.fromkeys(files.values(), runtime.open), views, labels)
+        rows = comparing.compare(pixels, files.values(), open_file, views, labels)
         table = comparing.table_of(rows, len(views))
         print(f"\n{table}")
         kept = keep_accurate(files, rows)
@@ -90,7 +71,8 @@ def export_files(
         short_side = short_side_of(run, records.data_dir)
         description = describe_portable(recognizer, outputs, short_side, rejector, kept)
         _write_json(folder / DESCRIPTION, description)
-        _write_json(folder / "comparison.json", comparing.as_json(rows, len(views)))
+        comparison = {"photos": len(views), "files": [asdict(row) for row in rows]}
+        _write_json(folder / "comparison.json", comparison)
         hashes = description["sha256"]
         write_model_card(folder, run, records.data_dir, hashes, style, table, rejector)
 

@@ -14,8 +14,8 @@ FILE = "model.onnx"
 OPSET = 17  # of the operators; onnxruntime 1.13 and later have them
 
 
-def write_onnx(pixels: tf.function, folder: Path) -> Path:
-    """Writes `pixels`, from `portable_function`, as a file in float32; returns its path."""
+def write_onnx(pixels: tf.function, _recognizer, folder: Path, _calibration) -> dict[str, Path]:
+    """Writes a file in float32; its arguments and what it returns are those of `write_litert`."""
     import onnx
     import tf2onnx
 
@@ -24,7 +24,7 @@ def write_onnx(pixels: tf.function, folder: Path) -> Path:
         model, _ = tf2onnx.convert.from_function(pixels, pixels.input_signature, opset=OPSET)
     _add_constants(model, pixels.get_concrete_function())
     onnx.save(model, path)
-    return path
+    return {"float32": path}
 
 
 def open_onnx(path: Path) -> Callable[[np.ndarray], dict[str, np.ndarray]]:

@@ -33,7 +33,7 @@ def test_files_of_a_command_accept_what_it_says(
         return {"float32": folder / "model.onnx"}
 
     comparison = dataclasses.replace(KERAS, name="model.onnx")
-    monkeypatch.setitem(files.RUNTIMES, "onnx", files.Runtime(write, lambda _: None))
+    monkeypatch.setitem(files.RUNTIMES, "onnx", (write, lambda _: None))
     monkeypatch.setattr(comparing, "compare", lambda *_: [KERAS, comparison])
     monkeypatch.setattr(command, "check_extra", lambda _: None)
     flags = ["--format", "onnx", "--accept", ".8", "--data-dir", str(demo_data)]
@@ -76,7 +76,8 @@ def test_files_run_without_tensorflow_and_answer_as_keras(
     table = capsys.readouterr().out
     assert all(f"| {name} | " in table for name in names)
     views, _ = comparing.read_views(records, "test", 3, recognizer)
-    answer = files.RUNTIMES[style].open(out / names[0])(views)
+    _, open_file = files.RUNTIMES[style]
+    answer = open_file(out / names[0])(views)
     expected = portable_function(recognizer, load_rejector(small_run))(views)
     assert set(answer) == set(description["outputs"]) == set(expected)
     assert "rejection_score" in answer
@@ -99,8 +100,8 @@ def test_an_ensemble_of_ways_of_pooling_runs_in_other_runtimes(tmp_path, style, 
         member.layers[-1].set_weights([9 * random.normal(size=kernel.shape), bias])
     views = random.uniform(0, 255, (5, 64, 64, 3)).astype(np.float32)
     pixels = portable_function(recognizer)
-    written = files.RUNTIMES[style].write(pixels, recognizer, tmp_path, lambda: [views[:1]])
-    run = files.RUNTIMES[style].open(written["float32"])
+    write, open_file = files.RUNTIMES[style]
+    run = open_file(write(pixels, recognizer, tmp_path, lambda: [views[:1]])["float32"])
     for photos in (views[:1], views):
         expected, found = pixels(photos), run(photos)
         assert np.ptp(expected["probabilities"]) > 0.01

@@ -78,7 +78,7 @@ class Columns:
         self._rows: dict[str, tuple[np.dtype, tuple[int, ...]]] = {}
 
     def extend(self, batch: Mapping[str, np.ndarray]) -> None:
-        """Adds rows `(batch, ...)` to the array of each name; of the first batch's type and shape."""
+        """Adds rows `(batch, ...)` of one type and shape to the array of each name."""
         for name, values in batch.items():
             dtype, shape = self._rows.setdefault(name, (values.dtype, values.shape[1:]))
             if (values.dtype, values.shape[1:]) != (dtype, shape):

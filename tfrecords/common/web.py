@@ -5,6 +5,7 @@ import os
 import ssl
 import urllib.request
 from collections.abc import Coroutine, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import aiohttp
@@ -53,6 +54,16 @@ async def gather(coroutines: Iterable[Coroutine]) -> list[Any]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def run_event_loop(coroutine: Coroutine) -> Any:
+    """As `asyncio.run`; in a thread where this one has a loop already, as in a notebook."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(coroutine)
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()
 
 
 def describe_failure(error: Exception, timeout: aiohttp.ClientTimeout) -> str:

@@ -4,14 +4,13 @@ import asyncio
 import time
 from array import array
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tqdm import tqdm
 
 from tfrecords.common.types import Photo, Skipped
-from tfrecords.common.web import gather
+from tfrecords.common.web import gather, run_event_loop
 from tfrecords.download.addresses import BadAddressError, server_of
 from tfrecords.download.answers import Answer
 from tfrecords.download.client import PhotoClient, check_proxies
@@ -59,22 +58,12 @@ def fetch_photos(
         if plan.waiting:
             firsts = [url_of(photos[numbers[0]]) for numbers in plan.waiting.values()]
             check_proxies(firsts, options)
-            missing = _run(_Download(photos, folder, options, journal, plan).run)
+            missing = run_event_loop(_Download(photos, folder, options, journal, plan).run())
             check_missing(missing, len(photos), folder, options)
             for (reason, detail), numbers in missing.items():
                 for number in numbers:
                     plan.skipped[number] = Skipped(photos[number].photo_id, reason, detail)
     return {skipped.photo_id: skipped for _, skipped in sorted(plan.skipped.items())}
-
-
-def _run(coroutine_function):
-    """Runs an event loop; in a thread where this one has a loop already, as in a notebook."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(coroutine_function())
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(lambda: asyncio.run(coroutine_function())).result()
 
 
 @dataclass(slots=True)

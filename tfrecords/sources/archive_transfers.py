@@ -14,7 +14,13 @@ from yarl import URL
 
 from tfrecords.common.console import UserError
 from tfrecords.common.files import rename_durably
-from tfrecords.common.web import describe_failure, gather, make_tls_context, proxy_for
+from tfrecords.common.web import (
+    describe_failure,
+    gather,
+    make_tls_context,
+    proxy_for,
+    run_event_loop,
+)
 
 SIMULTANEOUS = 4  # archives at once; one connection rarely fills a line (a guess)
 MD5_REQUESTS = 8  # at once
@@ -38,7 +44,7 @@ def fetch_md5s(urls: Sequence[str]) -> list[str]:
     Raises:
         UserError: a file is not there, or has no md5.
     """
-    return asyncio.run(_fetch_md5s(urls))
+    return run_event_loop(_fetch_md5s(urls))
 
 
 def fetch_archive_files(
@@ -56,7 +62,7 @@ def fetch_archive_files(
     Raises:
         UserError: the server does not have a file, or can't be reached.
     """
-    return asyncio.run(_fetch_all(wanted, accept))
+    return run_event_loop(_fetch_all(wanted, accept))
 
 
 async def _fetch_md5s(urls):

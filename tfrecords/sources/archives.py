@@ -80,7 +80,10 @@ class _Ledger:
     def __enter__(self):
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._database = sqlite3.connect(self._path, timeout=0, isolation_level=None)
+            # One thread at a time uses it, but perhaps another one: see `run_event_loop`.
+            self._database = sqlite3.connect(
+                self._path, timeout=0, isolation_level=None, check_same_thread=False
+            )
         except (OSError, sqlite3.Error) as error:
             raise self._explain(error) from error
         try:

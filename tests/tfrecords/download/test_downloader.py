@@ -17,6 +17,37 @@ from tfrecords.download.plan import mark_unusable
 from tfrecords.sources.photo_paths import photo_path
 
 NO_URL = "not an http:// or https:// URL"
+PHOTO = photo_bytes("x")
+OF_SERVERS = {  # path: the photo, or why there is none
+    "good/x": PHOTO,
+    "slow/x": PHOTO,
+    "chunks/x": PHOTO,
+    "flaky/x": PHOTO,
+    "cut-once/x": PHOTO,
+    "busy/1": photo_bytes("1"),
+    "busy-until/1": photo_bytes("1"),
+    "as-html/x": PHOTO,
+    "truncated/x": PHOTO[: BODY // 2],
+    "to//good/y": photo_bytes("y"),
+    "to//to//good/z": photo_bytes("z"),
+    "status/404": ("not found", "HTTP 404"),
+    "status/410": ("not found", "HTTP 410"),
+    "status/403": ("refused", "HTTP 403"),
+    "status/500": ("server error", "HTTP 500"),
+    "status/408": ("server error", "HTTP 408"),
+    "garbage/": ("no answer", "the connection was lost"),
+    "hang-up/": ("no answer", "the connection was lost"),
+    "endless/": ("too many bytes", "more than 100000"),
+    "endless-chunks/": ("too many bytes", "more than 100000"),
+    "loop/1": ("too many redirects", "more than 5"),
+    "to/file:///etc/passwd": (
+        "bad address",
+        "after a redirect: not an http:// or https:// URL",
+    ),
+    "json/": ("not a photo", "application/json"),
+    "short/": ("incomplete", "fewer than 21000 bytes"),
+    "empty/": ("empty", ""),
+}
 
 
 def test_a_program_whose_event_loop_runs_may_download(server, tmp_path):
@@ -28,39 +59,8 @@ def test_a_program_whose_event_loop_runs_may_download(server, tmp_path):
 
 
 def test_every_kind_of_server(server, tmp_path):
-    photo = photo_bytes("x")
-    expected = {
-        "good/x": photo,
-        "slow/x": photo,
-        "chunks/x": photo,
-        "flaky/x": photo,
-        "cut-once/x": photo,
-        "busy/1": photo_bytes("1"),
-        "busy-until/1": photo_bytes("1"),
-        "as-html/x": photo,
-        "truncated/x": photo[: BODY // 2],
-        "to//good/y": photo_bytes("y"),
-        "to//to//good/z": photo_bytes("z"),
-        "status/404": ("not found", "HTTP 404"),
-        "status/410": ("not found", "HTTP 410"),
-        "status/403": ("refused", "HTTP 403"),
-        "status/500": ("server error", "HTTP 500"),
-        "status/408": ("server error", "HTTP 408"),
-        "garbage/": ("no answer", "the connection was lost"),
-        "hang-up/": ("no answer", "the connection was lost"),
-        "endless/": ("too many bytes", "more than 100000"),
-        "endless-chunks/": ("too many bytes", "more than 100000"),
-        "loop/1": ("too many redirects", "more than 5"),
-        "to/file:///etc/passwd": (
-            "bad address",
-            "after a redirect: not an http:// or https:// URL",
-        ),
-        "json/": ("not a photo", "application/json"),
-        "short/": ("incomplete", "fewer than 21000 bytes"),
-        "empty/": ("empty", ""),
-    }
-    photos = listed(*(server.url("/" + path) for path in expected))
-    results = dict(zip((photo.photo_id for photo in photos), expected.values(), strict=True))
+    photos = listed(*(server.url("/" + path) for path in OF_SERVERS))
+    results = dict(zip((photo.photo_id for photo in photos), OF_SERVERS.values(), strict=True))
     failures = {
         photo_id: Skipped(photo_id, *result)
         for photo_id, result in results.items()
@@ -79,7 +79,7 @@ def test_every_kind_of_server(server, tmp_path):
     # aiohttp sends a request again if it went over a kept connection that was then closed.
     assert 2 <= server.requests.pop("/hang-up/") <= 4
     twice = {"flaky/x", "cut-once/x", "busy/1", "busy-until/1"} | temporary
-    assert {path for path in expected if server.requests["/" + path] == 2} == twice
+    assert {path for path in OF_SERVERS if server.requests["/" + path] == 2} == twice
     assert max(server.requests.values()) == 2
     assert [path for path in sorted(server.requests) if "loop" in path] == [
         f"/loop/{hop}" for hop in range(1, 7)

@@ -3,6 +3,7 @@
 The server is a real one, on loopback.
 """
 
+import asyncio
 import hashlib
 import re
 import signal
@@ -142,6 +143,14 @@ def test_other_numbers_are_refused(text, part):
     expected = f"--archives: expected numbers from 0 to 499 like 0-9 or 0-2,7, got {part!r} in "
     with pytest.raises(UserError, match=re.escape(f"{expected}{text!r}.")):
         parse_archives(text)
+
+
+def test_a_program_whose_event_loop_runs_may_fetch(server, tmp_path):
+    async def cell_of_a_notebook():
+        return fetch_archives([3], tmp_path, server.url)
+
+    (path,) = asyncio.run(cell_of_a_notebook())
+    assert path.read_bytes() == tar_bytes(3)
 
 
 def test_fetched_once_and_never_asked_for_again(server, tmp_path):

@@ -57,10 +57,12 @@ def choose_space(
     for name in chosen:
         if not _makes_difference(name, selected, base):
             parent, _ = dependency(name, selected, base)
-            remedy = "set one of them"
-            if parent in DIMENSIONS:
+            why, remedy = effects.why_idle(parent, base), "set one of them"
+            if parent in selected:
+                why, remedy = f"with any {parent} of the search", f"give {parent} another value"
+            elif parent in DIMENSIONS:
                 remedy = f"add {parent} to --space, or set another"
-            raise UserError(f"{name} changes nothing {effects.why_idle(parent, base)}: {remedy}.")
+            raise UserError(f"{name} changes nothing {why}: {remedy}.")
         if known[name].is_open:
             raise UserError(f"{name} has no range of its own. Give it one with --space-file FILE.")
     dimensions = [known[name] for name in DIMENSIONS if name in chosen]

@@ -77,6 +77,12 @@ def test_an_unusable_name_is_reported(names, message):
         choose_space(names, None, BASE)
 
 
+def test_what_changes_nothing_with_any_searched_value_is_reported(tmp_path):
+    path = written(tmp_path, 'head = ["dropout"]\nalpha = [0, 1]', "space.toml")
+    with pytest.raises(UserError, match="alpha changes nothing with any head of the search: give"):
+        choose_space(None, path, BASE)
+
+
 def test_set_and_searched_at_once_is_refused():
     with pytest.raises(UserError, match="alpha: set and searched at once"):
         choose_space(["alpha", "beta"], None, BASE, typed=["alpha"])

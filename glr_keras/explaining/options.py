@@ -6,7 +6,7 @@ from pathlib import Path
 from glr_keras.inference.model_dir import check_model, check_run, find_saved_model
 from glr_keras.inference.photo_inputs import check_sources
 from tfrecords.common.console import UserError
-from tfrecords.common.files import make_empty_folder
+from tfrecords.common.files import make_empty_folder, unused_folder
 from tfrecords.common.flags import fraction, positive_int
 from tfrecords.common.types import SPLITS
 
@@ -34,8 +34,8 @@ def parse_arguments(argv=None) -> argparse.Namespace:
         "--out",
         type=Path,
         metavar="DIR",
-        help="new or empty folder for what is written (default: explanations; --measure of a "
-        "split: the run)",
+        help="new or empty folder for what is written (default: explanations, or explanations-2, "
+        "... where that is taken; --measure of a split: the run)",
     )
     add("--follow-links", action="store_true", help="follow links that lead out of a folder")
     add = parser.add_argument_group("photos of a split").add_argument
@@ -126,7 +126,7 @@ def check_arguments(args: argparse.Namespace) -> None:
         if path is not None and not path.is_file():
             raise UserError(f"No file {path}.")
     if args.out is not None or not (args.measure or args.stability or args.sanity):
-        args.out = args.out or Path("explanations")
+        args.out = args.out or unused_folder(Path("explanations"))
         make_empty_folder(args.out, "--out")
 
 

@@ -72,8 +72,11 @@ class AttentivePooling(layers.Layer):
     def call(self, inputs):
         _, height, width, channels = inputs.shape
         cells = ops.reshape(inputs, (-1, height * width, channels))
-        weights = ops.softmax(self.scores(cells), axis=1)
-        averages = ops.matmul(ops.transpose(weights, (0, 2, 1)), cells)
+        if height * width == 1:  # Keras warns of a softmax of one
+            averages = ops.repeat(cells, self.queries, axis=1)
+        else:
+            weights = ops.softmax(self.scores(cells), axis=1)
+            averages = ops.matmul(ops.transpose(weights, (0, 2, 1)), cells)
         return ops.reshape(self.values(averages), (-1, self.units))
 
     def compute_output_shape(self, input_shape):

@@ -55,6 +55,15 @@ def test_photos_get_a_picture_a_sheet_and_their_maps(explain, small_run, demo_ph
     np.testing.assert_array_equal(maps["square"][0], [0, 0, 1, 1])
 
 
+def test_a_second_call_has_a_folder_of_its_own(explain, small_run, demo_photos, tmp_path):
+    for photo in demo_photos[:3]:
+        code, out, _ = explain(small_run, photo)
+        assert code == 0
+    assert "explanations-3" in out
+    folders = sorted(path.parent.name for path in tmp_path.glob("*/000001-*.png"))
+    assert folders == ["explanations", "explanations-2", "explanations-3"]
+
+
 def test_several_models_explain_the_photos_of_a_split(
     explain, small_run, copied_run, small_export, tmp_path
 ):

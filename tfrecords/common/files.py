@@ -13,6 +13,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +206,16 @@ def make_empty_folder(folder: Path, flag: str, mine: str = "") -> None:
         raise UserError(
             f"The folder {folder} can't be made ({error.strerror}). Name another one: {flag} DIR"
         ) from error
+
+
+def unused_folder(folder: Path) -> Path:
+    """Returns the first of `folder`, `folder`-2, `folder`-3, ... that is not there, or is empty."""
+    others = (folder.with_name(f"{folder.name}-{number}") for number in count(2))
+    return next(
+        path
+        for path in chain([folder], others)
+        if not path.exists() or (path.is_dir() and not any(path.iterdir()))
+    )
 
 
 def sha256_of(path: Path) -> str:

@@ -48,6 +48,13 @@ def test_a_query_averages_the_cells_that_it_finds_most_of_itself_in():
     np.testing.assert_allclose(layer(CELLS), [[*first, 10.0, 7.5]], rtol=1e-5)
 
 
+def test_a_single_cell_is_its_own_average():
+    layer = AttentivePooling(queries=2, units=4)
+    layer.build((None, 1, 1, 2))
+    layer.values.set_weights([np.stack([np.eye(2), 10 * np.eye(2)])])
+    np.testing.assert_allclose(layer(np.array([[[[1.0, 2.0]]]])), [[1, 2, 10, 20]])
+
+
 def test_products_of_channels_are_averaged_and_each_pair_comes_once():
     layer = BilinearPooling(channels=2)
     layer.build(CELLS.shape)

@@ -11,6 +11,16 @@ from collections.abc import Callable
 
 import numpy as np
 
+# On Linux a process begins with the peak memory of the one that started it, which may be large: so
+# a small one does that, and writes what its child has used to a file descriptor.
+LAUNCH = """
+import json, os, resource, subprocess, sys
+code = subprocess.call(sys.argv[2:])
+usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+os.write(int(sys.argv[1]), json.dumps(tuple(usage)).encode())
+sys.exit(code)
+"""
+
 
 def timed(call: Callable[[], object]) -> float:
     """Returns the seconds that a call takes."""
@@ -33,13 +43,17 @@ def run_python(*arguments, **settings) -> tuple[float, resource.struct_rusage]:
         processor time together, and the peak memory of the largest of them.
     """
     command = [sys.executable, *map(str, arguments)]
+    reader, writer = os.pipe()
     started = time.perf_counter()
-    with subprocess.Popen(command, **settings) as process:
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command)
-    return time.perf_counter() - started, usage
+    launched = [sys.executable, "-c", LAUNCH, str(writer), *command]
+    code = subprocess.run(launched, pass_fds=[writer], check=False, **settings).returncode
+    seconds = time.perf_counter() - started
+    os.close(writer)
+    with open(reader, "rb") as file:
+        usage = resource.struct_rusage(json.load(file))
+    if code:
+        raise subprocess.CalledProcessError(code, command)
+    return seconds, usage
 
 
 def run_quietly(*arguments) -> tuple[float, resource.struct_rusage]:

@@ -78,7 +78,7 @@ class TrialTable:
     """The trials that have ended, in memory and as `trials.csv`.
 
     A trial that ends costs the reading of its own directory, however many there are, and the
-    writing of the table: 10 ms for 1,000 trials.
+    writing of the table: 50 ms for 1,000 trials of 15 epochs.
 
     Args:
         search: SearchDir; what has ended there is read once.

@@ -79,7 +79,10 @@ def check_effects(typed: Mapping[str, Any], config: FitConfig) -> None:
 def why_idle(parent: str, config: FitConfig) -> str:
     """Returns where it is that what depends on `parent` changes nothing: "with --head linear"."""
     if parent == "trunk_learns":
-        return "where nothing of the backbone learns (--finetune-after, --train-trunk)"
+        return (
+            "where nothing of the backbone learns (--finetune-after, or --branch-layer with "
+            "--train-trunk)"
+        )
     value = getattr(config, parent)
     shown = (" ".join(map(str, value)) or "none") if isinstance(value, tuple) else value
     return f"with {flag_of(parent)} {shown}"

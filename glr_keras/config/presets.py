@@ -75,7 +75,7 @@ DEPTHS = MappingProxyType(
 )
 MIXUP = MappingProxyType({"vgg16": 0.3, "mobilenet_v2": 0.3})
 # Several ways of pooling with a classifier each, where that was measured to recognise more photos
-# (docs/results.md).
+# (docs/results.md); of features that are fine-tuned only where that pays at all.
 POOLING = MappingProxyType({"vgg16": "ensemble", "mobilenet_v2": "ensemble"})
 # After which layer `--preset finetune` trains, where that was measured to pay (docs/results.md).
 FINETUNE_AFTER = MappingProxyType({"vgg16": "block4_pool"})
@@ -113,7 +113,7 @@ def new_config(
         values = {"feature_layers": DEPTHS.get(backbone, "")} | values
     if not is_demo and values.get("head") != "logistic":
         values = {"mixup": MIXUP.get(backbone, 0.0)} | values
-        if backbone in POOLING:
+        if backbone in (FINETUNE_AFTER if values.get("finetune_after") else POOLING):
             values = {"pooling": POOLING[backbone]} | values
     try:
         return from_flags(values, FitConfig())

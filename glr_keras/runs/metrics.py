@@ -139,7 +139,7 @@ def global_average_precision(
     if not with_landmark:
         return math.nan
     # Not by lexsort: an array of strings pads each to the longest.
-    by_id = np.array(sorted(range(len(photo_ids)), key=photo_ids.__getitem__))
+    by_id = np.array(sorted(range(len(photo_ids)), key=photo_ids.__getitem__), np.int64)
     order = by_id[np.argsort(-scores[by_id], kind="stable")]
     correct = correct[order]
     precision = np.cumsum(correct) / np.arange(1, len(correct) + 1)

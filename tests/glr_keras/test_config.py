@@ -365,7 +365,8 @@ def test_features_of_some_backbones_are_pooled_in_several_ways():
     assert pooling("--preset", "finetune") == "ensemble"
     assert pooling("--finetune-after", "block4_pool") == "ensemble"
     assert pooling("--pooling", "root") == "root"
-    for others in ("--backbone resnet50_v2", "--preset fast"):
+    tuned = "--backbone mobilenet_v2 --finetune-after block_12"
+    for others in ("--backbone resnet50_v2", "--preset fast", tuned):
         assert pooling(*others.split()) == "root"
     assert parse_config([]).pooling == "average"  # the demo's
 

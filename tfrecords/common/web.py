@@ -57,13 +57,27 @@ async def gather(coroutines: Iterable[Coroutine]) -> list[Any]:
 
 
 def run_event_loop(coroutine: Coroutine) -> Any:
-    """As `asyncio.run`; in a thread where this one has a loop already, as in a notebook."""
+    """As `asyncio.run`; in a thread where this one has a loop already, as in a notebook.
+
+    An interrupt cancels it there, too.
+    """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(coroutine)
+    running = []
+
+    async def cancellable():
+        running.append((asyncio.get_running_loop(), asyncio.current_task()))
+        return await coroutine
+
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, coroutine).result()
+        try:
+            return pool.submit(asyncio.run, cancellable()).result()
+        except KeyboardInterrupt:  # else the pool would wait for all of it
+            for loop, task in running:
+                loop.call_soon_threadsafe(task.cancel)
+            raise
 
 
 def describe_failure(error: Exception, timeout: aiohttp.ClientTimeout) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from glr_keras.calibration.discriminant import shrink_covariance
+from glr_keras.calibration.discriminant import fit_discriminant, shrink_covariance
 from glr_keras.calibration.evidence import Evidence
 from glr_keras.calibration.rejector import fit_rejector
 from glr_keras.calibration.scores import (
@@ -189,6 +189,17 @@ def test_features_are_needed_where_a_score_takes_them(places):
         fit_rejector(evidence_of(features, labels), labels, None, COMBINATION)
     live = fit_rejector(evidence_of(features, labels), labels)
     assert live.score == ENTROPY
+
+
+def test_a_photo_of_each_landmark_is_enough_for_distances():
+    photos = np.random.default_rng(0).uniform(0, 9, (3, 16)).astype(np.float32)
+    train = TrainFeatures(3, 3)
+    train.update(photos, np.arange(3))
+    arrays = fit_discriminant(train)
+    assert all(np.isfinite(values).all() for values in arrays.values())
+    seen = np.asarray(unit_roots(photos)) @ arrays["projection"]
+    distances = ((seen[:, None] - arrays["means"]) ** 2).sum(-1)
+    np.testing.assert_array_equal(distances.argmin(1), np.arange(3))
 
 
 def test_a_photo_without_any_feature_spoils_no_statistics():

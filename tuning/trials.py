@@ -112,8 +112,9 @@ class TrialTable:
         return self._trials[trial_id]
 
     def _write(self):
-        columns = _columns(self.trials, self._plan)
-        rows = [_row(trial, self._plan) for trial in self.trials]
+        trials = self.trials
+        columns = _columns(trials, self._plan)
+        rows = (_row(trial, self._plan) for trial in trials)
         cells = ([row.get(name, "") for name in columns] for row in rows)
         write_csv(self._search.table, columns, cells)
 

@@ -6,7 +6,7 @@ import scipy.linalg
 from glr_keras.calibration.train_features import TrainFeatures
 
 TINY = 1e-12
-LEAST = 1e-6  # variance within landmarks, of the mean square; sums in float32 are off by 1e-7
+ROUNDING = 1e-6  # of the mean square; sums in float32 are off by 1e-7
 
 
 def fit_discriminant(train: TrainFeatures) -> dict[str, np.ndarray]:
@@ -29,12 +29,10 @@ def fit_discriminant(train: TrainFeatures) -> dict[str, np.ndarray]:
     offsets = (means - overall) * np.sqrt(counts / total)[:, None]
     between = offsets.T @ offsets
     within = train.squares / total - np.outer(overall, overall) - between
+    if np.trace(within) < ROUNDING * np.trace(train.squares) / total:
+        within = np.zeros_like(within)  # no landmark has two different photos
     within = shrink_covariance(within, train.photos)
     channels = len(overall)
-    # Where no landmark has two different photos, only rounding is left of the covariance.
-    least = LEAST * max(np.trace(train.squares) / total, TINY) / channels
-    if np.trace(within) < least * channels:
-        within = least * np.eye(channels)
     directions = min(channels, max(1, len(counts) - 1))
     variances, projection = scipy.linalg.eigh(
         between, within, subset_by_index=[channels - directions, channels - 1]

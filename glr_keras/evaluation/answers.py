@@ -74,28 +74,26 @@ class Columns:
     """
 
     def __init__(self):
-        self._bytes: dict[str, bytearray] = {}
-        self._rows: dict[str, tuple[np.dtype, tuple[int, ...]]] = {}
+        self._columns: dict[str, tuple[bytearray, np.dtype, tuple[int, ...]]] = {}
 
     def extend(self, batch: Mapping[str, np.ndarray]) -> None:
         """Adds rows `(batch, ...)` of one type and shape to the array of each name."""
         for name, values in batch.items():
-            dtype, shape = self._rows.setdefault(name, (values.dtype, values.shape[1:]))
+            new = bytearray(), values.dtype, values.shape[1:]
+            rows, dtype, shape = self._columns.setdefault(name, new)
             if (values.dtype, values.shape[1:]) != (dtype, shape):
                 raise ValueError(
                     f"Expected rows of {dtype} {shape} for {name}, got {values.dtype} "
                     f"{values.shape[1:]}."
                 )
-            self._bytes.setdefault(name, bytearray()).extend(values.tobytes())
+            rows.extend(values.tobytes())
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
         """All rows so far, views of what is kept: after that nothing can be added."""
         return {
-            name: np.frombuffer(bytes_, dtype).reshape(-1, *shape)
-            for (name, bytes_), (dtype, shape) in zip(
-                self._bytes.items(), self._rows.values(), strict=True
-            )
+            name: np.frombuffer(rows, dtype).reshape(-1, *shape)
+            for name, (rows, dtype, shape) in self._columns.items()
         }
 
 

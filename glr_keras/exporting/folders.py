@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from tfrecords.common.console import UserError
-from tfrecords.common.files import LOCK, locked, rename_durably, sync, writable
+from tfrecords.common.files import LOCK, is_free, locked, rename_durably, sync, writable
 
 DESCRIPTION = "model.json"  # by which such a folder is known
 OLD = "old"  # in a staging folder: the export that is being replaced
@@ -22,8 +22,7 @@ def check_new_folder(out: Path, overwrite: bool) -> None:
     Raises:
         UserError: something is there that is no earlier export of this kind, or may stay.
     """
-    is_free = not out.exists() or (out.is_dir() and not any(out.iterdir()))
-    if is_free:
+    if is_free(out):
         return
     if not _is_ours(out):
         raise UserError(f"{out} exists and is no export of files. Name another --out.")

@@ -193,7 +193,7 @@ def make_empty_folder(folder: Path, flag: str, mine: str = "") -> None:
         UserError: it holds something else, or can't be made.
     """
     is_mine = bool(mine) and (folder / mine).is_file()
-    if folder.exists() and not is_mine and (not folder.is_dir() or any(folder.iterdir())):
+    if not (is_mine or is_free(folder)):
         what = f", or one with {mine}" if mine else ""
         other = shlex.quote(str(folder.with_name(folder.name + "-2")))
         raise UserError(
@@ -209,13 +209,14 @@ def make_empty_folder(folder: Path, flag: str, mine: str = "") -> None:
 
 
 def unused_folder(folder: Path) -> Path:
-    """Returns the first of `folder`, `folder`-2, `folder`-3, ... that is not there, or is empty."""
+    """Returns the first of `folder`, `folder`-2, `folder`-3, ... that `is_free`."""
     others = (folder.with_name(f"{folder.name}-{number}") for number in count(2))
-    return next(
-        path
-        for path in chain([folder], others)
-        if not path.exists() or (path.is_dir() and not any(path.iterdir()))
-    )
+    return next(filter(is_free, chain([folder], others)))
+
+
+def is_free(folder: Path) -> bool:
+    """Whether a folder is not there, or is empty."""
+    return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
 
 
 def sha256_of(path: Path) -> str:
